@@ -1,0 +1,148 @@
+"""Gradients across sampling, held against exact enumeration and the obvious slow twin."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from slow_rollouts import slow_rollout_rewards
+from torch import Tensor
+from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
+
+from textgan import estimators
+from textgan.estimators import (
+    MovingBaseline,
+    discounted_returns,
+    exponential_temperature,
+    linear_temperature,
+    position_baseline,
+    reinforce,
+    rollout_rewards,
+    score_blocks,
+)
+from textgan.sequences import EOS, PAD, Samples, mask_of, pad_to
+
+families = pytest.mark.parametrize("family", FAMILIES)
+CODES = torch.tensor([VOCAB**2, VOCAB, 1])
+
+
+def reward_of(tokens: Tensor) -> Tensor:
+    """Any fixed, irregular function of a sentence: (B, T) -> (B,) in [0, 1]."""
+    return torch.frac((pad_to(tokens, MAX_LEN) @ CODES).float() * 0.618034)
+
+
+@families
+def test_reinforce_equals_the_exact_gradient(family: str) -> None:
+    """Weighting every sentence by its probability, the estimator is the gradient of sum_x p(x) R(x)."""
+    generator, sentences = build(family), all_sentences()
+    log_probs = generator.log_probs(sentences)
+    rewards = reward_of(sentences)
+    weights = [p for p in generator.parameters() if p.requires_grad]
+    exact = torch.autograd.grad((log_probs.sum(1).exp() * rewards).sum(), weights, retain_graph=True)
+    p = log_probs.sum(1).exp().detach()
+    weighted = (rewards * p)[:, None].expand_as(log_probs) * len(sentences)  # undo the mean over B
+    estimate = torch.autograd.grad(-reinforce(log_probs, weighted, mask_of(sentences)), weights)
+    for a, b in zip(exact, estimate, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+@families
+def test_rollout_rewards_tend_to_the_exact_value_of_a_prefix(family: str) -> None:
+    generator, sentences = build(family), all_sentences()
+    p, r = generator.log_probs(sentences).sum(1).exp().detach(), reward_of(sentences)
+    samples = Samples(sentences, torch.zeros(sentences.shape), mask_of(sentences))
+    estimate = rollout_rewards(generator, reward_of, samples, n=4000, rng=torch.Generator().manual_seed(0))
+    for b, sentence in enumerate(sentences):
+        for t in range(int((sentence != PAD).sum())):
+            same = (sentences[:, : t + 1] == sentence[: t + 1]).all(1)
+            exact = (p * r)[same].sum() / p[same].sum()
+            assert abs(estimate[b, t] - exact) < 0.03  # sd of a mean of 4000 numbers in [0, 1] is under .008
+    assert not estimate[~samples.mask].any()
+
+
+def test_a_reward_stays_with_its_sentence() -> None:
+    """A sentence of a's is worth 1 and one of b's 0; no reward may leak to the other, whatever the batch's order."""
+    a, b = 4, 5
+    tokens = torch.tensor([[a, a, a], [b, b, b], [b, EOS, PAD], [a, a, EOS]])
+    generator = build("lstm")
+    samples = Samples(tokens, torch.zeros(4, 3), mask_of(tokens))
+    rewards = rollout_rewards(generator, lambda x: (x[:, 0] == a).float(), samples, n=7)
+    assert torch.equal(rewards, torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1]]))
+
+
+def test_the_last_reward_is_the_score_of_the_sentence_itself() -> None:
+    generator = build("lstm")
+    samples = generator.sample(50, rng=torch.Generator().manual_seed(1))
+    rewards = rollout_rewards(generator, reward_of, samples, n=2, rng=torch.Generator().manual_seed(2))
+    last = rewards.gather(1, samples.mask.sum(1, keepdim=True) - 1).squeeze(1)
+    assert torch.equal(last, reward_of(samples.tokens))
+
+
+@families
+def test_fast_rollouts_agree_with_the_slow_twin(family: str) -> None:
+    generator = build(family)
+    samples = generator.sample(12, rng=torch.Generator().manual_seed(3))
+    fast = rollout_rewards(generator, reward_of, samples, n=400, rng=torch.Generator().manual_seed(4))
+    slow = slow_rollout_rewards(generator, reward_of, samples, n=400, rng=torch.Generator().manual_seed(5))
+    assert (fast - slow).abs().max() < 0.12  # each a mean of 400: sd of the difference under .04
+
+
+@families
+def test_chunks_of_rollouts_change_nothing_but_the_draws(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = build(family)
+    samples = generator.sample(9, rng=torch.Generator().manual_seed(6))
+    whole = rollout_rewards(generator, reward_of, samples, n=300, rng=torch.Generator().manual_seed(7))
+    monkeypatch.setattr(estimators, "ROLLOUT_ROWS", 1)
+    monkeypatch.setattr(estimators, "SCORED_ROWS", 5)
+    chunks = rollout_rewards(generator, reward_of, samples, n=300, rng=torch.Generator().manual_seed(8))
+    assert (whole - chunks).abs().max() < 0.14
+
+
+def test_scores_come_back_in_order_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = all_sentences()
+    monkeypatch.setattr(estimators, "SCORED_ROWS", 7)
+    assert torch.equal(score_blocks(reward_of, tokens), reward_of(tokens))
+    assert score_blocks(reward_of, tokens[:0]).shape == (0,)
+
+
+def test_rewards_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"rewards \(4,\) must match log_probs \(4, 7\); expand sentence rewards"):
+        reinforce(torch.zeros(4, 7), torch.zeros(4), torch.ones(4, 7).bool())
+
+
+def test_rewards_are_detached() -> None:
+    rewards = torch.ones(2, 3, requires_grad=True)
+    log_probs = torch.zeros(2, 3, requires_grad=True)
+    reinforce(log_probs, rewards, torch.ones(2, 3).bool()).backward()
+    assert rewards.grad is None
+    assert torch.equal(log_probs.grad, torch.full((2, 3), -0.5))
+
+
+def test_discounted_returns_of_a_worked_example() -> None:
+    """r = 1, 2, 3 and gamma .5: R_2 = 3, R_1 = 2 + 1.5 = 3.5, R_0 = 1 + 1.75 = 2.75; a masked step counts nothing."""
+    rewards = torch.tensor([[1.0, 2, 3], [1, 2, 3]])
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    expected = torch.tensor([[2.75, 3.5, 3], [2, 2, 0]])
+    assert torch.equal(discounted_returns(rewards, mask, gamma=0.5), expected)
+    with pytest.raises(ValueError, match=r"gamma 2 must lie in \[0, 1\]"):
+        discounted_returns(rewards, mask, gamma=2)
+
+
+def test_position_baseline_is_the_mean_of_the_others() -> None:
+    rewards = torch.tensor([[1.0, 5], [2, 7], [6, 0]])
+    mask = torch.tensor([[True, True], [True, True], [True, False]])
+    assert torch.equal(position_baseline(rewards, mask), torch.tensor([[4.0, 7], [3.5, 5], [1.5, 0]]))
+    alone = torch.tensor([[True, False], [True, False], [True, True]])
+    assert torch.equal(position_baseline(rewards, alone)[:, 1], torch.zeros(3))
+
+
+def test_moving_baseline_answers_before_it_learns() -> None:
+    baseline = MovingBaseline(0.5)
+    rewards, mask = torch.full((2, 2), 4.0), torch.ones(2, 2).bool()
+    assert [baseline(rewards, mask).item() for _ in range(3)] == [0.0, 2.0, 3.0]
+
+
+def test_temperatures_start_at_one_and_end_where_asked() -> None:
+    assert exponential_temperature(0, steps=10, last=0.01) == 1
+    assert exponential_temperature(5, steps=10, last=0.01) == pytest.approx(0.1)
+    assert exponential_temperature(99, steps=10, last=0.01) == pytest.approx(0.01)
+    assert [linear_temperature(s, steps=4, last=0.2) for s in (0, 2, 4, 9)] == pytest.approx([1, 0.6, 0.2, 0.2])

@@ -1,0 +1,45 @@
+"""Text-native GANs. Importing textgan does no work: each public name below loads its module when it is first used."""
+
+from importlib import import_module
+from typing import Any
+
+from textgan import autoload
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "errors": "InputError Interrupted NotFinite",
+    "text": "Encoded Text decode encode load_tokenizer read_lines read_text save_tokenizer split train_tokenizer "
+    "write_lines",
+    "sequences": "Relaxed Samples",
+    "generators": "LSTM Generator Transformer load_generator",
+    "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
+    "objectives": "Objective",
+    "updates": "Phase Player Recipe",
+    "recipes": "MLE RECIPES RelGAN SeqGAN",
+    "runs": "Run",
+    "training": "Schedule fit",
+    "metrics": "METRICS Metric Score",
+    "evaluation": "Evaluation evaluate",
+    "lm": "FineTuned finetune load_lm",
+    "augmentation": "compare mix pool_rows read_pool write_pool",
+    "grammar": "grammar",
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'textgan' has no attribute {name!r}")
+    module = import_module(f"textgan.{_MODULE_OF[name]}")
+    value = module if name == _MODULE_OF[name] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+autoload.install()

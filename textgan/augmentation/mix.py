@@ -1,0 +1,130 @@
+"""Mixing real and synthetic lines in a chosen proportion, the same way every time."""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textgan.augmentation.pool import is_row, parse_row
+from textgan.errors import InputError
+from textgan.text import Text, read_lines
+
+Source = str | Path | Sequence[str] | Text
+Pool = str | Path | Iterable[str] | Iterable[Mapping[str, Any]]
+
+
+def count_words(line: str) -> int:
+    """Tokens of a line where nothing better is given: words between white space."""
+    return len(line.split())
+
+
+@dataclass(frozen=True)
+class MixPlan:
+    """How much synthetic text is added to the real text.
+
+    ratio: synthetic lines per real line (0 none, 0.5 one for two, 1 as many again, 3 three times as many); with R real
+    lines, floor(ratio * R + 1/2) are drawn.
+    seed: of the draw and of the order. Draws are nested: a larger ratio at the same seed draws the smaller one's lines
+    and more.
+    tokens: at most so many tokens in the mix (None: no limit). Lines of the shuffled mix are kept, in order, up to the
+    first that would pass the budget, so the proportion of real to synthetic is kept on average.
+    """
+
+    ratio: float
+    seed: int = 0
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.ratio, (int, float)) and math.isfinite(self.ratio) and self.ratio >= 0):
+            raise InputError(
+                f"ratio {self.ratio} is not a share; give synthetic lines per real line, 0 or more (1 adds as many)"
+            )
+        if self.tokens is not None and self.tokens < 1:
+            raise InputError(f"a budget of {self.tokens} tokens holds no line; give 1 or more, or none for no limit")
+
+    def wanted(self, real: int) -> int:
+        """Synthetic lines for `real` real ones."""
+        return math.floor(self.ratio * real + 0.5)
+
+
+class Mixture(NamedTuple):
+    """What `blend` made: the lines in their final order, and what is in them.
+
+    real: real lines in the mix. synthetic: the synthetic lines in it. overlap: how many of those equal a real line.
+    tokens: all tokens by the counter used. pool: selected lines there were to draw from.
+    """
+
+    lines: list[str]
+    real: int
+    synthetic: list[str]
+    overlap: int
+    tokens: int
+    pool: int
+
+
+def mix(real: Source, pool: Pool, *, ratio: float, seed: int = 0, tokens: int | None = None) -> list[str]:
+    """All real lines and `ratio` synthetic lines per real line, shuffled; the same for the same seed.
+
+    real: whatever `read_text` takes. pool: pool rows, a pool file (JSON lines), a text file or strings; only selected
+    rows are drawn, without replacement, each with the same chance (weights are not used). See MixPlan for ratio and
+    tokens, and `blend` for what went in. A pool that is too small is an InputError.
+    """
+    return blend(real, pool, MixPlan(ratio, seed, tokens)).lines
+
+
+def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int] = count_words) -> Mixture:
+    """`mix` after a plan, with the numbers of what went in; `count` gives the tokens of a line for the budget."""
+    real_lines = read_lines(real)
+    texts = pool_texts(pool)
+    wanted = plan.wanted(len(real_lines))
+    if wanted > len(texts):
+        raise InputError(
+            f"the pool holds {len(texts)} selected lines, but ratio {plan.ratio:g} and {len(real_lines)} real lines "
+            f"want {wanted}; generate more or lower the ratio"
+        )
+    rng = random.Random(f"mix {plan.seed}")
+    drawn = rng.sample(texts, len(texts))[:wanted]
+    marked = [(line, False) for line in real_lines] + [(line, True) for line in drawn]
+    rng.shuffle(marked)
+    kept, used = _within(marked, plan.tokens, count)
+    known = set(real_lines)
+    synthetic = [line for line, made in kept if made]
+    return Mixture(
+        lines=[line for line, _ in kept],
+        real=len(kept) - len(synthetic),
+        synthetic=synthetic,
+        overlap=sum(line in known for line in synthetic),
+        tokens=used,
+        pool=len(texts),
+    )
+
+
+def pool_texts(pool: Pool) -> list[str]:
+    """The texts of a pool's selected rows; plain lines count as selected. Rows are known by what they are, so a pool
+    may also come from standard input or from a file that is not named .jsonl."""
+    if isinstance(pool, (str, Path)):
+        lines = read_lines(pool)  # of a .jsonl file these are the selected texts already
+        if not is_row(lines[0]):
+            return lines
+        pool = (parse_row(line, f"{pool}:{number}", number - 1) for number, line in enumerate(lines, start=1))
+    texts: list[str] = []
+    for item in pool:
+        if isinstance(item, str) or item.get("selected", True):
+            texts.append(item if isinstance(item, str) else item["text"])
+    if newline := next((number for number, text in enumerate(texts, start=1) if "\n" in text), None):
+        raise InputError(f"selected text {newline} of the pool holds a newline; give one sentence each")
+    return texts
+
+
+def _within(marked: list[tuple[str, bool]], budget: int | None, count: Callable[[str], int]) -> tuple[list, int]:
+    used = 0
+    for index, (line, _) in enumerate(marked):
+        size = count(line)
+        if budget is not None and used + size > budget:
+            if not index:
+                raise InputError(f"a budget of {budget} tokens holds no line (the first has {size}); give more")
+            return marked[:index], used
+        used += size
+    return marked, used

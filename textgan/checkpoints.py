@@ -1,0 +1,165 @@
+"""Files that survive a crash: checkpoints written atomically, verified when read, and rotated only afterwards.
+
+A checkpoint is a folder of safetensors and one state.json, sealed by MANIFEST.json {file: {bytes, sha256}}.
+Write: a temporary folder beside the others, every file fsynced, MANIFEST last, os.replace, fsync of the parent.
+Read: newest to oldest, the first that verifies. No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from textgan.errors import InputError
+
+PREFIX, TEMPORARY, MANIFEST = "ckpt-", ".tmp-", "MANIFEST.json"
+
+Tensors = dict[str, dict[str, Tensor]]  # file stem -> name -> tensor
+
+
+def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any], *, keep: int = 2) -> Path:
+    """Write RUN/ckpt-STEP, then drop all but the newest `keep`. Errors: OSError (disk full, ...); nothing is lost."""
+    target = run / f"{PREFIX}{step:06d}"
+
+    def write(folder: Path) -> None:
+        for stem, values in tensors.items():
+            unshared = {name: value.detach().cpu().contiguous().clone() for name, value in values.items()}
+            save_file(unshared, folder / f"{stem}.safetensors")
+        (folder / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
+        files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
+        for name in files:
+            _sync(folder / name)
+        (folder / MANIFEST).write_text(json.dumps(files, indent=1), encoding="utf-8")
+        _sync(folder / MANIFEST)
+
+    replace_folder(target, write)
+    for old in checkpoints(run)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary folder, then put it in the place of `target`; a failure leaves `target` as it was."""
+    temporary = target.parent / f"{TEMPORARY}{target.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        write(temporary)
+        _sync(temporary)
+        old = target.parent / f"{TEMPORARY}old-{target.name}"
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(temporary, target)
+        _sync(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoint folders of a run, newest first, verified or not."""
+    found = [p for p in run.glob(f"{PREFIX}*") if p.name[len(PREFIX) :].isdigit() and p.is_dir()]
+    return sorted(found, key=lambda p: int(p.name[len(PREFIX) :]), reverse=True)
+
+
+def verify(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, as one line that names the file; None where all is well."""
+    if checkpoint.is_symlink():
+        return f"{checkpoint.name}: is a symbolic link"
+    try:
+        files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"{checkpoint.name}/{MANIFEST}: {type(error).__name__}"
+    if not isinstance(files, dict) or "state.json" not in files:
+        return f"{checkpoint.name}/{MANIFEST}: lists no state.json"
+    for name, wanted in files.items():
+        path = checkpoint / name
+        if Path(name).name != name or path.is_symlink() or not path.is_file():
+            return f"{checkpoint.name}/{name}: is not a file of the checkpoint"
+        if _facts(path) != wanted:
+            return f"{checkpoint.name}/{name}: size or sha256 differs from the MANIFEST"
+    return None
+
+
+def load_checkpoint(run: Path, *, device: str = "cpu") -> tuple[Tensors, dict[str, Any], list[str]]:
+    """The newest checkpoint that verifies: its tensors, its state, and one line for each that was skipped.
+
+    Errors: InputError where there are checkpoints and all are damaged; ({}, {}, []) where there is none.
+    """
+    skipped = []
+    for checkpoint in checkpoints(run):
+        if problem := verify(checkpoint):
+            skipped.append(problem)
+            continue
+        tensors = {p.stem: load_file(p, device=device) for p in sorted(checkpoint.glob("*.safetensors"))}
+        return tensors, json.loads((checkpoint / "state.json").read_text(encoding="utf-8")), skipped
+    if skipped:
+        raise InputError(f"{run}: every checkpoint is damaged ({'; '.join(skipped)}); start again with another --out")
+    return {}, {}, []
+
+
+def clean(run: Path) -> None:
+    """Remove what an interrupted write left behind; a folder caught between two renames is put back."""
+    for old in run.glob(f"{TEMPORARY}old-*"):
+        target = run / old.name[len(TEMPORARY) + len("old-") :]
+        if not target.exists():
+            os.replace(old, target)
+    for litter in run.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(litter, ignore_errors=True)
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run folder against other processes; the lock of a dead process is free by itself."""
+    import fcntl
+
+    with open(run / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{run}: another process is training here; wait for it or give another --out") from error
+        yield
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """An optimiser's state as flat tensors ("3.exp_avg") and JSON-ready parameter groups."""
+    state = optimizer.state_dict()
+    tensors = {f"{i}.{key}": value for i, slot in state["state"].items() for key, value in slot.items()}
+    return tensors, state["param_groups"]
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]
+) -> None:
+    """The inverse of `optimizer_tensors`."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        slots.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

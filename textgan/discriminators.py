@@ -1,0 +1,285 @@
+"""Who judges: features and logits of hard or soft tokens. Padding never changes a logit.
+
+Each takes (B, T) int64 ids or (B, T, V) soft tokens through one door (`sequences.embed`) and a (B, T) bool mask.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from textgan.errors import InputError
+from textgan.sequences import embed, lengths_of
+
+
+class Discriminator(nn.Module, ABC):
+    """D(x) = sigmoid(logit): the probability that x is real text. Logits are (B,), or (B, R) for R representations."""
+
+    @abstractmethod
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) or (B, T, V) -> (B, F), what the last layer sees (feature matching, leaked features)."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) or (B, T, V) -> logits (B,) or (B, R)."""
+
+    def score(self, x: Tensor, mask: Tensor) -> Tensor:
+        """One probability a sentence, (B,) in [0, 1]: the sigmoid of the mean logit."""
+        logits = self(x, mask)
+        return (logits if logits.dim() == 1 else logits.mean(1)).sigmoid()
+
+
+class StepDiscriminator(Discriminator):
+    """One that judges every token by the ones before it; its sentence logit is the mean over the mask."""
+
+    @abstractmethod
+    def step_logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) or (B, T, V) -> logits (B, T), 0 outside the mask."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.step_logits(x, mask).sum(1) / lengths_of(mask)
+
+
+class Highway(nn.Module):
+    """y = g relu(W x) + (1 - g) x with g = sigmoid(U x). Srivastava et al. 2015, eq. 3. (..., F) -> (..., F)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.transform, self.gate = nn.Linear(size, size), nn.Linear(size, size)
+        nn.init.constant_(self.gate.bias, -2.0)  # starts as the identity, as the paper advises
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(x).sigmoid()
+        return gate * F.relu(self.transform(x)) + (1 - gate) * x
+
+
+def pooled_windows(x: Tensor, mask: Tensor, convolutions: Sequence[nn.Conv1d]) -> Tensor:
+    """The strongest response of each filter over the windows inside each sentence: (B, T, E), (B, T) -> (B, F).
+
+    A window of width k counts where it lies in the sentence; a sentence shorter than k has one, filled up with
+    zeros. ReLU follows the maximum, which is the same as before it and touches T times fewer numbers. Kim 2014.
+    """
+    lengths = lengths_of(mask)
+    x = (x * mask[..., None]).transpose(1, 2)  # (B, E, T)
+    pooled = []
+    for convolution in convolutions:
+        (k,) = convolution.kernel_size
+        wide = F.pad(x, (0, max(0, k - x.shape[2])))
+        response = convolution(wide)  # (B, F_k, W)
+        window = torch.arange(response.shape[2], device=x.device)
+        outside = (window > 0) & (window + k > lengths[:, None])  # (B, W)
+        pooled.append(response.masked_fill(outside[:, None], float("-inf")).amax(2))
+    return F.relu(torch.cat(pooled, 1))
+
+
+def _convolutions(channels: int, widths: Sequence[int], filters: Sequence[int]) -> nn.ModuleList:
+    if len(widths) != len(filters) or not widths:
+        raise InputError(
+            f"discriminator.widths has {len(widths)} entries and discriminator.filters {len(filters)}; give one number "
+            "of filters for each window width"
+        )
+    return nn.ModuleList(nn.Conv1d(channels, f, k) for k, f in zip(widths, filters, strict=True))
+
+
+class CNNDiscriminator(Discriminator):
+    """SeqGAN's: convolutions of many widths over one embedding, max over time, a highway layer, dropout, a logit."""
+
+    def __init__(self, vocab_size: int, spec: CNN) -> None:
+        super().__init__()
+        size = sum(spec.filters)
+        self.embedding = nn.Embedding(vocab_size, spec.embedding)
+        self.convolutions = _convolutions(spec.embedding, spec.widths, spec.filters)
+        self.highway, self.dropout, self.out = Highway(size), nn.Dropout(spec.dropout), nn.Linear(size, 1)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.highway(pooled_windows(embed(x, self.embedding.weight), mask, list(self.convolutions)))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.out(self.dropout(self.features(x, mask))).squeeze(1)
+
+
+class MultiCNNDiscriminator(Discriminator):
+    """RelGAN's: the embedding is cut into R representations; shared filters judge each; R logits a sentence.
+
+    Nie et al. 2019, sec. 3.2. Logits (B, R); the objective's mean runs over both.
+    """
+
+    def __init__(self, vocab_size: int, spec: MultiCNN) -> None:
+        super().__init__()
+        if spec.embedding % spec.representations:
+            raise InputError(
+                f"discriminator.embedding {spec.embedding} must be a multiple of discriminator.representations "
+                f"{spec.representations}"
+            )
+        size = sum(spec.filters)
+        self.representations = spec.representations
+        self.embedding = nn.Linear(vocab_size, spec.embedding, bias=False)
+        self.convolutions = _convolutions(spec.embedding // spec.representations, spec.widths, spec.filters)
+        self.highway, self.dropout = Highway(size), nn.Dropout(spec.dropout)
+        self.layer, self.out = nn.Linear(size, spec.hidden), nn.Linear(spec.hidden, 1)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        embedded = embed(x, self.embedding.weight.t())  # (B, T, R * E)
+        batch, time, _ = embedded.shape
+        parts = embedded.view(batch, time, self.representations, -1).transpose(1, 2).flatten(0, 1)  # (B * R, T, E)
+        repeated = mask.repeat_interleave(self.representations, 0)
+        hidden = self.highway(pooled_windows(parts, repeated, list(self.convolutions)))
+        return self.layer(self.dropout(hidden)).view(batch, -1)  # (B, R * F)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.out(self.features(x, mask).view(len(mask), self.representations, -1)).squeeze(2)
+
+
+class RecurrentDiscriminator(StepDiscriminator):
+    """One LSTM from left to right with a logit per token (as ScratchGAN's); its feature is the mean state."""
+
+    def __init__(self, vocab_size: int, spec: Recurrent) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, spec.embedding)
+        self.lstm = nn.LSTM(spec.embedding, spec.hidden, batch_first=True)
+        self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(spec.hidden, 1)
+
+    def train(self, mode: bool = True) -> RecurrentDiscriminator:
+        """Sets dropout only: cuDNN refuses a backward pass through an LSTM in evaluation mode."""
+        super().train(mode)
+        self.lstm.train(True)
+        return self
+
+    def states(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) or (B, T, V) -> (B, T, H), 0 outside the mask."""
+        states, _ = self.lstm(self.dropout(embed(x, self.embedding.weight)))
+        return states * mask[..., None]
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.states(x, mask).sum(1) / lengths_of(mask)[:, None]
+
+    def step_logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.out(self.dropout(self.states(x, mask))).squeeze(2) * mask
+
+
+class TransformerDiscriminator(Discriminator):
+    """A small bidirectional transformer (BERT's blocks); the feature is the mean state over the mask."""
+
+    def __init__(self, vocab_size: int, max_len: int, spec: Bidirectional) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel
+
+        if spec.width % spec.heads:
+            raise InputError(
+                f"discriminator.width {spec.width} must be a multiple of discriminator.heads {spec.heads}"
+            )
+        config = BertConfig(
+            vocab_size=vocab_size,
+            hidden_size=spec.width,
+            num_hidden_layers=spec.layers,
+            num_attention_heads=spec.heads,
+            intermediate_size=4 * spec.width,
+            max_position_embeddings=max_len,
+            hidden_dropout_prob=spec.dropout,
+            attention_probs_dropout_prob=spec.dropout,
+        )
+        config._attn_implementation = "eager"  # SDPA has no double backward on the CPU (gradient penalties)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(spec.width, 1)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        embedded = embed(x, self.bert.get_input_embeddings().weight)
+        states = self.bert(inputs_embeds=embedded, attention_mask=mask.long()).last_hidden_state
+        return (states * mask[..., None]).sum(1) / lengths_of(mask)[:, None]
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.out(self.dropout(self.features(x, mask))).squeeze(1)
+
+
+@dataclass(frozen=True)
+class CNN:
+    """SeqGAN's convolutional discriminator.
+
+    Args:
+        embedding: size of a token's vector
+        widths: window widths in tokens
+        filters: number of filters of each width
+        dropout: share of features dropped in training
+    """
+
+    embedding: int = 64
+    widths: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 10)
+    filters: tuple[int, ...] = (100, 200, 200, 200, 100, 100, 100, 100)
+    dropout: float = 0.25
+
+    def build(self, vocab_size: int, max_len: int) -> Discriminator:
+        """A freshly initialised discriminator; draws from torch's global random state."""
+        return CNNDiscriminator(vocab_size, self)
+
+
+@dataclass(frozen=True)
+class MultiCNN:
+    """RelGAN's discriminator over several embedded representations.
+
+    Args:
+        embedding: size of a token's vector, all representations together
+        representations: how many parts the embedding is cut into
+        widths: window widths in tokens
+        filters: number of filters of each width, shared by the representations
+        hidden: units of the layer before the logit
+        dropout: share of features dropped in training
+    """
+
+    embedding: int = 64
+    representations: int = 8
+    widths: tuple[int, ...] = (2, 3, 4, 5)
+    filters: tuple[int, ...] = (100, 100, 100, 100)
+    hidden: int = 100
+    dropout: float = 0.25
+
+    def build(self, vocab_size: int, max_len: int) -> Discriminator:
+        """A freshly initialised discriminator; draws from torch's global random state."""
+        return MultiCNNDiscriminator(vocab_size, self)
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """A recurrent discriminator with a judgement per token.
+
+    Args:
+        embedding: size of a token's vector
+        hidden: size of the recurrent state
+        dropout: share of units dropped in training
+    """
+
+    embedding: int = 64
+    hidden: int = 128
+    dropout: float = 0.1
+
+    def build(self, vocab_size: int, max_len: int) -> Discriminator:
+        """A freshly initialised discriminator; draws from torch's global random state."""
+        return RecurrentDiscriminator(vocab_size, self)
+
+
+@dataclass(frozen=True)
+class Bidirectional:
+    """A small bidirectional transformer as the discriminator.
+
+    Args:
+        width: size of a token's vector, a multiple of heads
+        layers: transformer blocks
+        heads: attention heads
+        dropout: share of units dropped in training
+    """
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    dropout: float = 0.1
+
+    def build(self, vocab_size: int, max_len: int) -> Discriminator:
+        """A freshly initialised discriminator; draws from torch's global random state."""
+        return TransformerDiscriminator(vocab_size, max_len, self)
+
+
+DISCRIMINATORS = {"cnn": CNN, "multi_cnn": MultiCNN, "recurrent": Recurrent, "transformer": Bidirectional}

@@ -1,0 +1,316 @@
+"""Scores a text against real text, with the row of held-out real text at the same n beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import InputError
+from .metrics import METRICS, USUAL, Metric, NgramIndex, Score, Sets, Unmeasurable, tables
+from .metrics.intervals import FEWEST, GROUPS, MOST, degrees_of_freedom, half_width, holm, standard_errors, two_sided_p
+from .metrics.protocols import PROTOCOLS, Protocol
+from .text import Text, read_text
+
+Source = str | Path | Sequence[str] | Text
+SAME = "indistinguishable from real text"
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found.
+
+    scores: the text's figures; real: real text's own under the same metrics at the same n; verdicts: by name, what
+    their difference supports at 5 % over all of them (Holm); absent: by name, why a metric has no value.
+    """
+
+    scores: list[Score]
+    real: list[Score]
+    text: str
+    reference: str
+    n: int
+    seed: int
+    warnings: list[str]
+    absent: dict[str, str]
+    verdicts: dict[str, str]
+    notes: list[str]
+    protocol: str = "default"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only: {"text", "reference", "n", "seed", "scores": [...], "real": [...], ...}."""
+        return {
+            **self._asdict(),
+            "scores": [score._asdict() for score in self.scores],
+            "real": [score._asdict() for score in self.real],
+        }
+
+    def value(self, name: str) -> float:
+        """The text's figure of this name; KeyError with the reason when it is absent."""
+        for score in self.scores:
+            if score.name == name:
+                return score.value
+        raise KeyError(f"{name} was not measured: {self.absent.get(name, 'it was not asked for')}")
+
+    def to_table(self) -> str:
+        """Lines for a terminal: metric, value, real text's value, the better direction, and the verdict."""
+        return tables.to_text(self)
+
+    def to_csv(self) -> str:
+        """One line a metric."""
+        return tables.to_csv(self)
+
+    def to_html(self) -> str:
+        """One self-contained page."""
+        return tables.to_html(self)
+
+    def to_tex(self) -> str:
+        """A LaTeX tabular."""
+        return tables.to_tex(self)
+
+
+class Reference:
+    """Real text, read and indexed once, to score many texts against (in a training loop, say).
+
+    Half of it, drawn by the seed, serves metrics that compare two samples; its other half is real text's row there.
+    """
+
+    def __init__(
+        self, reference: Source, *, train: Source | None = None, seed: int = 0, tokenise: str = "words"
+    ) -> None:
+        read = _read(reference, "reference")
+        self.name, self.seed, self.tokenise, self.lines = read.name, seed, tokenise, read.lines
+        self.index = NgramIndex(read.lines, tokenise=tokenise)
+        self.marks = {"reference": read.sha256[:8]}
+        self.train: NgramIndex | None = None
+        if train is not None:
+            train_text = _read(train, "training text")
+            self.train = NgramIndex(train_text.lines, tokenise=tokenise)
+            self.marks["train"] = train_text.sha256[:8]
+        order = np.random.default_rng([seed, 3]).permutation(len(self.index))
+        self._first, self._second = order[: len(order) // 2], order[len(order) // 2 :]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def sets_for(self, lines: list[str], seed: int) -> Sets:
+        """The texts that score `lines`; two-sample metrics see a half of the reference and as many of the lines."""
+        text = NgramIndex(lines, tokenise=self.tokenise)
+        rows = draw(len(text), min(len(text), len(self._first)), [seed, 4])
+        return self._sets(text, None, text.select(rows), seed)
+
+    def sets_for_real(self, n: int, seed: int) -> Sets:
+        """The texts that score n lines of the reference itself, each against the other lines."""
+        rows = draw(len(self), n, [seed, 2])
+        half_text = self.index.select(self._second[: min(n, len(self._first))])
+        return self._sets(self.index.select(rows), rows, half_text, seed)
+
+    def _sets(self, text: NgramIndex, own: np.ndarray | None, half_text: NgramIndex, seed: int) -> Sets:
+        half = self.index.select(self._first) if len(self._first) else None
+        return Sets(
+            text,
+            reference=self.index,
+            own=own,
+            half=half,
+            half_text=half_text,
+            train=self.train,
+            seed=seed,
+            marks=self.marks,
+        )
+
+
+def _read(source: Source, role: str) -> Text:
+    """Read; lines that came without a file are called by their role."""
+    read = read_text(source)
+    return read if isinstance(source, str | Path | Text) else read._replace(name=f"the {role}")
+
+
+def draw(size: int, n: int, seed: Sequence[int]) -> np.ndarray:
+    """n of `size` rows without replacement, ascending; never simply the first n, since files are not shuffled."""
+    return np.sort(np.random.default_rng(list(seed)).permutation(size)[:n])
+
+
+def choose_metrics(metrics: str | Iterable[str | Metric] | None) -> tuple[Metric, ...]:
+    """The metrics meant: None: the usual ones; names ("BLEU-4"), families ("BLEU"), metrics, "quick" or "all"."""
+    chosen: list[Metric] = []
+    items = USUAL if metrics is None else metrics.split(",") if isinstance(metrics, str) else metrics
+    for item in items:
+        found = (
+            [item] if isinstance(item, Metric) else [metric for metric in METRICS if _is_meant(metric, item.strip())]
+        )
+        if not found:
+            names = ", ".join(dict.fromkeys(metric.family for metric in METRICS))
+            raise InputError(f"there is no metric {item!r}; there are {names}, and each with its order, as in BLEU-4")
+        chosen += [metric for metric in found if metric not in chosen]
+    return tuple(chosen)
+
+
+def _is_meant(metric: Metric, item: str) -> bool:
+    return item in (metric.name, metric.family, "all") or (item == "quick" and not metric.slow)
+
+
+def choose_protocol(name: str) -> Protocol | None:
+    """The named protocol; None for "default", which is ours."""
+    if name == "default":
+        return None
+    for protocol in PROTOCOLS:
+        if protocol.name == name:
+            return protocol
+    names = ", ".join(["default", *(protocol.name for protocol in PROTOCOLS)])
+    raise InputError(f"there is no protocol {name!r}; there are {names}")
+
+
+def evaluate(
+    text: Source,
+    reference: Source | Reference,
+    *,
+    train: Source | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    metrics: str | Iterable[str | Metric] | None = None,
+    tokenise: str = "words",
+    protocol: str = "default",
+    groups: int = GROUPS,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score `text` against `reference` and the reference against itself, at the same n.
+
+    n lines (default: as many as the smaller of both has) are drawn by the seed from the text and, for the row of real
+    text, from the reference. Each scored line is compared with all reference lines, a real line with all others, so no
+    line is its own reference; metrics that compare two samples use disjoint halves of the reference.
+    text, reference, train: a path, "-", "grammar:N", or lines; reference may be a `Reference`, fitted once.
+    protocol: "default", or another system's way ("texygen", ...), faults included, which chooses its own lines.
+    groups: of the jackknife; 0 leaves out intervals and verdicts. progress: called with the name of each slow metric.
+    Raises InputError when a text has no lines or fewer than n.
+    """
+    named = choose_protocol(protocol)
+    chosen = choose_metrics(metrics)
+    if not isinstance(reference, Reference):
+        reference = Reference(reference, train=train, seed=seed, tokenise=tokenise)
+    elif train is not None:
+        raise InputError("train came beside a fitted Reference; give it to Reference(..., train=...) instead")
+    read = _read(text, "text")
+    if named is not None:
+        return _as_published(named, read, reference, n, seed)
+    n = _size(n, len(read.lines), read.name, len(reference), reference.name)
+    lines = [read.lines[row] for row in draw(len(read.lines), n, [seed, 1])]
+    absent: dict[str, str] = {}
+    ours = _measure(chosen, reference.sets_for(lines, seed), groups, absent, progress)
+    real = _measure(chosen, reference.sets_for_real(n, seed), groups, {}, progress)
+    notes = []
+    if groups and n < FEWEST:
+        notes.append(f"intervals and verdicts need at least {FEWEST} lines, and n is {n}")
+    if groups and n > MOST:
+        notes.append(f"metrics of the whole set have no interval above {MOST} lines; give n of at most that for one")
+    return Evaluation(
+        scores=[score for score, _ in ours.values()],
+        real=[score for score, _ in real.values()],
+        text=read.name,
+        reference=reference.name,
+        n=n,
+        seed=seed,
+        warnings=_warnings(lines, read.blank, reference),
+        absent=absent,
+        verdicts=_verdicts(ours, real, groups),
+        notes=notes,
+    )
+
+
+def _as_published(protocol: Protocol, read: Text, reference: Reference, n: int | None, seed: int) -> Evaluation:
+    if n is not None:
+        raise InputError(f"n came beside protocol {protocol.name}, which takes its own number of lines; leave n out")
+    text = NgramIndex(read.lines, tokenise=reference.tokenise)
+    scores = protocol.scores(text, reference.index, reference.marks)
+    if reference.train is None:  # real text against itself would be 1, so only its self-BLEU is left
+        real = protocol.scores(reference.index, None, {})
+    else:
+        real = protocol.scores(reference.train, reference.index, reference.marks)
+    absent = {}
+    if not any(score.name.startswith("self") for score in scores):
+        absent = {f"self-BLEU-{k}": "the protocol leaves no other line to compare with" for k in (2, 3, 4, 5)}
+    return Evaluation(
+        scores, real, read.name, reference.name, len(text), seed, _warnings(read.lines, read.blank, reference), absent, {},
+        [protocol.note], protocol.name,
+    )  # fmt: skip
+
+
+def _size(n: int | None, lines: int, name: str, references: int, reference: str) -> int:
+    most = min(lines, references)
+    if n is None:
+        return most
+    if n < 1:
+        raise InputError(f"n is {n}; give a positive number of lines, at most {most}")
+    if n > most:
+        few, who = min((lines, name), (references, reference))
+        raise InputError(f"n is {n}, but {who} has {few} lines; give n of at most {most}, or a longer file")
+    return n
+
+
+Measured = dict[Metric, tuple[Score, float | None]]
+
+
+def _measure(
+    chosen: Iterable[Metric],
+    sets: Sets,
+    groups: int,
+    absent: dict[str, str],
+    progress: Callable[[str], None] | None = None,
+) -> Measured:
+    """Each metric's score and standard error; why there is none goes to `absent`."""
+    scores: dict[Metric, Score] = {}
+    for metric in chosen:
+        if metric.needs == "train" and sets.train is None:
+            continue
+        if metric.slow and progress is not None:
+            progress(metric.name)
+        try:
+            if metric.needs == "half" and (sets.half is None or not len(sets.half_text)):
+                raise Unmeasurable("it compares two samples, so the reference must have at least 2 lines")
+            scores[metric] = metric.score(sets)
+        except Unmeasurable as reason:
+            absent[metric.name] = str(reason)
+    errors = standard_errors(list(scores), sets, groups=groups)
+    measured: Measured = {}
+    for metric, score in scores.items():
+        error = errors.get(metric)
+        if error is not None:
+            half = half_width(error, degrees_of_freedom(metric, score.n, groups))
+            score = score._replace(low=score.value - half, high=score.value + half)
+        measured[metric] = (score, error)
+    return measured
+
+
+def _verdicts(ours: Measured, real: Measured, groups: int) -> dict[str, str]:
+    """What each difference to real text supports, with the chance of any false one held at 5 % (Holm)."""
+    tested: list[tuple[Metric, float, float]] = []
+    for metric, (score, error) in ours.items():
+        beside, real_error = real.get(metric, (None, None))
+        if beside is None or error is None or real_error is None:
+            continue
+        difference = score.value - beside.value
+        freedom = degrees_of_freedom(metric, score.n, groups)
+        tested.append((metric, difference, two_sided_p(difference, math.hypot(error, real_error), freedom)))
+    adjusted = holm([p for _, _, p in tested])
+    return {
+        metric.name: SAME if p > 0.05 else metric.below if difference < 0 else metric.above
+        for (metric, difference, _), p in zip(tested, adjusted, strict=True)
+    }
+
+
+def _warnings(lines: list[str], blank: int, reference: Reference) -> list[str]:
+    warnings = []
+    if blank:
+        warnings.append(f"{blank} blank lines of the text were left out; a model that writes them is flattered")
+    known = set(reference.lines)
+    if shared := sum(line in known for line in lines):
+        warnings.append(
+            f"{shared} of the {len(lines)} scored lines stand in the reference word for word, so BLEU is too high;"
+            " use a reference that the text was not taken from"
+        )
+    if reference.train is not None and (shared := len(known.intersection(reference.train.texts()))):
+        warnings.append(
+            f"{shared} distinct lines of the reference stand in the training text too, so it is not wholly held out;"
+            " `textgan split` makes disjoint parts"
+        )
+    return warnings

@@ -1,0 +1,191 @@
+"""Fine-tuning a language model on a text, and making a small one where none is at hand."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from textgan.errors import InputError
+from textgan.lm.likelihood import nll
+from textgan.lm.loading import Lm, count_parameters, load_lm, make_folder, pick_device, save_lm
+from textgan.lm.training import Progress, plan, seeded, train
+from textgan.text import Text, read_text, save_tokenizer, train_tokenizer
+
+Source = str | Path | Sequence[str] | Text
+SMALL = re.compile(r"small(?::(\d+)x(\d+))?")
+STEER = 2000  # first lines of the validation text, which choose the step; more cost more than training a small model
+DEFINITIONS = {
+    "nll_per_token": "summed -log p (nats) of all tokens of the held-out lines, each line after BOS and with its EOS, "
+    "divided by the tokens, EOS included",
+    "nll_per_byte": "the same sum divided by the UTF-8 bytes of the lines, with one newline each (what EOS stands for)",
+    "perplexity": "exp(nll_per_token)",
+}
+
+
+class FineTuned(NamedTuple):
+    """A fine-tuned model and its held-out figures.
+
+    path: a Hugging Face folder. lm: which model was fine-tuned, in plain words. steps, tokens: optimiser steps done and
+    tokens predicted in them. best_step: the step whose weights were kept (lowest validation NLL; 0: the untuned ones).
+    nll_per_token, nll_per_byte, perplexity: see DEFINITIONS. measured_on: "test", or "valid" where no test is given.
+    before: the same figures of the untuned model. unk_rate: share of the measured tokens that are unknown words; above
+    0 the figures flatter the model. overlap: lines of valid and of test that are in the training text too.
+    curve: one dict an evaluation (step, loss, valid_nll). settings: all that was chosen.
+    """
+
+    path: Path
+    lm: str
+    steps: int
+    tokens: int
+    best_step: int
+    nll_per_token: float
+    nll_per_byte: float
+    perplexity: float
+    measured_on: str
+    before: dict[str, float]
+    unk_rate: float
+    overlap: dict[str, int]
+    curve: list[dict[str, float]]
+    settings: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the path, with the definitions of the figures."""
+        return {**{k: v for k, v in self._asdict().items() if k != "path"}, "definitions": DEFINITIONS}
+
+
+def finetune(
+    lm: str | Path,
+    text: Source,
+    *,
+    valid: Source,
+    out: str | Path,
+    test: Source | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    tokens_per_step: int = 512,
+    lr: float | None = None,
+    eval_every: int | None = None,
+    patience: int | None = None,
+    base_text: Source | None = None,
+    base_steps: int | None = None,
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> FineTuned:
+    """Fine-tune a causal language model on a text and measure it on held-out text; the result is the folder `out`.
+
+    lm: a hub name, a local folder, a .gguf file, or "small" ("small:LAYERSxWIDTH"): a GPT-2 of that size (2x128) with a
+    byte-level BPE of its own, pre-trained in out/base on `base_text` (None: `text`) for `base_steps`.
+    steps: None means three passes over the text (20 to 3,000 steps). lr: None means 5e-5, or 1e-3 for a model made
+    here; it warms up over a tenth of the steps and falls to 0. The validation NLL is taken every `eval_every` steps
+    (None: a tenth of them) and the weights of its lowest value are kept; with `patience` training stops after so many
+    evaluations without gain. The folder gets model, tokenizer and, last, finetune.json.
+    """
+    given = {"text": text, "valid": valid, "test": test}
+    texts = {name: read_text(source) for name, source in given.items() if source is not None}
+    out = make_folder(out)
+    if is_small(lm):
+        layers, width = small_size(str(lm))
+        base = texts["text"] if base_text is None else read_text(base_text)
+        lm = pretrain_small(
+            base.lines, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
+            valid=texts["valid"].lines, tokens_per_step=tokens_per_step, name=base.name, on_progress=on_progress,
+        )  # fmt: skip
+    base_lm = load_lm(lm, device=device)
+    rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else 5e-5
+    schedule = plan(
+        base_lm, texts["text"].lines, steps=steps, passes=3, bounds=(20, 3000), tokens_per_step=tokens_per_step,
+        lr=rate, seed=seed, eval_every=eval_every, patience=patience,
+    )  # fmt: skip
+    held = "test" if "test" in texts else "valid"
+    before = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
+    done = train(
+        base_lm, texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
+        stage="fine-tuning", on_progress=on_progress,
+    )  # fmt: skip
+    after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
+    result = FineTuned(
+        out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
+        measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts), curve=done.curve,
+        settings={**schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts)},
+    )  # fmt: skip
+    save_lm(base_lm, out, "finetune.json", result.to_json())
+    return result
+
+
+MADE_HERE = "small GPT-2 made here"
+
+
+def pretrain_small(
+    lines: Sequence[str],
+    out: str | Path,
+    *,
+    layers: int = 2,
+    width: int = 128,
+    vocab_size: int = 2000,
+    context: int = 256,
+    steps: int | None = None,
+    seed: int = 0,
+    valid: Sequence[str] | None = None,
+    tokens_per_step: int = 512,
+    lr: float | None = None,
+    name: str = "the given text",
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> Path:
+    """A small GPT-2 with a byte-level BPE of its own, both made from `lines`; gives its folder, `out`.
+
+    steps: None means ten passes (200 to 2,000 steps). lr: None means 0.32 / width, at most 5e-3. With `valid` the
+    weights of its lowest NLL are kept. The folder's pretrained.json says in plain words what the model is, and so does
+    everything that is made from it.
+    """
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    out = make_folder(out)
+    save_tokenizer(train_tokenizer(lines, level="bpe", vocab_size=vocab_size), out)
+    tokenizer = AutoTokenizer.from_pretrained(str(out))
+    heads = next(h for h in range(max(1, width // 32), 0, -1) if width % h == 0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=context, n_embd=width, n_layer=layers, n_head=heads,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    with seeded(seed, torch.device("cpu")):
+        fresh = Lm(GPT2LMHeadModel(config).to(pick_device(device)), tokenizer, MADE_HERE)
+    schedule = plan(
+        fresh, lines, steps=steps, passes=10, bounds=(200, 2000), tokens_per_step=tokens_per_step, seed=seed,
+        lr=min(0.32 / width, 5e-3) if lr is None else lr,
+    )  # fmt: skip
+    done = train(
+        fresh, lines, valid=list(valid or ())[:STEER], schedule=schedule, scratch=out, stage="pre-training",
+        on_progress=on_progress,
+    )  # fmt: skip
+    about = (
+        f"{MADE_HERE}: {layers} layers x {width}, {count_parameters(fresh.model)} parameters, byte-level BPE of "
+        f"{len(tokenizer)}, pre-trained on {len(lines):,} lines of {name} ({done.best_step} steps)"
+    )
+    save_lm(fresh, out, "pretrained.json", {"lm": about, "curve": done.curve, "settings": schedule._asdict()})
+    return out
+
+
+def is_small(lm: str | Path) -> bool:
+    """Whether `lm` asks for a model made here."""
+    return str(lm).partition(":")[0] == "small"
+
+
+def small_size(lm: str) -> tuple[int, int]:
+    """Layers and width of "small" or "small:LAYERSxWIDTH"."""
+    match = SMALL.fullmatch(lm)
+    layers, width = (int(match[1] or 2), int(match[2] or 128)) if match else (0, 0)
+    if layers < 1 or width < 1:
+        raise InputError(f"{lm}: no such model; give small or small:LAYERSxWIDTH, as small:2x128")
+    return layers, width
+
+
+def _about(texts: dict[str, Text]) -> dict[str, Any]:
+    return {name: {"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for name, text in texts.items()}
+
+
+def _overlap(texts: dict[str, Text]) -> dict[str, int]:
+    known = set(texts["text"].lines)
+    return {name: sum(line in known for line in texts[name].lines) for name in ("valid", "test") if name in texts}

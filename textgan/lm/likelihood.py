@@ -1,0 +1,144 @@
+"""Sentences as a causal language model sees them, and the exact negative log-likelihood of a text."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from textgan.errors import InputError, NotFinite
+
+IGNORE = -100  # a target that is not predicted
+CONTEXT = 1024  # tokens of context used at most; models without a limit of their own get this one
+LOGITS = 2**26  # logits held at once when measuring (256 MB)
+
+
+class Nll(NamedTuple):
+    """Summed -log p of a text under a model.
+
+    total: nats. tokens: predicted tokens, the EOS of each line among them. bytes: UTF-8 bytes of the lines plus one
+    newline each, which is what EOS stands for: the size of the file. unk_rate: share of tokens that are unknown words.
+    """
+
+    total: float
+    tokens: int
+    bytes: int
+    unk_rate: float
+
+    def figures(self) -> dict[str, float]:
+        """nll_per_token = total / tokens, nll_per_byte = total / bytes (nats), perplexity = exp(nll_per_token)."""
+        per_token = self.total / self.tokens
+        return {
+            "nll_per_token": per_token,
+            "nll_per_byte": self.total / self.bytes,
+            "perplexity": math.exp(min(per_token, 700.0)),  # exp(710) is no float
+        }
+
+
+class Piece(NamedTuple):
+    """A sentence, or a window of one longer than the context: inputs (T,), targets (T,), both int64.
+
+    targets[t] follows inputs[t]; targets before `first` are context only, as an earlier window predicts them.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    first: int
+
+
+def ends(tokenizer: Any) -> tuple[int, int]:
+    """Ids of BOS and EOS; a tokenizer without BOS begins with its EOS, as GPT-2 does."""
+    eos = tokenizer.eos_token_id
+    if eos is None:
+        raise InputError("the tokenizer has no end-of-sentence token; give a causal language model that has one")
+    return (eos if tokenizer.bos_token_id is None else tokenizer.bos_token_id), eos
+
+
+def context_of(model: Any) -> int:
+    """Tokens the model can see at once, at most CONTEXT."""
+    limit = getattr(model.config, "max_position_embeddings", None) or CONTEXT
+    return min(int(limit), CONTEXT)
+
+
+def encode_lines(tokenizer: Any, lines: Sequence[str]) -> list[list[int]]:
+    """Ids of each line, without BOS and EOS."""
+    return tokenizer(list(lines), add_special_tokens=False, verbose=False)["input_ids"] if lines else []
+
+
+def pieces(model: Any, tokenizer: Any, lines: Sequence[str]) -> list[Piece]:
+    """Each line as BOS + tokens + EOS; a line over the context becomes windows that overlap by half of it."""
+    bos, eos = ends(tokenizer)
+    context = context_of(model)
+    found = []
+    for ids in encode_lines(tokenizer, lines):
+        whole = np.array([bos, *ids, eos], dtype=np.int64)
+        length, start, done = len(whole) - 1, 0, 0
+        while done < length:
+            stop = min(start + context, length)
+            found.append(Piece(whole[start:stop], whole[start + 1 : stop + 1], done - start))
+            done, start = stop, max(stop - context // 2, start + 1)
+    return found
+
+
+def collate(parts: Sequence[tuple[Piece, int, int]]) -> dict[str, Tensor]:
+    """A batch that predicts targets a to b of each piece: input_ids, attention_mask, labels, all (B, T) int64.
+
+    labels[:, t] is the target of position t (already shifted), IGNORE where nothing is predicted. Rows end at their b,
+    padded to the longest on the right, where a causal model cannot look; so any id serves as padding.
+    """
+    longest = max(b for _, _, b in parts)
+    shape = (len(parts), longest)
+    ids, mask, labels = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, IGNORE)
+    for row, (piece, a, b) in enumerate(parts):
+        ids[row, :b], mask[row, :b], labels[row, a:b] = piece.inputs[:b], 1, piece.targets[a:b]
+    arrays = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def summed_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log p summed over all labels that are not IGNORE: (B, T, V), (B, T) -> (), float32, differentiable."""
+    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+
+
+@torch.no_grad()
+def nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> Nll:
+    """Exact NLL of lines: sum over lines and t of -log p(w_t | BOS, w_<t), EOS the last w, at temperature 1.
+
+    Without dropout; the model comes back in the mode (train or eval) it was in. No token is cut: lines longer than the
+    context are measured in windows, each token with at least half a context before it.
+    """
+    if not lines:
+        raise InputError("there is no line to measure; give a text with one sentence a line")
+    total, tokens, unknown = 0.0, 0, 0
+    unk = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+    training = model.training
+    model.eval()
+    try:
+        for parts in _even_batches(pieces(model, tokenizer, lines), model.config.vocab_size):
+            batch = collate(parts)
+            labels = batch.pop("labels")
+            logits = model(**{name: x.to(model.device) for name, x in batch.items()}).logits  # (B, T, V)
+            total += summed_nll(logits, labels.to(model.device)).item()
+            tokens += int((labels != IGNORE).sum())
+            unknown += int((labels == unk).sum()) if unk is not None else 0
+    finally:
+        model.train(training)
+    if not math.isfinite(total):
+        raise NotFinite(f"the NLL of the text is {total}; the model's weights are broken")
+    return Nll(total, tokens, sum(len(line.encode("utf-8")) + 1 for line in lines), unknown / tokens)
+
+
+def _even_batches(found: list[Piece], vocab_size: int) -> Iterator[list[tuple[Piece, int, int]]]:
+    """Pieces of like length together, each batch within LOGITS logits (or one piece)."""
+    room = max(1, min(LOGITS // vocab_size, 2**14))
+    parts: list[tuple[Piece, int, int]] = []
+    for piece in sorted(found, key=lambda piece: -len(piece.inputs)):
+        parts.append((piece, piece.first, len(piece.inputs)))
+        if len(parts[0][0].inputs) * (len(parts) + 1) > room:
+            yield parts
+            parts = []
+    if parts:
+        yield parts

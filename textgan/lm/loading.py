@@ -1,0 +1,172 @@
+"""Language models on disk: from a folder, a .gguf file or the hub into memory, and back into a folder."""
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from textgan.errors import InputError
+from textgan.lm.likelihood import context_of, ends
+from textgan.text import write_json
+
+NOTES = ("finetune.json", "pretrained.json")  # our own folders say there, under "lm", which model they hold
+
+
+class Lm(NamedTuple):
+    """A causal language model with its tokenizer; `name` says in plain words which one it is."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its progress bars and warnings, which are about settings that we make on purpose."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def load_lm(lm: str | Path, *, device: str = "auto") -> Lm:
+    """A causal language model in float32 with its tokenizer, from a folder, a .gguf file or the hub.
+
+    Only safetensors (or GGUF) weights and the classes of transformers (and textgan's own) are loaded: no pickle, no
+    code that came with the weights. What cannot be loaded is an InputError.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path, where = Path(lm), str(lm)
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if path.suffix == ".gguf":
+        if importlib.util.find_spec("gguf") is None:
+            raise InputError(f"{lm}: reading GGUF needs the gguf package; pip install 'textgan[gguf]'")
+        where, options["gguf_file"] = str(path.parent), path.name
+    elif path.is_dir():
+        _check_folder(path)
+    chosen = pick_device(device)
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(where, **options)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                where, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+            )
+    except Exception as error:  # the loaders raise a dozen kinds, down to a bare Exception for a damaged tokenizer.json
+        raise _cannot_load(lm, path, error) from error
+    if info["missing_keys"]:
+        lacking = sorted(info["missing_keys"])
+        raise InputError(f"{lm}: its weights lack {len(lacking)} tensors ({lacking[0]}, ...); give the whole model")
+    if "gguf_file" in options:  # a model read from GGUF refuses save_pretrained
+        fresh = AutoModelForCausalLM.from_config(model.config)
+        fresh.load_state_dict(model.state_dict())
+        model = fresh
+    _check_tokenizer(lm, tokenizer, model)
+    return Lm(model.to(chosen).eval(), tokenizer, _name(lm, path, model))
+
+
+def save_lm(lm: Lm, out: Path, note: str, value: dict[str, Any]) -> None:
+    """Write model, tokenizer and then the note into `out`: each file whole or not at all, the note last."""
+    from transformers import GenerationConfig
+
+    bos, eos = ends(lm.tokenizer)
+    pad = eos if lm.tokenizer.pad_token_id is None else lm.tokenizer.pad_token_id
+    lm.model.generation_config = GenerationConfig(
+        do_sample=True, top_k=0, top_p=1.0, bos_token_id=bos, eos_token_id=eos, pad_token_id=pad
+    )
+    partial = out / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    with quiet():
+        lm.model.save_pretrained(str(partial))
+        lm.tokenizer.save_pretrained(str(partial))
+    new = sorted(path.name for path in partial.iterdir())
+    for name in new:
+        os.replace(partial / name, out / name)
+    for old in out.glob("model*.safetensors*"):
+        if old.name not in new:
+            old.unlink()
+    partial.rmdir()
+    write_json(out / note, value)
+
+
+def make_folder(out: str | Path) -> Path:
+    """The folder `out`, made where it is not there."""
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder: {error.strerror}; give another one") from None
+    return out
+
+
+def pick_device(device: str) -> torch.device:
+    """"auto" is a CUDA device where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r} is not known; give auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda is not there; give auto or cpu")
+    return torch.device(device)
+
+
+def count_parameters(model: Any) -> str:
+    """As a reader says it: 0.26 M."""
+    return f"{sum(p.numel() for p in model.parameters()) / 1e6:.3g} M"
+
+
+def _check_folder(path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise InputError(f"{path}: no config.json, so it is no model folder; give one with config.json and safetensors")
+    if not any(path.glob("*.safetensors")):
+        pickles = sorted(p.name for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in path.glob(kind))
+        found = f"only pickled weights ({pickles[0]}), which can run code" if pickles else "no weights"
+        raise InputError(f"{path}: {found}; give a folder with model.safetensors")
+
+
+def _check_tokenizer(lm: str | Path, tokenizer: Any, model: Any) -> None:
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{lm}: its tokenizer has no end-of-sentence token; give a model whose tokenizer has one")
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            f"{lm}: its tokenizer has {len(tokenizer)} tokens and its model {model.config.vocab_size}; "
+            "give a pair that fits"
+        )
+    if context_of(model) < 2:
+        raise InputError(f"{lm}: its context of {context_of(model)} holds no sentence; give a larger model")
+
+
+def _cannot_load(lm: str | Path, path: Path, error: Exception) -> InputError:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    if path.exists():
+        return InputError(f"{lm}: cannot be loaded as a causal language model: {said}")
+    return InputError(
+        f"{lm}: no folder of that name here, and the hub did not give it (offline, or no such model); "
+        'give a local model folder, or "small" for a GPT-2 made here'
+    )
+
+
+def _name(lm: str | Path, path: Path, model: Any) -> str:
+    size = f"{model.config.model_type}, {count_parameters(model)} parameters"
+    if not path.exists():
+        return f"{lm} from the hub ({size})"
+    for note in NOTES:
+        try:
+            said = json.loads((path / note).read_text(encoding="utf-8"))["lm"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return str(said) if note == "pretrained.json" else f"{said}, fine-tuned before"
+    return f"local {'file' if path.is_file() else 'folder'} {path.name} ({size})"

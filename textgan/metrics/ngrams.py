@@ -1,0 +1,301 @@
+"""One n-gram index that serves BLEU, self-BLEU, distinct-n and every other n-gram metric in linear time.
+
+A corpus is a flat array of word ids. Order n is built from order n-1 by one sort: the key of an n-gram is the id of
+its first n-1 words and its last word, so that a key is one integer whatever the order. Per order the index keeps
+runs: the distinct (n-gram, line) pairs with their counts, sorted by n-gram, then by line. A subset of the lines is a
+filter of the runs, without a new sort.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, count
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..errors import InputError
+from .score import Unmeasurable
+
+Line = str | Sequence[str]
+TOKENISE: dict[str, Callable[[str], list[str]]] = {"words": str.split, "characters": list}
+_KEY_BITS = 63  # what a signed 64-bit sort key holds
+
+
+class Runs(NamedTuple):
+    """The n-grams of one order. P (n-gram, line) pairs, sorted; G distinct n-grams that occur."""
+
+    gram: np.ndarray  # (P,) int32, ascending: id of the n-gram in the whole corpus
+    line: np.ndarray  # (P,) int32, ascending within an n-gram
+    counts: np.ndarray  # (P,) int32, at least 1
+    starts: np.ndarray  # (G,) int64: where each n-gram's pairs begin
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(G,) ids of the n-grams that occur, ascending."""
+        return self.gram[self.starts]
+
+    @property
+    def totals(self) -> np.ndarray:
+        """(G,) int64: how often each occurs."""
+        return np.add.reduceat(self.counts, self.starts, dtype=np.int64) if len(self.starts) else _none()
+
+    @property
+    def lines(self) -> np.ndarray:
+        """(G,) int64: in how many lines each occurs."""
+        return np.diff(self.starts, append=len(self.gram))
+
+
+class Peaks(NamedTuple):
+    """For each of the whole corpus's K n-grams: the largest count in one line, that line, and the runner-up's."""
+
+    first: np.ndarray  # (K + 1,) int32; the last entry is 0 and stands for n-grams that are unknown here
+    owner: np.ndarray  # (K + 1,) int32, -1 where no line has it
+    second: np.ndarray  # (K + 1,) int32: the largest count among the other lines
+
+
+class NgramIndex:
+    """The n-grams of some lines, counted once; orders are built when they are first asked for.
+
+    lines: strings, which are cut by `tokenise` ("words": at whitespace, "characters"), or lists of words taken as
+    they are. Empty lines are lines of length 0. Raises InputError for an unknown `tokenise`.
+    """
+
+    def __init__(self, lines: Iterable[Line], *, tokenise: str = "words") -> None:
+        if tokenise not in TOKENISE:
+            raise InputError(f"tokenise {tokenise!r} is not known; take one of {', '.join(TOKENISE)}")
+        self.sources: Sequence[Line] = lines if isinstance(lines, Sequence) else list(lines)
+        self.tokenise = tokenise
+        cut = TOKENISE[tokenise]
+        vocabulary: defaultdict[str, int] = defaultdict(count().__next__)
+        lengths: list[int] = []
+
+        def words() -> Iterable[Sequence[str]]:
+            for line in self.sources:
+                parts = cut(line) if isinstance(line, str) else line
+                lengths.append(len(parts))
+                yield parts
+
+        self.tokens = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(words())), dtype=np.int32)  # (N,)
+        self.vocabulary: dict[str, int] = dict(vocabulary)
+        self.lengths = np.array(lengths, dtype=np.int64)  # (n,)
+        self.root = self
+        self.rows = np.arange(len(lengths))
+        self._keys: list[np.ndarray] = []  # per order: (K,) int64 ascending, parent * V + last word
+        self._runs: list[Runs] = []
+        self._peaks: dict[int, Peaks] = {}
+        self._grams = np.zeros(0, dtype=np.int32)  # (N,) id of the n-gram of the highest order that begins here
+        self._known: WeakKeyDictionary[NgramIndex, list[np.ndarray]] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def line_of(self) -> np.ndarray:
+        """(N,) int32: the line that each word stands in."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
+
+    def totals(self, order: int) -> np.ndarray:
+        """(n,) int64: how many n-grams each line has."""
+        return np.maximum(self.lengths - order + 1, 0)
+
+    def runs(self, order: int) -> Runs:
+        """The n-grams of this order."""
+        while len(self._runs) < order:
+            self._runs.append(self._build(len(self._runs) + 1))
+        return self._runs[order - 1]
+
+    def keys(self, order: int) -> np.ndarray:
+        """(K,) int64, ascending: id of the first order-1 words times V, plus the last word."""
+        self.root.runs(order)
+        return self.root._keys[order - 1]
+
+    def peaks(self, order: int) -> Peaks:
+        """Largest and second largest count of each n-gram over the lines."""
+        if order not in self._peaks:
+            self._peaks[order] = _peaks(self.runs(order), len(self.keys(order)))
+        return self._peaks[order]
+
+    def select(self, rows: np.ndarray) -> NgramIndex:
+        """The same lines' index restricted to `rows` (distinct), in ascending order, without sorting anew."""
+        return _Selection(self.root, self.rows[np.sort(rows)])
+
+    def texts(self) -> list[str]:
+        """The lines as strings (lists of words are joined by spaces, or by nothing for characters)."""
+        glue = "" if self.tokenise == "characters" else " "
+        sources = (self.root.sources[row] for row in self.rows.tolist())
+        return [line if isinstance(line, str) else glue.join(line) for line in sources]
+
+    def words(self, row: int) -> list[str]:
+        """The words of one line."""
+        begin = int(self.lengths[:row].sum())
+        spelling = list(self.vocabulary)
+        return [spelling[token] for token in self.tokens[begin : begin + int(self.lengths[row])]]
+
+    def known_in(self, other: NgramIndex, order: int) -> np.ndarray | None:
+        """(K,) int64: the other corpus's id of each of our n-grams, -1 where it has none; None: ids are the same."""
+        ours, theirs = self.root, other.root
+        if ours is theirs:
+            return None
+        maps = ours._known.setdefault(theirs, [])
+        while len(maps) < order:
+            maps.append(ours._locate(theirs, len(maps) + 1, maps[-1] if maps else None))
+        return maps[order - 1]
+
+    def _locate(self, other: NgramIndex, order: int, parents: np.ndarray | None) -> np.ndarray:
+        if parents is None:
+            find = other.vocabulary.get
+            return np.fromiter((find(word, -1) for word in self.vocabulary), np.int64, len(self.vocabulary))
+        size, other_size = max(len(self.vocabulary), 1), max(len(other.vocabulary), 1)
+        parent, last = np.divmod(self.keys(order), size)
+        parent, last = parents[parent], self._known[other][0][last]
+        found = np.full(len(parent), -1, dtype=np.int64)
+        maybe = np.flatnonzero((parent >= 0) & (last >= 0))
+        wanted, stock = parent[maybe] * other_size + last[maybe], other.keys(order)
+        if len(stock) and len(wanted):
+            spot = np.minimum(np.searchsorted(stock, wanted), len(stock) - 1)
+            found[maybe] = np.where(stock[spot] == wanted, spot, -1)
+        return found
+
+    def _build(self, order: int) -> Runs:
+        """Sort (id of the first order-1 words, last word, position) once and read everything off the sorted array."""
+        n, vocabulary = len(self.tokens), max(len(self.vocabulary), 1)
+        ends = np.repeat(np.cumsum(self.lengths), self.lengths)
+        spots = np.flatnonzero(ends - np.arange(n) >= order)
+        last = self.tokens[spots + order - 1].astype(np.int64)
+        parent = self._grams[spots].astype(np.int64) if order > 1 else np.zeros(len(spots), np.int64)
+        parents = len(self._keys[-1]) if order > 1 else 1
+        position_bits, word_bits = n.bit_length(), vocabulary.bit_length()
+        if position_bits + word_bits + parents.bit_length() <= _KEY_BITS:
+            packed = (((parent << word_bits) | last) << position_bits) | spots
+            packed.sort()
+            spots = packed & ((1 << position_bits) - 1)
+            key = packed >> position_bits
+            key = (key >> word_bits) * vocabulary + (key & ((1 << word_bits) - 1))
+        else:  # parents and words are both at most N, so parent * V + word fits until N = 3e9
+            key = parent * vocabulary + last
+            rank = np.argsort(key, kind="stable")
+            spots, key = spots[rank], key[rank]
+        return self._read_off(key, spots)
+
+    def _read_off(self, key: np.ndarray, spots: np.ndarray) -> Runs:
+        line = self.line_of[spots]
+        new_gram = np.ones(len(key), dtype=bool)
+        new_gram[1:] = key[1:] != key[:-1]
+        gram = (np.cumsum(new_gram) - 1).astype(np.int32)
+        self._grams = np.full(len(self.tokens), -1, dtype=np.int32)
+        self._grams[spots] = gram
+        self._keys.append(key[new_gram])
+        new_pair = new_gram.copy()
+        new_pair[1:] |= line[1:] != line[:-1]
+        pairs = np.flatnonzero(new_pair)
+        counts = np.diff(pairs, append=len(key)).astype(np.int32)
+        return Runs(gram[pairs], line[pairs], counts, np.flatnonzero(new_gram[pairs]))
+
+
+class _Selection(NgramIndex):
+    """Some lines of an index: its runs are the root's, filtered."""
+
+    def __init__(self, root: NgramIndex, rows: np.ndarray) -> None:
+        self.root, self.rows = root, rows
+        self.sources, self.tokenise, self.vocabulary = root.sources, root.tokenise, root.vocabulary
+        self.lengths = root.lengths[rows]
+        self._runs, self._peaks = [], {}
+
+    @property
+    def tokens(self) -> np.ndarray:  # type: ignore[override]
+        keep = np.zeros(len(self.root), dtype=bool)
+        keep[self.rows] = True
+        return self.root.tokens[np.repeat(keep, self.root.lengths)]
+
+    def _build(self, order: int) -> Runs:
+        runs = self.root.runs(order)
+        number = np.full(len(self.root), -1, dtype=np.int32)
+        number[self.rows] = np.arange(len(self.rows), dtype=np.int32)
+        line = number[runs.line]
+        keep = line >= 0
+        gram = runs.gram[keep]
+        new = np.ones(len(gram), dtype=bool)
+        new[1:] = gram[1:] != gram[:-1]
+        return Runs(gram, line[keep], runs.counts[keep], np.flatnonzero(new))
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _peaks(runs: Runs, size: int) -> Peaks:
+    """Two passes of a grouped maximum; the first line that reaches the maximum is its owner."""
+    first, owner, second = (np.zeros(size + 1, dtype=np.int32) for _ in range(3))
+    owner[:] = -1
+    if len(runs.starts):
+        best = np.maximum.reduceat(runs.counts, runs.starts)
+        repeated = np.repeat(best, runs.lines)
+        spots = np.flatnonzero(runs.counts == repeated)
+        owners = spots[np.searchsorted(spots, runs.starts)]
+        others = runs.counts.copy()
+        others[owners] = 0
+        ids = runs.ids
+        first[ids], owner[ids], second[ids] = best, runs.line[owners], np.maximum.reduceat(others, runs.starts)
+    return Peaks(first, owner, second)
+
+
+def clipped(text: NgramIndex, reference: NgramIndex, order: int, own: np.ndarray | None = None) -> np.ndarray:
+    """BLEU's numerators: (n,) float, sum over a line's n-grams of min(count, largest count in one reference line).
+
+    own: (n,) the reference line that each line is itself (-1: none) and that must not count as its reference. Then
+    the limit is the largest count among the OTHER lines: the runner-up for the one owner of the maximum. With
+    reference = text and own = 0..n-1 this is self-BLEU in linear time.
+    """
+    runs, peaks = text.runs(order), reference.peaks(order)
+    known = text.known_in(reference, order)
+    gram = runs.gram if known is None else known[runs.gram]
+    limit = peaks.first[gram]
+    if own is not None:
+        limit = np.where(peaks.owner[gram] == own[runs.line], peaks.second[gram], limit)
+    return np.bincount(runs.line, weights=np.minimum(runs.counts, limit), minlength=len(text))
+
+
+def closest_lengths(text: NgramIndex, reference: NgramIndex, own: np.ndarray | None = None) -> np.ndarray:
+    """(n,) the reference length nearest to each line's length, the shorter of two equally near; `own` is left out."""
+    lengths = text.lengths
+    unique, counts = np.unique(reference.lengths, return_counts=True)
+    spot = np.searchsorted(unique, lengths)
+    left = unique[np.maximum(spot - 1, 0)].astype(np.float64)
+    left[spot == 0] = -np.inf
+    here = np.minimum(spot, len(unique) - 1)
+    equal = unique[here] == lengths
+    # its own length counts only when another reference line shares it
+    after = spot if own is None else spot + (equal & (own >= 0) & (counts[here] == 1))
+    right = unique[np.minimum(after, len(unique) - 1)].astype(np.float64)
+    right[after >= len(unique)] = np.inf
+    return np.where(lengths - left <= right - lengths, left, right)
+
+
+def sentence_bleu(
+    text: NgramIndex, reference: NgramIndex, *, highest: int = 5, own: np.ndarray | None = None, epsilon: float = 0.1
+) -> np.ndarray:
+    """BLEU of each line against all reference lines, for all orders at once: (highest, n) float, row k is BLEU-(k+1).
+
+    BLEU-N = BP exp(1/N sum_{n<=N} log p_n), p_n = clipped matches / max(1, n-grams); NLTK's method1: 0 where no word
+    matches, a numerator 0 of a higher order becomes epsilon; BP = exp(1 - r/c) where c <= r. Papineni et al. 2002.
+    Equal to NLTK's `sentence_bleu` to 1e-12. own: see `clipped`. Raises InputError when there is no reference line.
+    """
+    left_out = own is not None and len(own) and own.max() >= 0
+    if len(reference) - bool(left_out) < 1:
+        raise Unmeasurable("BLEU needs at least one reference line besides the hypothesis; give more lines")
+    lengths = text.lengths.astype(np.float64)
+    logs = np.zeros(len(text))
+    scores = np.zeros((highest, len(text)))
+    closest = closest_lengths(text, reference, own)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        penalty = np.where(lengths > closest, 1.0, np.where(lengths == 0, 0.0, np.exp(1 - closest / lengths)))
+    for order in range(1, highest + 1):
+        matches = clipped(text, reference, order, own)
+        if order == 1:
+            any_match = matches > 0
+        logs += np.log(np.where(matches == 0, epsilon, matches) / np.maximum(1, text.totals(order)))
+        scores[order - 1] = np.where(any_match, penalty * np.exp(logs / order), 0.0)
+    return scores

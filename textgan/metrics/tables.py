@@ -1,0 +1,146 @@
+"""An evaluation as a person reads it: for the terminal, as CSV, HTML and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from .score import Score
+
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation
+
+ARROWS = {"higher": "↑", "lower": "↓", "match": "="}
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    c: "\\" + c for c in "&%$#_{}"
+}
+
+
+class Row(NamedTuple):
+    """One metric: the text's score, real text's, and what their difference supports ("" where nothing can be said)."""
+
+    score: Score
+    real: Score | None
+    verdict: str
+
+
+def rows(evaluation: Evaluation) -> Iterator[Row]:
+    """The metrics in order, each with real text's own score beside it."""
+    real = {score.name: score for score in evaluation.real}
+    for score in evaluation.scores:
+        yield Row(score, real.get(score.name), evaluation.verdicts.get(score.name, ""))
+
+
+def with_interval(score: Score | None) -> str:
+    """ "0.3434 ± 0.0043", "0.3434", or "-" for nothing."""
+    if score is None:
+        return "-"
+    value = number(score.value)
+    return value if score.low is None or score.high is None else f"{value} ± {(score.high - score.low) / 2:.2g}"
+
+
+def number(value: float) -> str:
+    """Four significant digits; whole numbers in full."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def printable(text: str) -> str:
+    """Without control characters, so that a file's name or a reason cannot steer a terminal."""
+    return "".join(char if unicodedata.category(char)[0] != "C" else "?" for char in text)
+
+
+def heading(evaluation: Evaluation) -> str:
+    """What was measured, in one line."""
+    return (
+        f"{evaluation.text}: {evaluation.n} lines (seed {evaluation.seed}) against {evaluation.reference},"
+        f" protocol {evaluation.protocol}"
+    )
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """What was not measured and why, and the warnings."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in evaluation.absent.items():
+        by_reason.setdefault(reason, []).append(name)
+    lines = [f"not measured: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    return (
+        lines
+        + [f"note: {note}" for note in evaluation.notes]
+        + [f"warning: {warning}" for warning in evaluation.warnings]
+    )
+
+
+def to_text(evaluation: Evaluation) -> str:
+    """Columns for a terminal."""
+    table = [("metric", "text", "real text", "better", "verdict")]
+    for score, real, verdict in rows(evaluation):
+        table.append((score.name, with_interval(score), with_interval(real), ARROWS[score.better], verdict))
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(printable(line) for line in [heading(evaluation), "", *lines, *notes(evaluation)])
+
+
+def to_csv(evaluation: Evaluation) -> str:
+    """One line a metric; cells that a spreadsheet would take for a formula are escaped."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = ["name", "value", "low", "high", "better", "n", "signature", "real", "real_low", "real_high", "verdict"]
+    writer.writerow(names)
+    for score, real, verdict in rows(evaluation):
+        beside = ("", "", "") if real is None else (real.value, _blank(real.low), _blank(real.high))
+        mine = (score.value, _blank(score.low), _blank(score.high))
+        writer.writerow(
+            [_safe(score.name), *mine, score.better, score.n, _safe(score.signature), *beside, _safe(verdict)]
+        )
+    return out.getvalue()
+
+
+def _blank(value: float | None) -> float | str:
+    return "" if value is None else value
+
+
+def _safe(cell: str) -> str:
+    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def to_html(evaluation: Evaluation) -> str:
+    """One self-contained page, nothing loaded and nothing run."""
+    head = "".join(f"<th>{name}</th>" for name in ("metric", "text", "real text", "better", "verdict"))
+    body = "".join(
+        f'<tr title="{html.escape(score.signature)}"><td>{html.escape(score.name)}</td><td>{with_interval(score)}</td>'
+        f"<td>{with_interval(real)}</td><td>{ARROWS[score.better]}</td><td>{html.escape(verdict)}</td></tr>\n"
+        for score, real, verdict in rows(evaluation)
+    )
+    below = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes(evaluation))
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}"
+        "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;"
+        "padding:.25rem .6rem;border-bottom:1px solid #ddd}h1{font-size:1.15rem;font-weight:600}p{color:#555}"
+        "@media(max-width:40rem){body{font-size:13px}th,td{padding:.2rem .3rem}}"
+    )
+    title = html.escape(heading(evaluation))
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{style}</style>\n<h1>{title}</h1>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n"
+        f"{body}</tbody></table>\n{below}</html>\n"
+    )
+
+
+def to_tex(evaluation: Evaluation) -> str:
+    """A LaTeX tabular (booktabs); the signatures follow as comments."""
+    arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "match": "$=$"}
+    lines = [r"\begin{tabular}{llllr}", r"\toprule", r"metric & text & real text & better & $n$ \\", r"\midrule"]
+    for score, real, _ in rows(evaluation):
+        cells = (_tex(score.name), _tex(with_interval(score)), _tex(with_interval(real)))
+        lines.append(" & ".join([*cells, arrows[score.better], str(score.n)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines + ["% " + printable(score.signature) for score in evaluation.scores]) + "\n"
+
+
+def _tex(cell: str) -> str:
+    return "".join(_TEX.get(char, char) for char in cell).replace("±", r"$\pm$")

@@ -1,0 +1,69 @@
+"""What a person sees during long work: a bar on standard error, and TensorBoard where asked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from textgan.errors import InputError
+
+SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "D acc", "reward": "reward", "valid_nll": "held-out NLL"}
+
+
+class Progress:
+    """A bar over all steps of a run with losses, held-out NLL, D accuracy, sentences a second and time left."""
+
+    def __init__(self, total: int, *, batch: int, shown: bool, tensorboard: Path | None = None) -> None:
+        from tqdm import tqdm
+
+        quiet = not sys.stderr.isatty()
+        self.bar = tqdm(
+            total=total, disable=not shown, file=sys.stderr, unit=" steps", mininterval=30 if quiet else 0.2,
+            maxinterval=60 if quiet else 10, dynamic_ncols=True, smoothing=0.1,
+        )  # fmt: skip
+        self.batch, self.writer = batch, None
+        self.latest: dict[str, str] = {}
+        if tensorboard is not None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise InputError("--tensorboard needs the extra: pip install 'textgan[tracking]'") from error
+            self.writer = SummaryWriter(str(tensorboard))
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.bar.close()
+        if self.writer is not None:
+            self.writer.close()
+
+    def start(self, step: int) -> None:
+        """Where a resumed run begins."""
+        self.bar.update(step)
+        self.bar.unpause()
+
+    def step(self, phase: str) -> None:
+        """One step done."""
+        self.bar.set_description(phase, refresh=False)
+        self.bar.update(1)
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Show a row of the log; its warning gets a line of its own."""
+        self.latest |= {word: f"{row[key]:.3g}" for key, word in SHOWN.items() if key in row}
+        rate = self.bar.format_dict.get("rate")
+        speed = {"sentences/s": f"{rate * self.batch:.0f}"} if rate else {}
+        self.bar.set_postfix(self.latest | speed, refresh=False)
+        if warning := row.get("warning"):
+            self.say(f"step {row['step']}: {warning}")
+        if self.writer is not None:
+            for key, value in row.items():
+                if isinstance(value, float):
+                    self.writer.add_scalar(key, value, row["step"])
+
+    def say(self, line: str) -> None:
+        """One line above the bar."""
+        if not self.bar.disable:
+            self.bar.write(line, file=sys.stderr)

@@ -1,0 +1,70 @@
+"""One file an algorithm; a recipe is a frozen dataclass of hyper-parameters with players and phases.
+
+A new one is a file here and a word in RECIPES.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from textgan.discriminators import DISCRIMINATORS
+from textgan.errors import InputError
+from textgan.generators import GENERATORS
+from textgan.recipes.mle import MLE
+from textgan.recipes.relgan import RelGAN
+from textgan.recipes.seqgan import SeqGAN
+from textgan.updates import Recipe
+
+RECIPES: tuple[type, ...] = (MLE, SeqGAN, RelGAN)
+FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
+
+
+def find_recipe(name: str) -> type:
+    """The recipe class of that name, or an InputError that lists them."""
+    for recipe in RECIPES:
+        if recipe.name == name:  # type: ignore[attr-defined]
+            return recipe
+    raise InputError(f"recipe {name!r} is not one of {', '.join(r.name for r in RECIPES)}")  # type: ignore[attr-defined]
+
+
+def family_of(field: str, spec: Any) -> str:
+    """The word for a net's family: ("generator", LSTM()) -> "lstm"."""
+    return next(word for word, kind in FAMILIES[field].items() if type(spec) is kind)
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's hyper-parameters as JSON-ready values; a net's family stands under "kind"."""
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(recipe):  # type: ignore[arg-type]
+        value = getattr(recipe, field.name)
+        if field.name in FAMILIES:
+            value = {"kind": family_of(field.name, value)} | {
+                key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(value).items()
+            }
+        fields[field.name] = value
+    return fields
+
+
+def from_dict(name: str, fields: dict[str, Any]) -> Recipe:
+    """The recipe back from `to_dict`'s form. Errors: an unknown recipe, family or field."""
+    recipe = find_recipe(name)
+    known = {field.name for field in dataclasses.fields(recipe)}
+    if unknown := sorted(set(fields) - known):
+        raise InputError(f"{name} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    values = {key: _spec(key, value) if key in FAMILIES else value for key, value in fields.items()}
+    return recipe(**values)
+
+
+def _spec(field: str, value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind", next(iter(FAMILIES[field])))
+    if kind not in FAMILIES[field]:
+        raise InputError(f"{field} {kind!r} is not one of {', '.join(FAMILIES[field])}")
+    spec = FAMILIES[field][kind]
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "kind"}
+    known = {f.name for f in dataclasses.fields(spec)}
+    if unknown := sorted(set(given) - known):
+        raise InputError(f"{field} {kind} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    return spec(**given)

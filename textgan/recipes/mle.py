@@ -1,0 +1,39 @@
+"""Maximum likelihood: the generator alone, the baseline that every adversarial recipe starts from and must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from textgan.generators import LSTM, Transformer
+from textgan.updates import Phase, Player, Players, adamw, likelihood_phase
+
+
+@dataclass(frozen=True)
+class MLE:
+    """Teacher forcing with AdamW, a cosine learning rate, and the weights of the lowest held-out NLL.
+
+    Args:
+        batch: sentences a step
+        mle_steps: steps of maximum likelihood
+        mle_lr: learning rate at the start
+        weight_decay: decoupled decay of the matrices
+        generator: the generator's family and sizes
+    """
+
+    name: ClassVar[str] = "mle"
+
+    batch: int = 64
+    mle_steps: int = 1500
+    mle_lr: float = 3e-3
+    weight_decay: float = 0.1
+    generator: LSTM | Transformer = LSTM()
+
+    def players(self, vocab_size: int, max_len: int) -> Players:
+        generator = self.generator.build(vocab_size, max_len)
+        return {"generator": Player(generator, adamw(generator, self.mle_lr, self.weight_decay))}
+
+    def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
+        return (likelihood_phase(players["generator"], self.mle_steps),)

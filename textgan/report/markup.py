@@ -1,0 +1,126 @@
+"""HTML and SVG from Python values: text is escaped unless it was made by `tag`, so no sentence can become markup.
+
+Reports are inert (nothing runs, nothing is fetched): `tag` is the only maker of `Markup`, a plain `str` is always escaped, and
+characters that act on a page instead of being read on it (controls, direction overrides, lone surrogates) are shown, not obeyed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+# Controls, line separators, direction overrides and isolates, byte order mark, annotations, noncharacters, lone surrogates.
+ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]")
+VOID = frozenset({"meta", "br", "circle", "line", "path", "polyline", "polygon", "rect", "link", "col"})
+CUT = 1200  # characters of one text that a page shows; the rest is counted, not shown
+
+
+class Markup(str):
+    """A string that is HTML already. Only `tag` and `join` make it."""
+
+
+def _shown(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF or code >= 0xFFFE else f"\u27e8U+{code:04X}\u27e9"
+
+
+def clean(text: str) -> str:
+    """The text as a reader may safely see it: acting characters made visible, and no longer than CUT characters."""
+    left_out = len(text) - CUT
+    shown = ACTING.sub(_shown, text[:CUT])
+    return shown if left_out <= 0 else f"{shown}\u2026 (+{left_out:,} characters)"
+
+
+def join(parts: Iterable[str | None], between: str = "") -> Markup:
+    """The parts in a row; plain strings among them are escaped, None is dropped."""
+    kept = [part if isinstance(part, Markup) else escape(clean(part)) for part in parts if part is not None]
+    return Markup(escape(between).join(kept))
+
+
+def tag(name: str, /, *children: str | None, **attributes: object) -> Markup:
+    """One element. `class_` is class, `a_b` is a-b; None, False and "" leave an attribute out; True is an attribute without a value."""
+    written = "".join(
+        f" {key.rstrip('_').replace('_', '-')}"
+        + ("" if value is True else f'="{escape(ACTING.sub(_shown, str(value)))}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False and value != ""
+    )
+    if name in VOID and not children:
+        return Markup(f"<{name}{written}/>")
+    return Markup(f"<{name}{written}>{join(children)}</{name}>")
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, text_columns: Iterable[int] = (0,)
+) -> Markup:
+    """A data table inside its own scrolling box; the first cell of a row is its header; columns not in `text_columns` align right."""
+    words = set(text_columns)
+    style = ["" if column in words else "num" for column in range(len(head))]
+    top = tag("tr", *(tag("th", cell, scope="col", class_=style[i]) for i, cell in enumerate(head)))
+    body = [
+        tag(
+            "tr",
+            *(
+                tag("td" if i else "th", cell, scope=None if i else "row", class_=style[i])
+                for i, cell in enumerate(row)
+            ),
+        )
+        for row in rows
+    ]
+    inner = tag("table", tag("caption", caption), tag("thead", top), tag("tbody", *body))
+    return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def definitions(pairs: Mapping[str, str]) -> Markup:
+    """A list of terms with their descriptions."""
+    return tag("dl", *(tag("div", tag("dt", key), tag("dd", value)) for key, value in pairs.items()))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number as people read it: `digits` significant ones, whole ones grouped, a true minus, a dash if absent."""
+    if value is None:
+        return "\u2013"
+    size = abs(value)
+    if value == int(value) and size < 1e15:
+        written = f"{int(value):,}"
+    elif size >= 1e7 or size < 10.0**-digits:
+        written = f"{value:.{digits - 1}e}"
+    else:
+        places = digits if size < 1 else max(0, digits - len(str(int(size))))
+        written = f"{value:,.{places}f}"
+    return written.replace("-", "\u2212")
+
+
+def signed(value: float | None, places: int = 3) -> str:
+    """A difference with its sign, to fixed places; one too small for them is said to be nearly 0."""
+    if value is None:
+        return "\u2013"
+    if abs(value) < 0.5 * 10.0**-places:
+        return f"\u00b1{0:.{places}f}" if value else f"{0:.{places}f}"
+    return f"{value:+,.{places}f}".replace("-", "\u2212")
+
+
+def figure(title: str, about: str, plot: Markup) -> Markup:
+    """A plot under its title and the line that says what is drawn."""
+    return tag("figure", tag("figcaption", tag("strong", title), tag("span", about) if about else None), plot)
+
+
+def legend(keys: Iterable[tuple[str, str, str]]) -> Markup:
+    """What the marks of a plot mean: (shape, colour class, meaning); the shape is line or a mark's."""
+    return tag(
+        "ul",
+        *(tag("li", _swatch(shape, style), tag("span", meaning)) for shape, style, meaning in keys),
+        class_="legend",
+    )
+
+
+def _swatch(shape: str, style: str) -> Markup:
+    inner = {
+        "line": tag("line", x1=1, y1=7, x2=21, y2=7, class_=f"stroke {style}"),
+        "diamond": tag("polygon", points="11,1 17,7 11,13 5,7", class_=f"mark {style}"),
+        "square": tag("rect", x=6, y=2, width=10, height=10, class_=f"mark {style}"),
+    }.get(shape, tag("circle", cx=11, cy=7, r=5, class_=f"mark {style}" + (" ring" if shape == "ring" else "")))
+    return tag("svg", inner, viewBox="0 0 22 14", width=22, height=14, aria_hidden="true", class_="swatch")

@@ -1,0 +1,88 @@
+"""A finished or unfinished run: a folder that can be opened, sampled and told about."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from textgan.errors import InputError
+from textgan.generators import Generator, load_generator
+from textgan.text import decode, load_tokenizer, write_lines
+
+
+class Run:
+    """A run folder. `Run.open(path)` checks that it is one; nothing heavy is loaded until text is asked for."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Errors: InputError where `path` is no run folder."""
+        folder = Path(path)
+        try:
+            settings = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError(f"{folder}: no recipe.json; a run is a folder that `textgan train` has written") from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}/recipe.json cannot be read ({error}); train again with another --out") from error
+        return cls(folder, settings)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The rows of log.jsonl."""
+        path = self.path / "log.jsonl"
+        return [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The trained generator, in evaluation mode."""
+        folder = self.path / "generator"
+        if not (folder / "config.json").exists():
+            raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
+        return load_generator(folder).eval()
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer that the run was trained with."""
+        return load_tokenizer(self.path / "generator")
+
+    def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> list[str]:
+        """n sentences as clean text; the same seed gives the same sentences on the CPU."""
+        if n < 1:
+            raise InputError(f"-n {n} must be at least 1")
+        rng = torch.Generator().manual_seed(seed)
+        samples = self.generator.sample(n, temperature=temperature, rng=rng)
+        return decode(self.tokenizer, samples.tokens.numpy())
+
+    def pool_rows(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> list[dict[str, Any]]:
+        """n sentences as pool rows, each with its provenance (augmentation.pool)."""
+        from textgan.augmentation.pool import pool_rows
+
+        return list(
+            pool_rows(
+                self.sample_text(n, seed=seed, temperature=temperature),
+                source="gan",
+                generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
+                run=self.path.name,
+                seed=seed,
+                temperature=temperature,
+            )
+        )
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the generator's weights file."""
+        import hashlib
+
+        with open(self.path / "generator" / "model.safetensors", "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def write_text(self, path: str | Path, n: int, *, seed: int = 0, temperature: float = 1.0) -> None:
+        """`sample_text` into a file, one sentence a line; "-" is standard output."""
+        write_lines(path, self.sample_text(n, seed=seed, temperature=temperature))

@@ -1,0 +1,72 @@
+"""The padded shape that flows between all parts: tokens with PAD after EOS, hard or relaxed.
+
+Letters for shapes in the whole package: B batch, T time, V vocabulary, F features, H hidden.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
+SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+
+class Samples(NamedTuple):
+    """Discrete sentences drawn from a generator.
+
+    tokens: (B, T) int64, PAD after EOS; a sentence cut at the maximum length has no EOS.
+    log_probs: (B, T) log p(token_t | token_<t) under the distribution sampled from; 0 outside the mask and over a
+        given prefix, which was not drawn.
+    mask: (B, T) bool, True up to and including EOS.
+    """
+
+    tokens: Tensor
+    log_probs: Tensor
+    mask: Tensor
+
+
+class Relaxed(NamedTuple):
+    """Sentences that carry a gradient.
+
+    probs: (B, T, V) float on the simplex, differentiable; one-hot values where hard; one-hot PAD after EOS.
+    tokens: (B, T) int64, the argmax of probs: an exact sample of the generator at temperature 1.
+    mask: (B, T) bool, True up to and including EOS.
+    """
+
+    probs: Tensor
+    tokens: Tensor
+    mask: Tensor
+
+
+def mask_of(tokens: Tensor) -> Tensor:
+    """Which positions are text: (B, T) int64 -> (B, T) bool, True up to and including EOS."""
+    return tokens != PAD
+
+
+def lengths_of(mask: Tensor) -> Tensor:
+    """Tokens a sentence, EOS included: (B, T) bool -> (B,) int64."""
+    return mask.sum(-1)
+
+
+def pad_to(tokens: Tensor, length: int) -> Tensor:
+    """Widen (B, T) with PAD to (B, length); a wider one comes back as it is."""
+    return F.pad(tokens, (0, max(0, length - tokens.shape[1])), value=PAD)
+
+
+def embed(x: Tensor, weight: Tensor) -> Tensor:
+    """One door for hard and soft tokens: (...,) int64 or (..., V) float -> (..., E), for weight (V, E)."""
+    if x.dtype == torch.int64:
+        return F.embedding(x, weight)
+    if x.shape[-1] != weight.shape[0]:
+        raise ValueError(f"soft tokens {tuple(x.shape)} must end in the vocabulary size {weight.shape[0]}")
+    return x @ weight
+
+
+def straight_through(soft: Tensor, tokens: Tensor) -> Tensor:
+    """One-hot values with the gradient of soft: (..., V), (...) -> (..., V). Bengio et al. 2013."""
+    hard = torch.zeros_like(soft).scatter_(-1, tokens.unsqueeze(-1), 1.0)
+    return hard + (soft - soft.detach())

@@ -1,0 +1,401 @@
+"""Runs the phases of a recipe: logs, checkpoints, resumes. What no paper mentions is here.
+
+Only this file writes a run folder:
+
+    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  ckpt-000120/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from textgan import recipes
+from textgan.batches import Batches, Data, TextSettings, prepare
+from textgan.checkpoints import (
+    Tensors,
+    checkpoints,
+    clean,
+    load_checkpoint,
+    locked,
+    optimizer_tensors,
+    replace_folder,
+    restore_optimizer,
+    save_checkpoint,
+)
+from textgan.errors import InputError, Interrupted
+from textgan.generators import Generator
+from textgan.progress import Progress
+from textgan.runs import Run
+from textgan.text import decode, save_tokenizer, write_json, write_lines
+from textgan.updates import Phase, Players, Recipe, check_recipe
+from textgan.watch import Watch, held_out_nll
+
+SAMPLED = 200  # sentences drawn at each evaluation
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often a run speaks and saves, in steps.
+
+    Args:
+        log_every: steps between rows of log.jsonl (means over the steps between)
+        eval_every: steps between held-out NLL, samples and the collapse watch
+        save_every: steps between checkpoints
+        keep: checkpoints to keep
+    """
+
+    log_every: int = 10
+    eval_every: int = 100
+    save_every: int = 500
+    keep: int = 2
+
+
+def fit(
+    recipe: Recipe | str,
+    corpus: str | Path | Sequence[str],
+    *,
+    out: str | Path,
+    valid: str | Path | Sequence[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "no",
+    threads: int | None = None,
+    resume: bool = False,
+    text: TextSettings | None = None,
+    schedule: Schedule | None = None,
+    progress: bool = True,
+    tensorboard: bool = False,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+) -> Run:
+    """Train a recipe on a corpus and write a run folder; resume=True goes on from the newest good checkpoint.
+
+    The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
+    Interrupted. The caller's global random state is left alone. Errors: InputError (bad input, a folder in use, other
+    settings than the run's), NotFinite (the last checkpoint stands).
+    """
+    text, schedule = text or TextSettings(), schedule or Schedule()
+    chosen: Recipe = recipes.find_recipe(recipe)() if isinstance(recipe, str) else recipe
+    check_recipe(chosen)
+    folder = Path(out)
+    if not resume and (folder / "recipe.json").exists():
+        raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
+    data = prepare(corpus, valid, text)
+    make_folder(folder)
+    accelerator = _accelerator(device, precision)
+    main = accelerator.is_main_process
+    with locked(folder) if main else nullcontext(), _threads(threads), torch.random.fork_rng(), _signals() as asked:
+        training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
+        board = folder / "tensorboard" if tensorboard and main else None
+        with Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar:
+            try:
+                training.run(bar, asked)
+            except OSError as error:
+                raise InputError(
+                    f"{folder}: cannot write ({error.strerror or error}); {training.standing()}; mend that, then --resume"
+                ) from error
+    return Run.open(folder)
+
+
+class _Training:
+    """One run in progress. `step` counts over all phases; everything else that must survive is in `save`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Data,
+        folder: Path,
+        seed: int,
+        schedule: Schedule,
+        accelerator: Any,
+        on_log: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        self.data, self.folder, self.seed, self.schedule = data, folder, seed, schedule
+        self.accelerator, self.on_log = accelerator, on_log
+        device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
+        torch.manual_seed(seed)  # every process builds the same weights ...
+        self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len)
+        for player in self.players.values():
+            player.net.to(device)
+            player.reduce = (lambda grad: accelerator.reduce(grad, "mean")) if world > 1 else None
+        torch.manual_seed(seed + rank)  # ... and then draws its own dropout and samples
+        self.rng = torch.Generator(device).manual_seed(seed + rank)
+        self.phases = recipe.phases(self.players, self.rng)
+        self.generator: Generator = self.players["generator"].net  # type: ignore[assignment]
+        self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, rank=rank, world=world)
+        self.watch = Watch(data.held_out, SAMPLED)
+        self.total = sum(phase.steps for phase in self.phases)
+        self.step, self.window = 0, {}
+        self.best: dict[str, Any] = {}  # {"nll", "step"} of the running keep_best phase
+        self.best_weights: dict[str, Tensor] = {}
+        self.settings = self._settings(recipe)
+
+    def _settings(self, recipe: Recipe) -> dict[str, Any]:
+        import tokenizers
+        import transformers
+
+        from textgan import __version__
+
+        return {
+            "textgan": __version__,
+            "recipe": recipe.name,
+            "fields": recipes.to_dict(recipe),
+            "seed": self.seed,
+            **self.data.facts,
+            "schedule": vars(self.schedule),
+            "device": self.accelerator.device.type,
+            "precision": self.accelerator.mixed_precision,
+            "processes": self.accelerator.num_processes,
+            "threads": torch.get_num_threads(),
+            "parameters": {
+                name: sum(p.numel() for p in player.net.parameters()) for name, player in self.players.items()
+            },
+            "versions": {
+                "python": ".".join(map(str, sys.version_info[:3])),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "tokenizers": tokenizers.__version__,
+            },
+        }
+
+    def run(self, bar: Progress, asked: list[int]) -> None:
+        """All phases from wherever the newest checkpoint stands."""
+        self.restore(bar)
+        bar.start(self.step)
+        if self.step == 0:
+            self.record(self.phases[0], bar, evaluate=True)
+        first = 0
+        for phase in self.phases:
+            for step in range(self.step - first, phase.steps):
+                with self.accelerator.autocast():
+                    logs = phase.update(step, self.batches)
+                self.step += 1
+                bar.step(phase.name)
+                for key, value in logs.items():
+                    total, count = self.window.get(key, (0.0, 0))
+                    self.window[key] = (total + value, count + 1)
+                self.after(phase, bar, ends=step + 1 == phase.steps)
+                if self._stop(asked):
+                    self.save()
+                    raise Interrupted(f"{self.folder}: stopped at step {self.step}; saved, --resume goes on", 128 + asked[0])
+            first += phase.steps
+        self.save()
+
+    def after(self, phase: Phase, bar: Progress, *, ends: bool) -> None:
+        """What is due once a step is done: a row of the log, an evaluation, a checkpoint."""
+        evaluate = ends or self.step % self.schedule.eval_every == 0
+        if evaluate or self.step % self.schedule.log_every == 0:
+            self.record(phase, bar, evaluate=evaluate)
+        if ends and self.best_weights:
+            self.generator.load_state_dict(self.best_weights)
+            bar.say(f"{phase.name}: kept step {self.best['step']}, held-out NLL {self.best['nll']:.4f} nats a token")
+            self.best, self.best_weights = {}, {}
+        if self.step % self.schedule.save_every == 0 and self.step < self.total:
+            self.save()
+
+    def record(self, phase: Phase, bar: Progress, *, evaluate: bool) -> None:
+        """One row of log.jsonl; with evaluate also held-out NLL, samples, and the collapse watch."""
+        row: dict[str, Any] = {"step": self.step, "phase": phase.name}
+        row |= {key: total / count for key, (total, count) in self.window.items()}
+        self.window = {}
+        if evaluate:
+            row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
+            rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
+            samples = self.generator.sample(SAMPLED, rng=rng)
+            row |= self.watch.measure(samples)
+            if self.step and (warning := self.watch.warning(row)):
+                row["warning"] = warning
+            if phase.keep_best and row["valid_nll"] < self.best.get("nll", float("inf")) and self.step:
+                self.best = {"nll": row["valid_nll"], "step": self.step}
+                self.best_weights = {k: v.detach().clone() for k, v in self.generator.state_dict().items()}
+        if not self.accelerator.is_main_process:
+            return
+        if evaluate:
+            lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
+            write_lines(self.folder / "samples" / f"{self.step:06d}.txt", lines)
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        bar.row(row)
+        if self.on_log is not None:
+            self.on_log(row)
+
+    def _stop(self, asked: list[int]) -> bool:
+        """Whether any process has been signalled; all of them stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return bool(asked)
+        flag = torch.tensor([float(asked[0] if asked else 0)], device=self.accelerator.device)
+        signalled = int(self.accelerator.gather(flag).max())
+        if signalled and not asked:
+            asked.append(signalled)
+        return bool(asked)
+
+    def save(self) -> None:
+        """A checkpoint of everything, and RUN/generator as a Hugging Face folder."""
+        states = self._random_states()
+        if not self.accelerator.is_main_process:
+            return
+        tensors: Tensors = {"random": states, "best": self.best_weights}
+        groups, seen = {}, set()
+        for name, player in self.players.items():
+            if id(player.net) not in seen:
+                tensors[f"net-{name}"] = player.net.state_dict()
+                seen.add(id(player.net))
+            if player.optimizer is not None:
+                tensors[f"optimizer-{name}"], groups[name] = optimizer_tensors(player.optimizer)
+        log = self.folder / "log.jsonl"
+        state = {
+            "step": self.step,
+            "batches": self.batches.cursor,
+            "window": self.window,
+            "best": self.best,
+            "optimizers": groups,
+            "log_bytes": log.stat().st_size if log.exists() else 0,
+        }
+        with open(log, "a", encoding="utf-8") as file:
+            os.fsync(file.fileno())
+        save_checkpoint(self.folder, self.step, tensors, state, keep=self.schedule.keep)
+        replace_folder(self.folder / "generator", self._write_generator)
+
+    def _write_generator(self, folder: Path) -> None:
+        self.generator.save(folder)
+        save_tokenizer(self.data.tokenizer, folder)
+
+    def _random_states(self) -> dict[str, Tensor]:
+        """The states of dropout's and the sampler's random generators, (processes, bytes) each."""
+        device = self.accelerator.device
+        states = {"dropout": torch.get_rng_state(), "sampler": self.rng.get_state()}
+        if device.type == "cuda":
+            states["dropout_cuda"] = torch.cuda.get_rng_state(device)
+        return {k: self.accelerator.gather(v.to(device)[None]).cpu() for k, v in states.items()}
+
+    def restore(self, bar: Progress) -> None:
+        """Take up the newest good checkpoint, or begin: recipe.json and heldout.txt first, an empty log."""
+        main = self.accelerator.is_main_process
+        if main:
+            clean(self.folder)
+        tensors, state, skipped = load_checkpoint(self.folder, device=str(self.accelerator.device))
+        for line in skipped:
+            bar.say(f"skipped {line}")
+        if main and (self.folder / "recipe.json").exists():
+            refuse_other_settings(Run.open(self.folder).settings, self.settings)
+        elif main:
+            write_json(self.folder / "recipe.json", self.settings)
+            write_lines(self.folder / "heldout.txt", self.data.held_out_lines)
+        if main:
+            (self.folder / "samples").mkdir(exist_ok=True)
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
+                log.truncate(state.get("log_bytes", 0))
+        if not state:
+            return
+        self.step, self.batches.cursor, self.best = state["step"], state["batches"], state["best"]
+        self.window = {key: tuple(value) for key, value in state["window"].items()}
+        self.best_weights = tensors["best"]
+        for name, player in self.players.items():
+            if f"net-{name}" in tensors:
+                player.net.load_state_dict(tensors[f"net-{name}"])
+            if player.optimizer is not None:
+                restore_optimizer(player.optimizer, tensors[f"optimizer-{name}"], state["optimizers"][name])
+        states = {k: v[self.accelerator.process_index].cpu() for k, v in tensors["random"].items()}
+        torch.set_rng_state(states["dropout"])
+        self.rng.set_state(states["sampler"])
+        if "dropout_cuda" in states:
+            torch.cuda.set_rng_state(states["dropout_cuda"], self.accelerator.device)
+
+    def standing(self) -> str:
+        """Which checkpoint a failure has left."""
+        found = checkpoints(self.folder)
+        return f"{found[0].name} stands" if found else "no checkpoint yet"
+
+
+def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change."""
+    changes = []
+    for key in ("recipe", "seed", "fields", "tokens", "processes"):
+        changes += _differences(key, old.get(key), json.loads(json.dumps(new[key])))
+    for key in ("corpus", "valid"):
+        a, b = old[key].get("sha256"), new[key].get("sha256")
+        if a != b:
+            changes.append(f"{key}: other text than {old[key].get('name')}")
+    if changes:
+        raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
+
+
+def _differences(key: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
+    return [] if old == new else [f"{key} {old} -> {new}"]
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder that can be written, or an InputError in one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written ({error.strerror}); give a folder that can") from error
+
+
+def _accelerator(device: str, precision: str) -> Any:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {device} is not one of auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
+    if precision not in ("no", "bf16"):
+        raise InputError(f"--precision {precision} is not one of no, bf16")
+    AcceleratorState._reset_state(reset_partial_state=False)  # a process may train twice with other settings
+    cpu = device == "cpu" or not torch.cuda.is_available()
+    return Accelerator(cpu=cpu, mixed_precision=precision)
+
+
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if n is not None:
+        if n < 1:
+            raise InputError(f"--threads {n} must be at least 1")
+        torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect the first SIGINT or SIGTERM; a second one does what it did before. Handlers are put back."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: Any) -> None:
+        asked.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield asked
+    finally:
+        restore()

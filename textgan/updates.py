@@ -1,0 +1,172 @@
+"""One optimiser step, and what a recipe is: the whole contract between a recipe and the trainer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from textgan.discriminators import Discriminator
+from textgan.errors import InputError, NotFinite
+from textgan.generators import Generator, evaluating
+from textgan.objectives import Objective
+from textgan.sequences import Relaxed, Samples, mask_of
+
+Logs = dict[str, float]
+
+
+class Player:
+    """A net and its optimiser; the only place that calls backward and step.
+
+    A net without an optimiser (a slow copy, a moving baseline) is saved and resumed with the others. `reduce`
+    averages gradients over processes; the trainer sets it.
+    """
+
+    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer | None = None, *, clip: float = 5.0) -> None:
+        self.net = net
+        self.optimizer = optimizer
+        self.clip = clip
+        self.reduce: Callable[[Tensor], Tensor] | None = None
+        self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
+
+    def minimise(self, loss: Tensor, *, rate: float = 1.0) -> float:
+        """One step down the gradient of this net alone, its norm clipped; `rate` scales the learning rate.
+
+        Returns the loss. Errors: NotFinite where loss or gradient is NaN or infinite; the weights are then untouched.
+        """
+        if self.optimizer is None:
+            raise ValueError("a player without an optimiser cannot minimise")
+        weights = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=weights)
+        if self.reduce is not None:
+            for weight in weights:
+                weight.grad = self.reduce(torch.zeros_like(weight) if weight.grad is None else weight.grad)
+        norm = nn.utils.clip_grad_norm_(weights, self.clip)
+        value, size = loss.item(), norm.item()
+        if not (math.isfinite(value) and math.isfinite(size)):
+            raise NotFinite(f"{type(self.net).__name__}: loss {value}, gradient norm {size}; no weight was changed")
+        for group, lr in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = lr * rate
+        self.optimizer.step()
+        return value
+
+
+Players = dict[str, Player]
+"""By name; "generator" is the one that is saved and sampled. Two players may share a net (two optimisers)."""
+
+
+class Phase(NamedTuple):
+    """A stretch of training: `update(step, batches)` runs once for each step in 0..steps-1 and returns what to log.
+
+    Everything that changes with time is a function of the step, so a resumed run equals an unbroken one. keep_best:
+    at its end the generator goes back to the weights with the lowest held-out NLL.
+    """
+
+    name: str
+    steps: int
+    update: Callable[[int, Iterator[Tensor]], Logs]
+    keep_best: bool = False
+
+
+class Recipe(Protocol):
+    """One algorithm: a frozen dataclass of hyper-parameters that builds its players and phases."""
+
+    name: ClassVar[str]
+    batch: int
+
+    def players(self, vocab_size: int, max_len: int) -> Players: ...
+
+    def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]: ...
+
+
+class Spec(Protocol):
+    """The sizes of a net, as a frozen dataclass (`generators.LSTM`, `discriminators.CNN`, ...)."""
+
+    def build(self, vocab_size: int, max_len: int) -> Any: ...
+
+
+def check_recipe(recipe: Any) -> None:
+    """Refuse impossible numbers of a recipe in one line that names the flag."""
+    for field, value in vars(recipe).items():
+        least = 1 if field in ("batch", "rollouts", "discriminator_updates") else 0
+        if isinstance(value, (int, float)) and (value < least or value != value):
+            raise InputError(f"--{field} {value} must be at least {least}")
+
+
+def cosine(step: int, steps: int) -> float:
+    """From 1 to 0 over the steps. Loshchilov & Hutter 2017, eq. 5."""
+    return 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
+
+
+def adam(net: nn.Module, lr: float, *, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
+    """Adam for an adversarial player."""
+    return torch.optim.Adam(net.parameters(), lr=lr, betas=betas)
+
+
+def adamw(net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW for maximum likelihood; gains and biases are not decayed."""
+    matrices = [p for p in net.parameters() if p.dim() > 1]
+    others = [p for p in net.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], lr=lr
+    )
+
+
+def likelihood_phase(player: Player, steps: int) -> Phase:
+    """Maximum likelihood with teacher forcing: minimise the mean -log p a token; cosine decay, best held-out kept."""
+    generator: Generator = player.net  # type: ignore[assignment]
+
+    def update(step: int, batches: Iterator[Tensor]) -> Logs:
+        tokens = next(batches)
+        generator.train()
+        loss = -generator.log_probs(tokens).sum() / mask_of(tokens).sum()
+        return {"g_loss": player.minimise(loss, rate=cosine(step, steps))}
+
+    return Phase("mle", steps, update, keep_best=True)
+
+
+def judge(player: Player, objective: Objective, real: Tensor, fake: Samples | Relaxed) -> Logs:
+    """One step of D on real ids (B, T) against as many fakes, hard or soft.
+
+    d_accuracy is the share of (real, fake) pairs that D orders rightly, an estimate of its AUC under any objective.
+    """
+    net: Discriminator = player.net  # type: ignore[assignment]
+    net.train()
+    x = fake.probs if isinstance(fake, Relaxed) else fake.tokens
+    real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), fake.mask)
+    loss = player.minimise(objective.discriminator(real_logits, fake_logits))
+    return {"d_loss": loss, "d_accuracy": (real_logits > fake_logits).float().mean().item()}
+
+
+def judge_phase(
+    player: Player, generator: Generator, steps: int, objective: Objective, rng: torch.Generator
+) -> Phase:
+    """D alone, against fresh samples of a fixed generator."""
+
+    def update(step: int, batches: Iterator[Tensor]) -> Logs:
+        real = next(batches)
+        return judge(player, objective, real, generator.sample(len(real), rng=rng))
+
+    return Phase("judge", steps, update)
+
+
+def sentence_score(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:
+    """D's probability of "real" as a reward: (B, T) ids -> (B,) in [0, 1], without dropout."""
+
+    @torch.no_grad()
+    def score(tokens: Tensor) -> Tensor:
+        with evaluating(discriminator):
+            return discriminator.score(tokens, mask_of(tokens))
+
+    return score
+
+
+@torch.no_grad()
+def follow(slow: nn.Module, fast: nn.Module, *, keep: float) -> None:
+    """slow <- keep slow + (1 - keep) fast, parameter by parameter."""
+    for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
+        a.mul_(keep).add_(b, alpha=1 - keep)
