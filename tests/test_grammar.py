@@ -29,7 +29,7 @@ def _futures(stack: tuple[str, ...]) -> Counter[tuple[str, ...]]:
 
 @cache
 def _count_sentences(state: frozenset[tuple[str, ...]]) -> int:
-    """Distinct sentences from a state of the determinised grammar; fails where two derivations share words and future."""
+    """Distinct sentences of a state of the determinised grammar; fails where two derivations share words and future."""
     by_word: dict[str, Counter[tuple[str, ...]]] = {}
     for stack in state:
         for future, ways in _futures(stack).items():
@@ -65,15 +65,33 @@ def test_the_grammar_is_unambiguous_so_derivations_are_sentences() -> None:
     assert _count_sentences(frozenset([("S",)])) == grammar.derivations() > 10**9
 
 
-def test_log_prob_over_an_enumerated_part_of_the_language_is_exact_and_sums_to_its_probability() -> None:
-    bodies = {body: p for p, body in RULES["Still"]}
-    still = next(p for p, body in RULES["S"] if body[0] == "Still")
-    share = still * bodies[("Room[bedroom]",)]
-    rooms = _derive(("Room[bedroom]", "."))
-    assert len({words for _, words in rooms}) == len(rooms) > 1000
-    for p, words in rooms:
+@pytest.mark.parametrize(
+    ("path", "part", "size"),
+    [
+        (  # 5 single things, 5 * 4 pairs, 5 * 4 * 3 triples
+            [("S", "Still ."), ("Still", "Room[bedroom]"),
+             ("Room[bedroom]", "there is Hall[bedroom] with Items[bedroom]"), ("Hall[bedroom]", "a clean bedroom")],
+            "there is a clean bedroom with Items[bedroom] .",
+            5 + 20 + 60,
+        ),
+        (  # 3 nouns, 4 prepositions, 6 marks with a or the, an umbrella, 6 counts of 6 crowds, 4 seats
+            [("S", "People ."), ("People", "Scene[f]"), ("Scene[f]", "Who[f] Mod[f] Do[fin,f]"), ("Who[f]", "the N[f]"),
+             ("Mod[f]", "who is Near"), ("Do[fin,f]", "sits Seat")],
+            "the N[f] who is Near sits Seat .",
+            3 * 4 * (6 * 2 + 1 + 6 * 6) * 4,
+        ),
+    ],
+)  # fmt: skip
+def test_log_prob_over_an_enumerated_part_of_the_language_is_exact_and_sums_to_its_probability(
+    path: list[tuple[str, str]], part: str, size: int
+) -> None:
+    share = math.prod(next(p for p, b in RULES[name] if b == tuple(body.split())) for name, body in path)
+    sentences = _derive(tuple(part.split()))
+    assert len({words for _, words in sentences}) == len(sentences) == size
+    for p, words in sentences:
         assert grammar.log_prob(" ".join(words)) == pytest.approx(math.log(p * share), abs=1e-12)
-    assert math.fsum(math.exp(grammar.log_prob(" ".join(w))) for _, w in rooms) == pytest.approx(share, abs=1e-14)
+    total = math.fsum(math.exp(grammar.log_prob(" ".join(words))) for _, words in sentences)
+    assert total == pytest.approx(share, rel=1e-12)
 
 
 def test_log_prob_equals_nltks_inside_chart_parser() -> None:

@@ -65,11 +65,12 @@ def test_ms_jaccard_of_a_text_with_itself_is_one() -> None:
 @given(LINES, LINES, st.integers(1, 40))
 def test_copying_equals_its_slow_twins_in_any_chunks(text: list, train: list, cells: int) -> None:
     sets = Sets(NgramIndex(text), train=NgramIndex(train))
-    before, spans.CELLS = spans.CELLS, cells
+    before = spans.CELLS, spans.COLUMNS
+    spans.CELLS, spans.COLUMNS = cells, max(1, cells // 3)
     try:
         nearest = NearestTraining().per_line(sets)
     finally:
-        spans.CELLS = before
+        spans.CELLS, spans.COLUMNS = before
     assert sorted(nearest) == pytest.approx(sorted(slow.nearest(line, train) for line in text), abs=1e-6)
     assert CopiedSpan().per_line(sets).tolist() == [slow.longest_span(line, train) for line in text]
 

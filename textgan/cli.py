@@ -178,13 +178,11 @@ def _parts(text: str) -> dict[str, float]:
 
 
 def _run_split(options: argparse.Namespace) -> None:
-    from pathlib import Path
-
-    from textgan.text import read_text, split, write_json, write_lines
+    from textgan.text import make_folder, read_text, split, write_json, write_lines
 
     texts = [read_text(name, errors=options.encoding_errors) for name in options.files]
     done = split(texts, _parts(options.parts), seed=options.seed)
-    out = Path(options.out)
+    out = make_folder(options.out)
     for name, lines in done.parts.items():
         write_lines(out / f"{name}.txt", lines)
     write_json(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def _parse(recipe: type, arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser(prog=f"{PROG} {recipe.name}", exit_on_error=False, description=recipe.__doc__.split("\n")[0])  # type: ignore[attr-defined,union-attr]
     parser.add_argument("corpus", help='training text: a file, "-", or grammar:N')
     parser.add_argument("--out", type=str, required=True, help="folder of the run")
-    parser.add_argument("--valid", type=str | None, default=None, help="held-out text (default: 5 %% of the corpus)")
+    parser.add_argument("--valid", type=str | None, default=None, help="held-out text (default: 5 % of the corpus)")
+    parser.add_argument("--start", type=str | None, default=None, help="run whose generator this one begins with")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same run")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", type=str, default="no", help="no or bf16")
@@ -92,7 +94,7 @@ def _parse(recipe: type, arguments: list[str]) -> dict[str, Any]:
         with contextlib.redirect_stderr(io.StringIO()):
             values = parser.parse_args(arguments).as_dict()
     except (ArgumentError, TypeError, ValueError) as error:
-        _usage(str(error))
+        _usage(re.sub(r'Parser key "([\w.]+)":', r"--\1:", re.sub(r"<class '(\w+)'>", r"\1", str(error))))
     values.pop("config", None)
     return values
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import InputError
 from .metrics import METRICS, USUAL, Metric, NgramIndex, Score, Sets, Unmeasurable, tables
+from .metrics.encoders import AnyEncoder, as_encoder
 from .metrics.intervals import FEWEST, GROUPS, MOST, degrees_of_freedom, half_width, holm, standard_errors, two_sided_p
 from .metrics.protocols import PROTOCOLS, Protocol
 from .text import Text, read_text
@@ -77,19 +78,28 @@ class Reference:
     """
 
     def __init__(
-        self, reference: Source, *, train: Source | None = None, seed: int = 0, tokenise: str = "words"
+        self,
+        reference: Source,
+        *,
+        train: Source | None = None,
+        seed: int = 0,
+        tokenise: str = "words",
+        encoder: AnyEncoder | None = None,
     ) -> None:
         read = _read(reference, "reference")
         self.name, self.seed, self.tokenise, self.lines = read.name, seed, tokenise, read.lines
         self.index = NgramIndex(read.lines, tokenise=tokenise)
         self.marks = {"reference": read.sha256[:8]}
         self.train: NgramIndex | None = None
+        self.encoder = None if encoder is None else as_encoder(encoder)
+        self._fitted: dict[object, Any] = {}
         if train is not None:
             train_text = _read(train, "training text")
             self.train = NgramIndex(train_text.lines, tokenise=tokenise)
             self.marks["train"] = train_text.sha256[:8]
         order = np.random.default_rng([seed, 3]).permutation(len(self.index))
         self._first, self._second = order[: len(order) // 2], order[len(order) // 2 :]
+        self.half = self.index.select(self._first) if len(self._first) else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -107,16 +117,17 @@ class Reference:
         return self._sets(self.index.select(rows), rows, half_text, seed)
 
     def _sets(self, text: NgramIndex, own: np.ndarray | None, half_text: NgramIndex, seed: int) -> Sets:
-        half = self.index.select(self._first) if len(self._first) else None
         return Sets(
             text,
             reference=self.index,
             own=own,
-            half=half,
+            half=self.half,
             half_text=half_text,
             train=self.train,
             seed=seed,
             marks=self.marks,
+            encoder=self.encoder,
+            fitted=self._fitted,
         )
 
 
@@ -171,6 +182,7 @@ def evaluate(
     metrics: str | Iterable[str | Metric] | None = None,
     tokenise: str = "words",
     protocol: str = "default",
+    encoder: AnyEncoder | None = None,
     groups: int = GROUPS,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -181,15 +193,16 @@ def evaluate(
     line is its own reference; metrics that compare two samples use disjoint halves of the reference.
     text, reference, train: a path, "-", "grammar:N", or lines; reference may be a `Reference`, fitted once.
     protocol: "default", or another system's way ("texygen", ...), faults included, which chooses its own lines.
-    groups: of the jackknife; 0 leaves out intervals and verdicts. progress: called with the name of each slow metric.
+    encoder: of the metrics on sentence vectors: a local Hugging Face folder, or a function of lines; default: LSA, trained
+    on the reference half. groups: of the jackknife; 0 leaves out intervals and verdicts. progress: called with the name of each slow metric.
     Raises InputError when a text has no lines or fewer than n.
     """
     named = choose_protocol(protocol)
     chosen = choose_metrics(metrics)
     if not isinstance(reference, Reference):
-        reference = Reference(reference, train=train, seed=seed, tokenise=tokenise)
-    elif train is not None:
-        raise InputError("train came beside a fitted Reference; give it to Reference(..., train=...) instead")
+        reference = Reference(reference, train=train, seed=seed, tokenise=tokenise, encoder=encoder)
+    elif train is not None or encoder is not None:
+        raise InputError("train or encoder came beside a fitted Reference; give it to Reference(...) instead")
     read = _read(text, "text")
     if named is not None:
         return _as_published(named, read, reference, n, seed)
@@ -230,9 +243,18 @@ def _as_published(protocol: Protocol, read: Text, reference: Reference, n: int |
     if not any(score.name.startswith("self") for score in scores):
         absent = {f"self-BLEU-{k}": "the protocol leaves no other line to compare with" for k in (2, 3, 4, 5)}
     return Evaluation(
-        scores, real, read.name, reference.name, len(text), seed, _warnings(read.lines, read.blank, reference), absent, {},
-        [protocol.note], protocol.name,
-    )  # fmt: skip
+        scores=scores,
+        real=real,
+        text=read.name,
+        reference=reference.name,
+        n=len(text),
+        seed=seed,
+        warnings=_warnings(read.lines, read.blank, reference),
+        absent=absent,
+        verdicts={},
+        notes=[protocol.note],
+        protocol=protocol.name,
+    )
 
 
 def _size(n: int | None, lines: int, name: str, references: int, reference: str) -> int:

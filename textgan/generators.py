@@ -323,7 +323,7 @@ class CausalLM(Generator):
 
     @torch.no_grad()
     def _head_is_linear(self) -> bool:
-        ids = torch.arange(min(4, self.vocab_size), device=self.device)[None]
+        ids = torch.tensor([[BOS, EOS]], device=self.device)
         with evaluating(self):
             hidden = self.model.base_model(input_ids=ids).last_hidden_state
             linear = self.model.get_output_embeddings()(hidden)

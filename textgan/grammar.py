@@ -36,9 +36,9 @@ Scene[g]     : 24 Who[g] Long[ing,g] | 12 Who[g] Long[fin,g] | 15 Who[g] is/are 
 Long[x,g]    : 56 Do[x,g] | 24 Do[x,g] With[g] | 20 Do[x,g] While[g]
 He[g]        : 1 he/she/it/they/they
 Him[g]       : 1 him/her/it/them/them
-His[g]       : 1 his/her/its/their/their
+His[h]       : 1 his/her/its/their/their
 
-Who[w]       : 60 a N[w] | 22 a Age N[w] | 9 an Old N[w] | 9 the N[w]
+Who[w]       : 60 a N[w] | 22 a Age N[w] | 9 an Old Elder[w] | 9 the N[w]
 Who[p]       : 50 Count N[p] | 14 Count Age N[p] | 18 a group of N[p] | 6 a couple of N[p] | 12 the N[p]
 Who[n]       : 50 a N[n] | 6 an elephant | 24 a Colours N[n] | 14 a Size N[n] | 6 the N[n]
 Who[a]       : 44 Count N[a] | 16 Count Colours N[a] | 14 a group of N[a] | 12 Count Size N[a] | 6 the N[a]
@@ -47,6 +47,8 @@ N[f]         = woman girl lady
 N[p]         = people men children women kids boys girls
 N[n]         = dog cat horse bird cow giraffe zebra
 N[a]         = horses dogs cows birds elephants cats zebras giraffes
+Elder[m]     = man guy
+Elder[f]     = woman lady
 Age          = young tall happy smiling
 Old          = old elderly
 Size         = large small baby big
@@ -92,9 +94,10 @@ Toy          = ball frisbee stick
 Page         = book newspaper
 Line         = bus train taxi
 Beast        : 5 a N[n] | 1 an elephant | 3 a Colours N[n] | 3 Count N[a]
-With[h]      : 7 with His[h] Pal | 3 with a N[n] Beside Him[h] | 4 with His[h] Pals | 2 with His[h] Pals Beside Him[h]
-Pal          = dog friend son daughter
-Pals         = friends dogs kids
+With[h]      : 7 with His[h] Pal | 3 with a Pet Beside Him[h] | 4 with His[h] Pals | 2 with His[h] Pals Beside Him[h]
+Pal          = friend dog brother sister
+Pals         = friends dogs cats
+Pet          = dog cat bird
 While[h]     : 4 while His[h] Pal watches | 3 while His[h] Pals wait | 4 as He[h] talks/talk on a phone \
              | 3 as He[h] waits/wait for a Line | 2 while He[h] holds/hold Hold
 
@@ -109,7 +112,7 @@ Bowl         = bowl river
 With[b]      : 4 with its/their mother/mothers | 3 with its/their mouth/mouths open | 3 with a Keeper Beside Him[b]
 Keeper       : 1 N[m] | 1 N[f]
 While[b]     : 3 while its/their owner watches | 2 while its/their owners watch \
-             | 3 as He[b] eats/eat Hay | 2 as He[b] looks/look at Gaze
+             | 3 as He[b] waits/wait for a Keeper | 2 as He[b] looks/look at Gaze
 
 Out          = on_the_beach in_the_park in_a_field in_the_snow on_the_street near_a_building by_the_water under_a_tree
 Way          = down_the_street along_the_beach through_the_park across_a_field up_a_hill over_a_bridge
@@ -174,7 +177,7 @@ def sample(n: int, seed: int = 0) -> list[str]:
     if n < 0 or seed < 0:
         raise InputError(f"grammar.sample got n={n}, seed={seed}; both must be 0 or more")
     # random() of an integer seed is the one stream that Python promises to keep between versions.
-    draw, table = random.Random(seed).random, _samplers()
+    draw, table = random.Random(int(seed)).random, _samplers()
     sentences = []
     for _ in range(n):
         stack, words = ["S"], list[str]()

@@ -38,7 +38,7 @@ from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
 from textgan.progress import Progress
 from textgan.runs import Run
-from textgan.text import decode, save_tokenizer, write_json, write_lines
+from textgan.text import decode, make_folder, save_tokenizer, write_json, write_lines
 from textgan.updates import Phase, Players, Recipe, check_recipe
 from textgan.watch import Watch, held_out_nll
 
@@ -68,6 +68,7 @@ def fit(
     *,
     out: str | Path,
     valid: str | Path | Sequence[str] | None = None,
+    start: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "no",
@@ -81,6 +82,8 @@ def fit(
 ) -> Run:
     """Train a recipe on a corpus and write a run folder; resume=True goes on from the newest good checkpoint.
 
+    start: a finished run whose generator this one begins with (one maximum-likelihood run can serve many games; give the
+    recipe mle_steps=0). Its text settings, family and sizes must be the same.
     The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
     Interrupted. The caller's global random state is left alone. Errors: InputError (bad input, a folder in use, other
     settings than the run's), NotFinite (the last checkpoint stands).
@@ -97,6 +100,8 @@ def fit(
     main = accelerator.is_main_process
     with locked(folder) if main else nullcontext(), _threads(threads), torch.random.fork_rng(), _signals() as asked:
         training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
+        if start is not None:
+            training.begin_with(Run.open(start))
         board = folder / "tensorboard" if tensorboard and main else None
         with Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar:
             try:
@@ -140,6 +145,16 @@ class _Training:
         self.best: dict[str, Any] = {}  # {"nll", "step"} of the running keep_best phase
         self.best_weights: dict[str, Tensor] = {}
         self.settings = self._settings(recipe)
+
+    def begin_with(self, run: Run) -> None:
+        """Take over the generator of another run; InputError where its tokens or sizes are not ours."""
+        if run.tokenizer.to_str() != self.data.tokenizer.to_str():
+            raise InputError(f"--start {run.path} was trained on other tokens; train both on the same text and settings")
+        try:
+            self.generator.load_state_dict(run.generator.state_dict())
+        except RuntimeError as error:
+            raise InputError(f"--start {run.path} has a generator of another family or size; give it those fields") from error
+        self.settings["start"] = {"run": run.path.name, "sha256": run.weights_sha256}
 
     def _settings(self, recipe: Recipe) -> dict[str, Any]:
         import tokenizers
@@ -321,8 +336,8 @@ class _Training:
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
     """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change."""
     changes = []
-    for key in ("recipe", "seed", "fields", "tokens", "processes"):
-        changes += _differences(key, old.get(key), json.loads(json.dumps(new[key])))
+    for key in ("recipe", "seed", "fields", "tokens", "processes", "start"):
+        changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
     for key in ("corpus", "valid"):
         a, b = old[key].get("sha256"), new[key].get("sha256")
         if a != b:
@@ -335,17 +350,6 @@ def _differences(key: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
     return [] if old == new else [f"{key} {old} -> {new}"]
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder that can be written, or an InputError in one line."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}); give a folder that can") from error
 
 
 def _accelerator(device: str, precision: str) -> Any:

@@ -136,9 +136,8 @@ def base_model(
         return lm
     layers, width = small_size(str(lm))
     return pretrain_small(
-        real.lines, out / "base", layers=layers, width=width, steps=steps, seed=seed, valid=valid.lines, name=real.name,
-        **options,
-    )  # fmt: skip
+        real, out / "base", layers=layers, width=width, steps=steps, seed=seed, valid=valid, **options
+    )
 
 
 def differences(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -162,8 +161,8 @@ def finding(results: Sequence[dict[str, Any]]) -> str:
     before = statistics.fmean(result["arms"][0]["nll_per_byte"] for result in results)
     many = len(results)
     said = (
-        f"With {results[0]['ratio']:g} synthetic lines per real line the held-out NLL per byte went from {before:.4f} "
-        f"to {before + change['mean']:.4f} ({100 * change['mean'] / before:+.2f} %)"
+        f"At ratio {results[0]['ratio']:g} (synthetic lines per real line) the held-out NLL per byte went from "
+        f"{before:.4f} to {before + change['mean']:.4f} ({100 * change['mean'] / before:+.2f} %)"
     )
     if many < ENOUGH:
         return f"{said}. {'One seed' if many == 1 else 'Two seeds'}: no claim."

@@ -42,7 +42,7 @@ class MixPlan:
                 f"ratio {self.ratio} is not a share; give synthetic lines per real line, 0 or more (1 adds as many)"
             )
         if self.tokens is not None and self.tokens < 1:
-            raise InputError(f"a budget of {self.tokens} tokens holds no line; give 1 or more, or none for no limit")
+            raise InputError(f"a budget of {self.tokens} tokens holds no line; give 1 or more, or None")
 
     def wanted(self, real: int) -> int:
         """Synthetic lines for `real` real ones."""
@@ -81,8 +81,8 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
     wanted = plan.wanted(len(real_lines))
     if wanted > len(texts):
         raise InputError(
-            f"the pool holds {len(texts)} selected lines, but ratio {plan.ratio:g} and {len(real_lines)} real lines "
-            f"want {wanted}; generate more or lower the ratio"
+            f"the pool holds {len(texts)} selected lines, {wanted} are wanted "
+            f"(ratio {plan.ratio:g} x {len(real_lines)} real lines); generate more or lower the ratio"
         )
     rng = random.Random(f"mix {plan.seed}")
     drawn = rng.sample(texts, len(texts))[:wanted]

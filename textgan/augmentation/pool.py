@@ -172,8 +172,10 @@ def _no_constant(name: str) -> float:
 def _dump(row: Row, number: int) -> str:
     try:
         return json.dumps(row, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"row {number} of the pool cannot be written as JSON: {error}; mend the row") from None
+    except (TypeError, ValueError):
+        raise InputError(
+            f"row {number} of the pool holds what JSON cannot (NaN, infinity, an object); mend it"
+        ) from None
 
 
 def _digest(text: str) -> bytes:

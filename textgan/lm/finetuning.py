@@ -14,6 +14,7 @@ from textgan.lm.training import Progress, plan, seeded, train
 from textgan.text import Text, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
+MADE_HERE = "small GPT-2 made here"
 SMALL = re.compile(r"small(?::(\d+)x(\d+))?")
 STEER = 2000  # first lines of the validation text, which choose the step; more cost more than training a small model
 DEFINITIONS = {
@@ -89,8 +90,8 @@ def finetune(
         layers, width = small_size(str(lm))
         base = texts["text"] if base_text is None else read_text(base_text)
         lm = pretrain_small(
-            base.lines, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
-            valid=texts["valid"].lines, tokens_per_step=tokens_per_step, name=base.name, on_progress=on_progress,
+            base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
+            valid=texts["valid"], tokens_per_step=tokens_per_step, on_progress=on_progress,
         )  # fmt: skip
     base_lm = load_lm(lm, device=device)
     rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else 5e-5
@@ -114,11 +115,8 @@ def finetune(
     return result
 
 
-MADE_HERE = "small GPT-2 made here"
-
-
 def pretrain_small(
-    lines: Sequence[str],
+    text: Source,
     out: str | Path,
     *,
     layers: int = 2,
@@ -127,14 +125,13 @@ def pretrain_small(
     context: int = 256,
     steps: int | None = None,
     seed: int = 0,
-    valid: Sequence[str] | None = None,
+    valid: Source | None = None,
     tokens_per_step: int = 512,
     lr: float | None = None,
-    name: str = "the given text",
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Path:
-    """A small GPT-2 with a byte-level BPE of its own, both made from `lines`; gives its folder, `out`.
+    """A small GPT-2 with a byte-level BPE of its own, both made from `text`; gives its folder, `out`.
 
     steps: None means ten passes (200 to 2,000 steps). lr: None means 0.32 / width, at most 5e-3. With `valid` the
     weights of its lowest NLL are kept. The folder's pretrained.json says in plain words what the model is, and so does
@@ -142,6 +139,10 @@ def pretrain_small(
     """
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
+    given, held = read_text(text), [] if valid is None else read_text(valid).lines[:STEER]
+    lines = given.lines
+    if min(layers, width) < 1 or context < 2 or vocab_size < 4:
+        raise InputError(f"{layers} layers x {width}, context {context}, vocabulary {vocab_size}: too small; give more")
     out = make_folder(out)
     save_tokenizer(train_tokenizer(lines, level="bpe", vocab_size=vocab_size), out)
     tokenizer = AutoTokenizer.from_pretrained(str(out))
@@ -157,12 +158,12 @@ def pretrain_small(
         lr=min(0.32 / width, 5e-3) if lr is None else lr,
     )  # fmt: skip
     done = train(
-        fresh, lines, valid=list(valid or ())[:STEER], schedule=schedule, scratch=out, stage="pre-training",
-        on_progress=on_progress,
-    )  # fmt: skip
+        fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress
+    )
+    what = "given lines" if given.name == "lines" else f"lines of {given.name}"
     about = (
         f"{MADE_HERE}: {layers} layers x {width}, {count_parameters(fresh.model)} parameters, byte-level BPE of "
-        f"{len(tokenizer)}, pre-trained on {len(lines):,} lines of {name} ({done.best_step} steps)"
+        f"{len(tokenizer)}, pre-trained on {len(lines):,} {what} ({done.best_step} steps)"
     )
     save_lm(fresh, out, "pretrained.json", {"lm": about, "curve": done.curve, "settings": schedule._asdict()})
     return out

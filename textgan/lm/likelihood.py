@@ -57,6 +57,12 @@ def ends(tokenizer: Any) -> tuple[int, int]:
     return (eos if tokenizer.bos_token_id is None else tokenizer.bos_token_id), eos
 
 
+def unknown_id(tokenizer: Any) -> int | None:
+    """Id of the unknown word, if there is one. Ours is a word of the text and not marked as special; GPT-2's is EOS."""
+    unk = tokenizer.get_vocab().get("<unk>") if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    return None if unk == tokenizer.eos_token_id else unk
+
+
 def context_of(model: Any) -> int:
     """Tokens the model can see at once, at most CONTEXT."""
     limit = getattr(model.config, "max_position_embeddings", None) or CONTEXT
@@ -113,7 +119,7 @@ def nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> Nll:
     if not lines:
         raise InputError("there is no line to measure; give a text with one sentence a line")
     total, tokens, unknown = 0.0, 0, 0
-    unk = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+    unk = unknown_id(tokenizer)
     training = model.training
     model.eval()
     try:

@@ -4,10 +4,13 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 
@@ -29,15 +32,18 @@ class Lm(NamedTuple):
 @contextmanager
 def quiet() -> Iterator[None]:
     """transformers without its progress bars and warnings, which are about settings that we make on purpose."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, hub, bar = logging.get_verbosity(), hub_logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub)
         if bar:
             logging.enable_progress_bar()
 
@@ -58,6 +64,8 @@ def load_lm(lm: str | Path, *, device: str = "auto") -> Lm:
         where, options["gguf_file"] = str(path.parent), path.name
     elif path.is_dir():
         _check_folder(path)
+    elif not _hub_is_known():
+        options["local_files_only"] = True  # what was downloaded before still loads
     chosen = pick_device(device)
     try:
         with quiet():
@@ -85,8 +93,9 @@ def save_lm(lm: Lm, out: Path, note: str, value: dict[str, Any]) -> None:
     bos, eos = ends(lm.tokenizer)
     pad = eos if lm.tokenizer.pad_token_id is None else lm.tokenizer.pad_token_id
     lm.model.generation_config = GenerationConfig(
-        do_sample=True, top_k=0, top_p=1.0, bos_token_id=bos, eos_token_id=eos, pad_token_id=pad
-    )
+        do_sample=True, top_k=0, top_p=1.0, bos_token_id=bos, eos_token_id=eos, pad_token_id=pad,
+        suppress_tokens=lm.model.generation_config.suppress_tokens,
+    )  # fmt: skip
     partial = out / ".partial"
     shutil.rmtree(partial, ignore_errors=True)
     with quiet():
@@ -113,7 +122,7 @@ def make_folder(out: str | Path) -> Path:
 
 
 def pick_device(device: str) -> torch.device:
-    """"auto" is a CUDA device where there is one, else the CPU."""
+    """auto: a CUDA device where there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda"):
@@ -126,6 +135,20 @@ def pick_device(device: str) -> torch.device:
 def count_parameters(model: Any) -> str:
     """As a reader says it: 0.26 M."""
     return f"{sum(p.numel() for p in model.parameters()) / 1e6:.3g} M"
+
+
+def _hub_is_known() -> bool:
+    """Whether the hub's host has an address here. Offline, the hub's own client would try for a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():
+        return True  # then names are the proxy's business
+    try:
+        return bool(socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443))
+    except OSError:
+        return False
 
 
 def _check_folder(path: Path) -> None:

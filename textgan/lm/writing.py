@@ -41,7 +41,7 @@ def write_text(
     model.generation_config = GenerationConfig(
         do_sample=True, top_k=0, top_p=1.0, temperature=temperature,
         max_new_tokens=max(1, min(max_tokens, context_of(model) - 1)),
-        bos_token_id=bos, eos_token_id=eos, pad_token_id=eos,
+        bos_token_id=bos, eos_token_id=eos, pad_token_id=eos, suppress_tokens=model.generation_config.suppress_tokens,
     )  # fmt: skip
     model.eval()
     lines: list[str] = []

@@ -2,7 +2,10 @@
 
 from .copying import CopiedSpan, Copies, LongestCopiedSpan, NearestTraining, NovelNgrams, Novelty
 from .diversity import EAD, CorrectedEntropy, Distinct, Duplicates, Entropy, RarefiedDistinct, Zipf
+from .embeddings import Coverage, Density, Frechet, FrechetLimit, Mauve, Precision, Recall, Vendi
+from .grammatical import GrammarCoverage, GrammarNLL, Grammaticality
 from .lengths import Length, LengthDifference
+from .likelihoods import LMScore, ModelNLL, ReverseLMScore
 from .ngrams import NgramIndex, sentence_bleu
 from .overlap import BLEU, BackwardBLEU, MSJaccard, SelfBLEU
 from .score import Metric, Score, Unmeasurable, require_comparable, why_incomparable
@@ -29,6 +32,20 @@ METRICS: tuple[Metric, ...] = (
     CopiedSpan(),
     LongestCopiedSpan(),
     NearestTraining(),
+    LMScore(),
+    ReverseLMScore(),
+    Frechet(),
+    FrechetLimit(),
+    Mauve(),
+    Mauve(added=0.5),
+    Precision(),
+    Recall(),
+    Density(),
+    Coverage(),
+    Vendi(),
+    Grammaticality(),
+    GrammarCoverage(),
+    GrammarNLL(),
 )
 
 #: What is measured when nothing is asked for: one glance.
@@ -38,8 +55,10 @@ USUAL: tuple[str, ...] = (
 )  # fmt: skip
 
 __all__ = [
-    "BLEU", "EAD", "METRICS", "USUAL", "BackwardBLEU", "CopiedSpan", "Copies", "CorrectedEntropy", "Distinct",
-    "Duplicates", "Entropy", "Length", "LengthDifference", "LongestCopiedSpan", "MSJaccard", "Metric",
-    "NearestTraining", "NgramIndex", "NovelNgrams", "Novelty", "RarefiedDistinct", "Score", "SelfBLEU", "Sets",
-    "Unmeasurable", "Zipf", "require_comparable", "sentence_bleu", "why_incomparable",
+    "BLEU", "EAD", "METRICS", "USUAL", "BackwardBLEU", "CopiedSpan", "Copies", "CorrectedEntropy", "Coverage",
+    "Density", "Distinct", "Duplicates", "Entropy", "Frechet", "FrechetLimit", "GrammarCoverage", "GrammarNLL",
+    "Grammaticality", "LMScore", "Length", "LengthDifference", "LongestCopiedSpan", "MSJaccard", "Mauve", "Metric",
+    "ModelNLL", "NearestTraining", "NgramIndex", "NovelNgrams", "Novelty", "Precision", "RarefiedDistinct", "Recall",
+    "ReverseLMScore", "Score", "SelfBLEU", "Sets", "Unmeasurable", "Vendi", "Zipf", "require_comparable",
+    "sentence_bleu", "why_incomparable",
 ]  # fmt: skip

@@ -149,7 +149,7 @@ class NearestTraining(MeanMetric):
     At most `lines` of the lines, drawn by the seed, are looked up.
     """
 
-    lines: int = 2000
+    lines: int = 1000
     family: ClassVar[str] = "nearest-training-line"
     needs: ClassVar[Needs] = "train"
     aspect = "copying"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import chain, count
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -86,13 +87,21 @@ class NgramIndex:
         self._keys: list[np.ndarray] = []  # per order: (K,) int64 ascending, parent * V + last word
         self._runs: list[Runs] = []
         self._peaks: dict[int, Peaks] = {}
-        self._grams = np.zeros(0, dtype=np.int32)  # (N,) id of the n-gram of the highest order that begins here
+        self._spots = np.zeros(
+            0, dtype=np.int64
+        )  # places where an n-gram of the highest order built begins, sorted by it
+        self._grams = np.zeros(0, dtype=np.int64)  # and its id
         self._known: WeakKeyDictionary[NgramIndex, list[np.ndarray]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @property
+    @cached_property
+    def _room(self) -> np.ndarray:
+        """(N,) int64: how many words of its line begin here."""
+        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(len(self.tokens))
+
+    @cached_property
     def line_of(self) -> np.ndarray:
         """(N,) int32: the line that each word stands in."""
         return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
@@ -160,39 +169,51 @@ class NgramIndex:
         return found
 
     def _build(self, order: int) -> Runs:
-        """Sort (id of the first order-1 words, last word, position) once and read everything off the sorted array."""
-        n, vocabulary = len(self.tokens), max(len(self.vocabulary), 1)
-        ends = np.repeat(np.cumsum(self.lengths), self.lengths)
-        spots = np.flatnonzero(ends - np.arange(n) >= order)
-        last = self.tokens[spots + order - 1].astype(np.int64)
-        parent = self._grams[spots].astype(np.int64) if order > 1 else np.zeros(len(spots), np.int64)
-        parents = len(self._keys[-1]) if order > 1 else 1
-        position_bits, word_bits = n.bit_length(), vocabulary.bit_length()
-        if position_bits + word_bits + parents.bit_length() <= _KEY_BITS:
-            packed = (((parent << word_bits) | last) << position_bits) | spots
-            packed.sort()
-            spots = packed & ((1 << position_bits) - 1)
-            key = packed >> position_bits
-            key = (key >> word_bits) * vocabulary + (key & ((1 << word_bits) - 1))
-        else:  # parents and words are both at most N, so parent * V + word fits until N = 3e9
-            key = parent * vocabulary + last
-            rank = np.argsort(key, kind="stable")
-            spots, key = spots[rank], key[rank]
-        return self._read_off(key, spots)
+        """One sort: places stand in the order of their first order-1 words already, so only the last word decides.
 
-    def _read_off(self, key: np.ndarray, spots: np.ndarray) -> Runs:
+        Nothing has to be sorted behind an (n-1)-gram that occurs once, and those are most from order 3 on.
+        """
+        if order == 1:
+            spots, parent = np.arange(len(self.tokens)), np.zeros(len(self.tokens), np.int64)
+        else:
+            keep = self._room[self._spots] >= order
+            spots, parent = self._spots[keep], self._grams[keep]
+        last = self.tokens[spots + order - 1].astype(np.int64)
+        same = parent[1:] == parent[:-1]
+        open_places = np.zeros(len(spots), dtype=bool)  # those that share their first words with another place
+        open_places[1:] |= same
+        open_places[:-1] |= same
+        unsorted = np.flatnonzero(open_places)
+        spots[unsorted], last[unsorted] = self._sorted(parent[unsorted], last[unsorted], spots[unsorted])
+        return self._read_off(parent, last, spots)
+
+    def _sorted(self, parent: np.ndarray, last: np.ndarray, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places and last words in the order of (parent, last, place), by one sort of packed integers if they fit."""
+        place_bits, word_bits = len(self.tokens).bit_length(), len(self.vocabulary).bit_length()
+        rank = np.zeros(len(parent), dtype=np.int64)
+        np.cumsum(parent[1:] != parent[:-1], out=rank[1:])
+        if place_bits + word_bits + int(rank[-1:].sum()).bit_length() > _KEY_BITS:
+            order = np.lexsort((spots, last, rank))
+            return spots[order], last[order]
+        packed = (((rank << word_bits) | last) << place_bits) | spots
+        packed.sort()
+        return packed & ((1 << place_bits) - 1), (packed >> place_bits) & ((1 << word_bits) - 1)
+
+    def _read_off(self, parent: np.ndarray, last: np.ndarray, spots: np.ndarray) -> Runs:
+        new_gram = np.ones(len(spots), dtype=bool)
+        new_gram[1:] = (parent[1:] != parent[:-1]) | (last[1:] != last[:-1])
+        gram = np.cumsum(new_gram) - 1
+        self._spots, self._grams = spots, gram
+        first = np.flatnonzero(new_gram)
+        # parents and words are at most N each, so that the key fits until N = 3e9
+        self._keys.append(parent[first] * max(len(self.vocabulary), 1) + last[first])
         line = self.line_of[spots]
-        new_gram = np.ones(len(key), dtype=bool)
-        new_gram[1:] = key[1:] != key[:-1]
-        gram = (np.cumsum(new_gram) - 1).astype(np.int32)
-        self._grams = np.full(len(self.tokens), -1, dtype=np.int32)
-        self._grams[spots] = gram
-        self._keys.append(key[new_gram])
         new_pair = new_gram.copy()
         new_pair[1:] |= line[1:] != line[:-1]
         pairs = np.flatnonzero(new_pair)
-        counts = np.diff(pairs, append=len(key)).astype(np.int32)
-        return Runs(gram[pairs], line[pairs], counts, np.flatnonzero(new_gram[pairs]))
+        gram = gram[pairs].astype(np.int32)
+        counts = np.diff(pairs, append=len(spots)).astype(np.int32)
+        return Runs(gram, line[pairs], counts, np.flatnonzero(new_gram[pairs]))
 
 
 class _Selection(NgramIndex):
@@ -227,18 +248,25 @@ def _none() -> np.ndarray:
 
 
 def _peaks(runs: Runs, size: int) -> Peaks:
-    """Two passes of a grouped maximum; the first line that reaches the maximum is its owner."""
+    """The first line that reaches the maximum is its owner; only n-grams of several lines need a grouped maximum."""
     first, owner, second = (np.zeros(size + 1, dtype=np.int32) for _ in range(3))
     owner[:] = -1
-    if len(runs.starts):
-        best = np.maximum.reduceat(runs.counts, runs.starts)
-        repeated = np.repeat(best, runs.lines)
-        spots = np.flatnonzero(runs.counts == repeated)
-        owners = spots[np.searchsorted(spots, runs.starts)]
-        others = runs.counts.copy()
-        others[owners] = 0
-        ids = runs.ids
-        first[ids], owner[ids], second[ids] = best, runs.line[owners], np.maximum.reduceat(others, runs.starts)
+    if not len(runs.starts):
+        return Peaks(first, owner, second)
+    lines, ids = runs.lines, runs.ids
+    first[ids], owner[ids] = runs.counts[runs.starts], runs.line[runs.starts]
+    several = lines > 1
+    if several.any():
+        pairs = np.repeat(several, lines)
+        counts, line, lines, ids = runs.counts[pairs], runs.line[pairs], lines[several], ids[several]
+        starts = np.cumsum(lines) - lines
+        best = np.maximum.reduceat(counts, starts)
+        group = np.repeat(np.arange(len(ids)), lines)
+        reached = np.flatnonzero(counts == best[group])
+        at = group[reached]
+        owners = reached[np.concatenate([[True], at[1:] != at[:-1]])]
+        counts[owners] = 0
+        first[ids], owner[ids], second[ids] = best, line[owners], np.maximum.reduceat(counts, starts)
     return Peaks(first, owner, second)
 
 
@@ -250,6 +278,10 @@ def clipped(text: NgramIndex, reference: NgramIndex, order: int, own: np.ndarray
     reference = text and own = 0..n-1 this is self-BLEU in linear time.
     """
     runs, peaks = text.runs(order), reference.peaks(order)
+    if own is not None and text is reference and np.array_equal(own, np.arange(len(text))):
+        ids = runs.ids  # only an owner of a maximum is clipped, at the runner-up
+        lost = np.bincount(peaks.owner[ids], weights=peaks.first[ids] - peaks.second[ids], minlength=len(text))
+        return text.totals(order) - lost
     known = text.known_in(reference, order)
     gram = runs.gram if known is None else known[runs.gram]
     limit = peaks.first[gram]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .ngrams import NgramIndex
+
+if TYPE_CHECKING:
+    from .encoders import Encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +22,9 @@ class Sets:
     is itself, -1 for none (the row of real text is drawn from the reference, and no line may be its own reference).
     half, half_text: disjoint halves for metrics that compare two samples: at most half of the reference, and as many
     scored lines. train: the text that may have been copied. marks: short hashes of the second texts, for the signature.
+    encoder: of the metrics on sentence vectors. fitted: what was worked out of the second texts alone, kept for the next
+    text; shared: what several metrics need of this one. whole: the texts that a group was left out of, and the rows
+    of half_text that stayed.
     """
 
     text: NgramIndex
@@ -28,6 +35,9 @@ class Sets:
     train: NgramIndex | None = None
     seed: int = 0
     marks: dict[str, str] = field(default_factory=dict)
+    encoder: Encoder | None = None
+    whole: tuple[Sets, np.ndarray] | None = field(default=None, repr=False)
+    fitted: dict[object, Any] = field(default_factory=dict, repr=False)
     shared: dict[object, object] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,4 +58,4 @@ class Sets:
             rows, half_rows = np.flatnonzero(label != group), np.flatnonzero(half_label != group)
             own = None if self.own is None else self.own[rows]
             text, half_text = self.text.select(rows), self.half_text.select(half_rows)
-            yield replace(self, text=text, own=own, half_text=half_text, shared={})
+            yield replace(self, text=text, own=own, half_text=half_text, shared={}, whole=(self, half_rows))

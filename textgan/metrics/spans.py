@@ -8,6 +8,7 @@ from .ngrams import NgramIndex
 
 #: Similarity counts of at most this many (line, training line) pairs are held at once.
 CELLS = 2_000_000
+COLUMNS = 65_536  # training lines at once
 #: Words of more training lines than this share are counted by a matrix product, the others by their lists of lines.
 FREQUENT = 1 / 64
 
@@ -63,64 +64,58 @@ def nearest_similarities(text: NgramIndex, train: NgramIndex) -> np.ndarray:
 
     Exact, in bounded memory: frequent words by a matrix product of 0/1 columns, the rest by inverted lists.
     """
-    mine, theirs = text.runs(1), train.runs(1)
+    mine, stock = text.runs(1), _Stock(train)
     known = text.known_in(train, 1)
     word = mine.gram.astype(np.int64) if known is None else known[mine.gram]
-    my_size = np.bincount(mine.line, minlength=len(text)).astype(np.float32)
-    their_size = np.bincount(theirs.line, minlength=len(train)).astype(np.float32)
-    vocabulary = len(train.root.vocabulary)
-    begin, df = np.zeros(vocabulary + 1, np.int64), np.zeros(vocabulary + 1, np.int64)
-    begin[theirs.ids], df[theirs.ids] = theirs.starts, theirs.lines
-    column = np.full(vocabulary + 1, -1)
-    frequent = np.flatnonzero(df > max(8, len(train) * FREQUENT))
-    column[frequent] = np.arange(len(frequent))
     by_line = np.argsort(mine.line, kind="stable")
     word, line = word[by_line], mine.line[by_line]
-    ends = np.cumsum(my_size).astype(np.int64)
+    sizes = np.bincount(line, minlength=len(text)).astype(np.float32)
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     best = np.zeros(len(text))
-    rows, columns = max(1, CELLS // max(1, len(train))), max(1, CELLS)
-    for left in range(0, len(train), columns):
-        dense = _dense(theirs.gram, theirs.line, column, len(frequent), left, min(left + columns, len(train)))
-        for top in range(0, len(text), rows):
-            bottom = min(top + rows, len(text))
-            piece = slice(int(ends[top - 1]) if top else 0, int(ends[bottom - 1]))
-            words, lines = word[piece], line[piece] - top
-            common = _common(words, lines, bottom - top, dense, column, (begin, df, theirs.line), left)
-            sizes = my_size[top:bottom, None] + their_size[None, left : left + dense.shape[1]]
-            best[top:bottom] = np.maximum(best[top:bottom], (common / np.maximum(sizes - common, 1)).max(axis=1))
+    width = min(len(train), COLUMNS)
+    height = max(1, CELLS // max(1, width))
+    for left in range(0, len(train), max(1, width)):
+        dense = stock.dense(left, width)
+        for top in range(0, len(text), height):
+            bottom = min(top + height, len(text))
+            piece = slice(ends[top], ends[bottom])
+            common = stock.common(word[piece], line[piece] - top, bottom - top, left, dense)
+            either = sizes[top:bottom, None] + stock.sizes[None, left : left + width] - common
+            best[top:bottom] = np.maximum(best[top:bottom], (common / np.maximum(either, 1)).max(axis=1))
     return best
 
 
-def _dense(gram: np.ndarray, line: np.ndarray, column: np.ndarray, width: int, left: int, right: int) -> np.ndarray:
-    """(width, right - left) float32: 1 where a training line has a frequent word."""
-    dense = np.zeros((width, right - left), dtype=np.float32)
-    keep = (column[gram] >= 0) & (line >= left) & (line < right)
-    dense[column[gram[keep]], line[keep] - left] = 1
-    return dense
+class _Stock:
+    """The training lines' words, as lists of lines for rare words and as 0/1 columns for frequent ones."""
 
+    def __init__(self, train: NgramIndex) -> None:
+        runs = train.runs(1)
+        self.n = len(train)
+        self.gram, self.line = runs.gram, runs.line
+        self.places = self.gram.astype(np.int64) * self.n + self.line  # ascending
+        self.sizes = np.bincount(self.line, minlength=self.n).astype(np.float32)
+        frequent = runs.ids[runs.lines > max(8, self.n * FREQUENT)]
+        self.column = np.full(len(train.root.vocabulary) + 1, -1)  # the last: a word that no training line has
+        self.column[frequent] = np.arange(len(frequent))
+        self.columns = len(frequent)
 
-def _common(
-    words: np.ndarray,
-    lines: np.ndarray,
-    height: int,
-    dense: np.ndarray,
-    column: np.ndarray,
-    lists: tuple[np.ndarray, np.ndarray, np.ndarray],
-    left: int,
-) -> np.ndarray:
-    """(height, columns) float32: how many words each line shares with each training line."""
-    begin, df, postings = lists
-    width = dense.shape[1]
-    picked = np.zeros((height, dense.shape[0]), dtype=np.float32)
-    is_frequent = column[words] >= 0
-    picked[lines[is_frequent], column[words[is_frequent]]] = 1
-    common = picked @ dense
-    rare, rows = words[~is_frequent], lines[~is_frequent]
-    length = df[rare]
-    place = (
-        np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length) + np.repeat(begin[rare], length)
-    )
-    found = postings[place].astype(np.int64) - left
-    inside = (found >= 0) & (found < width)
-    cell = np.repeat(rows, length)[inside] * width + found[inside]
-    return common + np.bincount(cell, minlength=height * width).reshape(height, width).astype(np.float32)
+    def dense(self, left: int, width: int) -> np.ndarray:
+        """(frequent words, at most width) float32: 1 where a line from `left` on has the word."""
+        dense = np.zeros((self.columns, min(width, self.n - left)), dtype=np.float32)
+        keep = (self.column[self.gram] >= 0) & (self.line >= left) & (self.line < left + width)
+        dense[self.column[self.gram[keep]], self.line[keep] - left] = 1
+        return dense
+
+    def common(self, words: np.ndarray, rows: np.ndarray, height: int, left: int, dense: np.ndarray) -> np.ndarray:
+        """(height, width) float32: how many of its words each row shares with each training line from `left` on."""
+        width = dense.shape[1]
+        picked = np.zeros((height, self.columns), dtype=np.float32)
+        column = self.column[words]
+        picked[rows[column >= 0], column[column >= 0]] = 1
+        rare, rows = words[(column < 0) & (words >= 0)], rows[(column < 0) & (words >= 0)]
+        begin, end = (np.searchsorted(self.places, rare * self.n + line) for line in (left, left + width))
+        length = end - begin
+        place = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length) + np.repeat(begin, length)
+        cell = np.repeat(rows, length) * np.int64(width) + self.line[place] - left
+        counted = np.bincount(cell, minlength=height * width).reshape(height, width)
+        return picked @ dense + counted.astype(np.float32)

@@ -1,10 +1,11 @@
 """One static page, and a short Markdown text, from the folders of one or several runs.
 
-The page is a single HTML file that fetches and runs nothing; all text in it is escaped. It is a function of the run folders
-alone, so the same folders give the same bytes. What is absent is said to be absent, with the reason; it is never drawn as 0.
+The page is a single HTML file that fetches and runs nothing; all text in it is escaped. It is a function of the run
+folders alone, so the same folders give the same bytes. What is absent is said to be absent, with the reason; it is
+never drawn as 0.
 
-results: the folder's files, read without trust. findings: sentences computed from them. svg, figures: the plots.
-markup, theme: HTML and its looks. sections: the page.
+results: the folder's files, read without trust. findings: sentences computed from them. svg, charts: plots.
+figures, wording: which numbers are plotted. specimens, settings, sections: the page. markup, theme: HTML and its looks.
 """
 
 import re
@@ -23,7 +24,7 @@ Runs = Sequence[str | Path] | str | Path
 
 
 def report(runs: Runs, out: str | Path) -> Path:
-    """Write the page about these run folders to the file `out` (all or nothing; "-" is standard output) and give its path.
+    """Write the page about these run folders to the file `out` (all or nothing; "-": standard output); give its path.
 
     Reads recipe.json, log.jsonl, samples/*.txt, sample*.txt, heldout.txt, evaluation*.json, augmentation*.json and
     finetune*.json of each folder; any may be absent. A folder with none of them is an InputError.

@@ -1,21 +1,23 @@
 """HTML and SVG from Python values: text is escaped unless it was made by `tag`, so no sentence can become markup.
 
-Reports are inert (nothing runs, nothing is fetched): `tag` is the only maker of `Markup`, a plain `str` is always escaped, and
-characters that act on a page instead of being read on it (controls, direction overrides, lone surrogates) are shown, not obeyed.
+Reports are inert (nothing runs, nothing is fetched): `tag` and `join` are the only makers of `Markup`, a plain `str` is
+always escaped, and characters that act on a page instead of being read on it (controls, direction overrides, lone
+surrogates) are shown, not obeyed.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
-# Controls, line separators, direction overrides and isolates, byte order mark, annotations, noncharacters, lone surrogates.
+# Controls, line separators, direction overrides and isolates, byte order mark, annotations, noncharacters, surrogates.
 ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]")
-VOID = frozenset({"meta", "br", "circle", "line", "path", "polyline", "polygon", "rect", "link", "col"})
+VOID = frozenset({"meta", "circle", "line", "path", "polygon", "rect"})
 CUT = 1200  # characters of one text that a page shows; the rest is counted, not shown
+DASH = "\u2013"
 
 
 class Markup(str):
-    """A string that is HTML already. Only `tag` and `join` make it."""
+    """A string that is HTML already. Only `tag` and `join` make it (and the style sheet's one place)."""
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -41,10 +43,9 @@ def join(parts: Iterable[str | None], between: str = "") -> Markup:
 
 
 def tag(name: str, /, *children: str | None, **attributes: object) -> Markup:
-    """One element. `class_` is class, `a_b` is a-b; None, False and "" leave an attribute out; True is an attribute without a value."""
+    """One element. `class_` is class, `a_b` is a-b; None, False and "" leave an attribute out."""
     written = "".join(
-        f" {key.rstrip('_').replace('_', '-')}"
-        + ("" if value is True else f'="{escape(ACTING.sub(_shown, str(value)))}"')
+        f' {key.rstrip("_").replace("_", "-")}="{escape(ACTING.sub(_shown, str(value)))}"'
         for key, value in attributes.items()
         if value is not None and value is not False and value != ""
     )
@@ -56,17 +57,13 @@ def tag(name: str, /, *children: str | None, **attributes: object) -> Markup:
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, text_columns: Iterable[int] = (0,)
 ) -> Markup:
-    """A data table inside its own scrolling box; the first cell of a row is its header; columns not in `text_columns` align right."""
+    """A data table in a scrolling box; a row's first cell is its header; columns not in `text_columns` align right."""
     words = set(text_columns)
     style = ["" if column in words else "num" for column in range(len(head))]
     top = tag("tr", *(tag("th", cell, scope="col", class_=style[i]) for i, cell in enumerate(head)))
     body = [
         tag(
-            "tr",
-            *(
-                tag("td" if i else "th", cell, scope=None if i else "row", class_=style[i])
-                for i, cell in enumerate(row)
-            ),
+            "tr", tag("th", row[0], scope="row"), *(tag("td", cell, class_=style[i]) for i, cell in enumerate(row) if i)
         )
         for row in rows
     ]
@@ -74,15 +71,10 @@ def table(
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
-def definitions(pairs: Mapping[str, str]) -> Markup:
-    """A list of terms with their descriptions."""
-    return tag("dl", *(tag("div", tag("dt", key), tag("dd", value)) for key, value in pairs.items()))
-
-
 def number(value: float | None, digits: int = 3) -> str:
     """A number as people read it: `digits` significant ones, whole ones grouped, a true minus, a dash if absent."""
     if value is None:
-        return "\u2013"
+        return DASH
     size = abs(value)
     if value == int(value) and size < 1e15:
         written = f"{int(value):,}"
@@ -97,7 +89,7 @@ def number(value: float | None, digits: int = 3) -> str:
 def signed(value: float | None, places: int = 3) -> str:
     """A difference with its sign, to fixed places; one too small for them is said to be nearly 0."""
     if value is None:
-        return "\u2013"
+        return DASH
     if abs(value) < 0.5 * 10.0**-places:
         return f"\u00b1{0:.{places}f}" if value else f"{0:.{places}f}"
     return f"{value:+,.{places}f}".replace("-", "\u2212")
@@ -118,9 +110,10 @@ def legend(keys: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def _swatch(shape: str, style: str) -> Markup:
+    circle = tag("circle", cx=11, cy=7, r=5, class_=f"mark {style}" + (" ring" if shape == "ring" else ""))
     inner = {
         "line": tag("line", x1=1, y1=7, x2=21, y2=7, class_=f"stroke {style}"),
         "diamond": tag("polygon", points="11,1 17,7 11,13 5,7", class_=f"mark {style}"),
         "square": tag("rect", x=6, y=2, width=10, height=10, class_=f"mark {style}"),
-    }.get(shape, tag("circle", cx=11, cy=7, r=5, class_=f"mark {style}" + (" ring" if shape == "ring" else "")))
+    }.get(shape, circle)
     return tag("svg", inner, viewBox="0 0 22 14", width=22, height=14, aria_hidden="true", class_="swatch")

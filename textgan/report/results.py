@@ -1,7 +1,7 @@
-"""What a run folder says, read without trusting it: any file may be absent, half written, hostile or of the wrong shape.
+"""What a run folder says, read without trusting it: any file may be absent, half written, hostile or misshapen.
 
-Nothing here raises on content: what cannot be read is left out and said in `problems`. A value that is not a finite number is absent, never 0.
-Only a folder that is no run at all is an InputError. Needs no torch: results are read where they are shown, not where they were made.
+Nothing here raises on content: what cannot be read is left out and said in `problems`. A value that is not a finite
+number is absent, never 0. Only a folder that is no run at all is an InputError.
 """
 
 import json
@@ -219,9 +219,9 @@ def _augmented(file: str, value: dict[str, Any]) -> Augmented:
 
 
 def _log(folder: _Folder) -> list[Row]:
-    """The rows by step; a step that starts again with a new phase is continued; of two rows of one step the later values win."""
+    """The rows by step. Steps that a new phase begins anew are counted on; of a row said twice the later wins."""
     rows: dict[tuple[str, float], Row] = {}
-    bad, offset, last, phase = 0, 0.0, 0.0, ""
+    bad, offset, last, seen = 0, 0.0, 0.0, frozenset[str]()
     for path in folder.find("log.jsonl"):
         for text in folder.lines(path):
             row = _parse(text)
@@ -230,20 +230,16 @@ def _log(folder: _Folder) -> list[Row]:
                 bad += 1
                 continue
             now = words(row.get("phase"))
-            if now != phase and step + offset < last:
+            if now not in seen and step + offset < last:
                 offset = last
-            phase, last = now, step + offset
+            seen, last = seen | {now}, step + offset
             values = {
                 key: figure for key, value in row.items() if key != "step" and (figure := finite(value)) is not None
             }
             said = tuple(text for text in [words(row.get("warning"))] if text)
-            before = rows.get((phase, last), Row(last, phase, {}, ()))
-            rows[phase, last] = Row(
-                last,
-                phase,
-                before.values | values,
-                before.warnings + tuple(w for w in said if w not in before.warnings),
-            )
+            before = rows.get((now, last), Row(last, now, {}, ()))
+            warnings = before.warnings + tuple(text for text in said if text not in before.warnings)
+            rows[now, last] = Row(last, now, before.values | values, warnings)
     if bad:
         folder.problems.append(f"log.jsonl has {bad} unreadable line{'s' * (bad > 1)} (partly written?); left out")
     return sorted(rows.values(), key=lambda row: row.step)
@@ -299,7 +295,7 @@ def read_run(path: str | Path, name: str | None = None) -> RunData:
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[RunData]:
-    """All runs, each under a name of its own: the folder's, with its parent's before it (and then a number) where two are alike."""
+    """All runs, each under a name of its own: the folder's, with its parent's or a number too where two are alike."""
     folders = [Path(path) for path in paths]
     if not folders:
         raise InputError("no run folder was given; give one or more --out folders of 'textgan train'")

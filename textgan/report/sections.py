@@ -1,67 +1,113 @@
-"""The sections of the page: each a function of the runs' data that gives HTML, and says so where there is nothing to show."""
+"""The page: its head and its sections, each a function of the runs' data that says so where it has nothing to show."""
 
-import math
-import random
-import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from textgan.metrics.score import Score
 from textgan.report import figures
 from textgan.report.figures import Judged, style_of
 from textgan.report.findings import (
-    Trial, against_real, augmentation, best, evaluation, headline, label, not_measured, paired, quality_and_diversity,
-    recipe_of,     training, trials,
-)  # fmt: skip
-from textgan.report.markup import Markup, join, number, signed, table, tag
-from textgan.report.results import Arm, Augmented, Lines, RunData, dig, finite, words
+    Trial,
+    against_real,
+    augmentation,
+    best,
+    evaluation,
+    headline,
+    interval,
+    label,
+    not_measured,
+    paired,
+    quality_and_diversity,
+    recipe_of,
+    training,
+    trials,
+)
+from textgan.report.markup import DASH, Markup, join, number, signed, table, tag
+from textgan.report.results import Arm, Augmented, Evaluated, RunData, words
+from textgan.report.settings import settings
+from textgan.report.specimens import model_lines, specimens
 from textgan.report.theme import document
+from textgan.report.wording import text_statistics
 
-BESIDE = 20  # sentences shown beside real ones
-IN_FULL = 300  # sentences that the page holds at most of one file
-INTERVALS = 10  # moments shown of a run's development
 ARROWS = {"higher": "\u2191", "lower": "\u2193", "match": "="}
+FIGURES = {
+    "perplexity": "Perplexity",
+    "nll_per_byte": "NLL a byte",
+    "nll_per_token": "NLL a token",
+    "steps": "Steps",
+    "tokens": "Tokens",
+}
+READING = (
+    "How to read it: up is nearer to real sentences, right is more alike among themselves. The diamond is held-out "
+    "text by people, scored the same way on as many sentences. It is the aim, not a line to pass.",
+    "A model that is sharpened moves up and to the right without having learnt anything, so neither axis alone says "
+    "which is better, and one temperature shows one point of a curve. What was measured on another n or with other "
+    "settings is refused.",
+)
+SCORING = (
+    "Each value with its difference to real held-out text, scored in the same way; a 95 % interval in brackets where "
+    "one was measured. \u2191 higher is better, \u2193 lower is better, = the nearer to real text the better. Past "
+    "real text is not better than real text."
+)
 
 
-def page(data: Sequence[RunData]) -> str:
+def page(runs: Sequence[RunData]) -> str:
     """The page's HTML."""
-    sections = [
-        ("training", "Training", _training), ("front", "Quality against diversity", _front), ("scores", "Scores", _scores),
-        ("words", "Lengths and words", _words), ("models", "What the text did to a language model", _models),
-        ("samples", "Samples", _samples), ("settings", "Settings", _settings), ("missing", "What was not measured", _missing),
-    ]  # fmt: skip
-    nav = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in sections), aria_label="Sections")
-    main = tag("main", *(tag("section", tag("h2", title), write(data), id=key) for key, title, write in sections))
-    names = ", ".join(run.name for run in data)
-    versions = sorted({words(run.recipe.get("textgan")) for run in data} - {""})
-    foot = tag(
-        "footer",
-        "Written by textgan",
-        f" {', '.join(versions)}" if versions else "",
-        " from the files of the run folders alone.",
-    )
-    return document(f"textgan report: {names}", join([tag("header", _head(data), nav), main, foot]))
+    sections = {
+        "training": ("Training", _training(runs)),
+        "front": ("Quality against diversity", _front(runs)),
+        "scores": ("Scores", _scores(runs)),
+        "words": ("Lengths and words", _words(runs)),
+        "models": ("What the text did to a language model", _models(runs)),
+        "samples": ("Samples", _samples(runs)),
+        "settings": ("Settings", settings(runs)),
+        "missing": ("What was not measured", _missing(runs)),
+    }
+    links = [tag("a", title, href=f"#{key}") for key, (title, _) in sections.items()]
+    main = [tag("section", tag("h2", title), content, id=key) for key, (title, content) in sections.items()]
+    versions = sorted({words(run.recipe.get("textgan")) for run in runs} - {""})
+    by = f"Written by textgan from the files of the run folders alone; trained with version {', '.join(versions)}."
+    foot = tag("footer", by if versions else "Written by textgan from the files of the run folders alone.")
+    head = tag("header", _head(runs), tag("nav", *links, aria_label="Sections"))
+    return document(f"textgan report: {', '.join(run.name for run in runs)}", join([head, tag("main", *main), foot]))
 
 
 def _head(runs: Sequence[RunData]) -> Markup:
-    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs compared"
-    chips = None
-    if len(runs) > 1:
-        chips = tag(
-            "ul", *(tag("li", _chip(place), tag("span", run.name)) for place, run in enumerate(runs)), class_="legend"
-        )
-    lead = tag("ul", *(tag("li", text) for text in headline(runs)), class_="lead")
-    figures_ = tag("ul", *_tiles(runs[0]), class_="tiles") if len(runs) == 1 else _glance(runs)
-    return join([tag("p", "textgan report", class_="eyebrow"), tag("h1", title), chips, lead, figures_])
+    one = len(runs) == 1
+    lead = [tag("li", own(text, runs[0]) if one else text) for text in headline(runs)]
+    title = runs[0].name if one else f"{len(runs)} runs compared"
+    tiles = list(_tiles(runs[0])) if one else []
+    chips = [tag("li", _chip(place), tag("span", run.name)) for place, run in enumerate(runs)]
+    return join(
+        [
+            tag("p", "textgan report", class_="eyebrow"),
+            tag("h1", title),
+            None if one else tag("ul", *chips, class_="legend"),
+            tag("ul", *lead, class_="lead"),
+            tag("ul", *tiles, class_="tiles") if tiles else None,
+            None if one else _glance(runs),
+        ]
+    )
+
+
+def own(said: str, run: RunData) -> str:
+    """A finding without the run's name, where that stands above it already."""
+    rest = said.removeprefix(f"{run.name}: ")
+    return rest[:1].upper() + rest[1:] if rest != said else said
 
 
 def _chip(place: int) -> Markup:
     return tag("span", class_=f"chip {style_of(place)}", aria_hidden="true")
 
 
-def _tile(what: str, value: str, about: str) -> Markup:
-    return tag("li", tag("span", what), tag("b", value), tag("small", about))
+def _none(why: str) -> Markup:
+    return tag("p", f"Not measured: {why}.", class_="about")
+
+
+def _heading(runs: Sequence[RunData], place: int) -> Markup | None:
+    """The run's name above its part of a section, where there are several runs."""
+    kind = recipe_of(runs[place])
+    small = tag("small", kind) if kind and kind != runs[place].name else None
+    return tag("h3", _chip(place), runs[place].name, small) if len(runs) > 1 else None
 
 
 def _pair(run: RunData) -> tuple[Score, Score] | None:
@@ -70,21 +116,27 @@ def _pair(run: RunData) -> tuple[Score, Score] | None:
     return next((pair for pair in pairs if pair), None)
 
 
-def _perplexity_change(run: RunData) -> tuple[float, str] | None:
-    """Percent by which synthetic text changed the first trial's held-out perplexity (mean over seeds), and of what."""
+def _perplexity_change(run: RunData) -> tuple[str, str] | None:
+    """By how much synthetic text changed the held-out perplexity of the run's first trial, and what that rests on."""
     for trial in trials([run])[:1]:
         pairs = paired(trial, 1, "perplexity") if len(trial.repeats[0].arms) > 1 else []
         changes = [100 * (b / a - 1) for a, b in pairs if a]
         if changes:
-            arms, many = trial.repeats[0].arms, len(changes)
-            return math.fsum(changes) / many, f"{arms[1].name} over {arms[0].name}, {many} seed{'s' * (many > 1)}"
+            span = interval(changes)
+            seeds = f"{len(changes)} seed{'s' * (len(changes) > 1)}"
+            about = (
+                f"{seeds}, 95 % interval {signed(span[0], 1)} to {signed(span[1], 1)}" if span else f"{seeds}: no claim"
+            )
+            return f"{signed(sum(changes) / len(changes), 1)} %", about
     return None
 
 
 def _tiles(run: RunData) -> Iterator[Markup]:
     found, change = best(run), _perplexity_change(run)
+    said: list[tuple[str, str, str]] = []
     if found is not None:
-        yield _tile("Held-out NLL", number(found.value), f"nats a token, the best, at step {number(found.row.step)}")
+        about = f"nats a token, the best, at step {number(found.row.step)}"
+        said.append(("Held-out NLL", number(found.value), about))
     for score in _pair(run) or ():
         real = run.evaluations[0].real.get(score.name)
         about = (
@@ -92,9 +144,11 @@ def _tiles(run: RunData) -> Iterator[Markup]:
             if real
             else "real text\u2019s own not measured"
         )
-        yield _tile(score.name, number(score.value), about)
+        said.append((score.name, number(score.value), about))
     if change is not None:
-        yield _tile("Language model\u2019s perplexity", f"{signed(change[0], 1)} %", change[1])
+        said.append(("Perplexity of the tuned LM", change[0], f"by synthetic text; {change[1]}"))
+    for what, value, about in said:
+        yield tag("li", tag("span", what), tag("b", value), tag("small", about))
 
 
 def _glance(runs: Sequence[RunData]) -> Markup:
@@ -104,70 +158,57 @@ def _glance(runs: Sequence[RunData]) -> Markup:
     rows = []
     for place, (run, pair) in enumerate(zip(runs, pairs, strict=True)):
         found, change = best(run), _perplexity_change(run)
-        cells = ["\u2013", "\u2013"]
-        if pair is not None:
-            cells = [
-                _beside_real(score, run.evaluations[0].real.get(score.name), name)
-                for score, name in zip(pair, names, strict=True)
-            ]
-        rows.append([
-            join([_chip(place), run.name]), number(found.value, 4) if found else "\u2013", *cells,
-            number(run.evaluations[0].n) if run.evaluations else "\u2013", f"{signed(change[0], 1)} %" if change else "\u2013",
-        ])  # fmt: skip
+        real = run.evaluations[0].real if run.evaluations else {}
+        scores = zip(pair, names, strict=True) if pair else ()
+        cells: list[str] = [_beside_real(score, real.get(score.name), name) for score, name in scores]
+        size = run.evaluations[0].n if run.evaluations else None
+        low = number(found.value, 4) if found else DASH
+        last = change[0] if change else DASH
+        rows.append([join([_chip(place), run.name]), low, *(cells or (DASH, DASH)), number(size), last])
     head = ["Run", "Held-out NLL", *names, "n", "Tuned LM\u2019s perplexity"]
-    caption = "Held-out NLL is the best, in nats a token; the last column is what synthetic text changed in a fine-tuned language model."
+    caption = (
+        "Held-out NLL is the best, in nats a token. The last column is by how much synthetic text changed the held-out "
+        "perplexity of a fine-tuned language model."
+    )
     return table(head, rows, caption=caption)
 
 
 def _beside_real(score: Score, real: Score | None, name: str) -> Markup:
-    other = f"real {number(real.value)}" if real else "real not measured"
-    return join(
-        [number(score.value), "" if score.name == name else f" ({score.name})", tag("small", other, class_="wide")]
-    )
-
-
-def _heading(run: RunData, place: int) -> Markup:
-    kind = recipe_of(run)
-    return tag("h3", _chip(place), run.name, tag("small", f"  {kind}") if kind and kind != run.name else None)
-
-
-def _own(said: str, run: RunData) -> str:
-    """A finding without the run's name, where the heading says it."""
-    rest = said.removeprefix(f"{run.name}: ")
-    return rest[:1].upper() + rest[1:]
-
-
-def _none(why: str) -> Markup:
-    return tag("p", f"Not measured: {why}.", class_="about")
+    other = f"real {number(real.value)}" if real else "real: none"
+    which = "" if score.name == name else f" ({score.name})"
+    return join([number(score.value), which, tag("small", other, class_="wide")])
 
 
 def _training(runs: Sequence[RunData]) -> Markup:
     parts: list[Markup | None] = [figures.overlay(runs)]
     for place, run in enumerate(runs):
-        said = training(run)
-        parts += [_heading(run, place), tag("p", _own(said, run)) if said else None]
-        bands = figures.bands_of(run.log)
-        if bands:
-            spans = " \u00b7 ".join(
-                f"{band.name or 'unnamed'} {number(band.start)}\u2013{number(band.end)}" for band in bands
-            )
-            parts.append(tag("p", f"Phases by step: {spans}", class_="note"))
-        parts.append(figures.curves(run, style_of(place)) or _none("the log holds no curves"))
-        parts.append(_warnings(run))
+        said, bands = training(run), figures.bands_of(run.log)
+        spans = [f"{band.name or 'unnamed'} {number(band.start)}\u2013{number(band.end)}" for band in bands]
+        parts += [
+            _heading(runs, place),
+            tag("p", own(said, run)) if said and len(runs) > 1 else None,
+            tag("p", f"Phases by step: {', '.join(spans)}", class_="note") if spans else None,
+            figures.curves(run, style_of(place)) or _none("the log holds no curves"),
+            *_warnings(run),
+        ]
     return join(parts)
 
 
-def _warnings(run: RunData) -> Markup:
+def _warnings(run: RunData) -> list[Markup]:
     """The collapse watch's words, equal ones counted."""
     steps: dict[str, list[float]] = {}
     for row in run.log:
         for text in row.warnings:
             steps.setdefault(text, []).append(row.step)
-    if not steps:
-        return tag("p", "The collapse watch logged no warning." if run.log else "", class_="note")
-    lines = [f"{text} \u2014 " + (f"step {number(at[0])}" if len(at) == 1 else f"{len(at)} times, steps {number(at[0])} to {number(at[-1])}")
-             for text, at in steps.items()]  # fmt: skip
-    return join(tag("p", line, class_="flag") for line in lines)
+    if run.log and not steps:
+        return [tag("p", "The collapse watch logged no warning.", class_="note")]
+    said = []
+    for text, at in steps.items():
+        span = (
+            f"step {number(at[0])}" if len(at) == 1 else f"{len(at)} times, steps {number(at[0])} to {number(at[-1])}"
+        )
+        said.append(tag("p", f"{text} ({span})", class_="flag"))
+    return said
 
 
 def _judged(runs: Sequence[RunData]) -> list[Judged]:
@@ -175,90 +216,75 @@ def _judged(runs: Sequence[RunData]) -> list[Judged]:
 
 
 def _front(runs: Sequence[RunData]) -> Markup:
-    main, others = figures.fronts(_judged(runs))
-    if main is None:
+    plots = figures.fronts(_judged(runs))
+    if not plots:
         return _none("no evaluation*.json holds both BLEU-n and self-BLEU-n")
-    aside = tag(
-        "div",
-        tag("p", "How to read it. Up is nearer to real sentences, right is more alike among themselves. The diamond is held-out text by people, "
-                 "scored the same way on as many sentences: the aim, not a line to pass."),
-        tag("p", "A model that is sharpened moves up and to the right without having learnt anything, so neither axis alone says which is better, "
-                 "and a single temperature shows one point of a curve. Points measured on unequal n or with other settings are refused."),
-        *(tag("p", text) for run in runs for result in run.evaluations if len(runs) > 1 and (text := evaluation(run, result))),
-        class_="about",
-    )  # fmt: skip
-    more = (
-        tag("details", tag("summary", "The same at other n-gram orders"), tag("div", *others, class_="grid two"))
-        if others
-        else None
-    )
-    return join([tag("div", tag("div", main), aside, class_="grid two"), more])
+    found = [evaluation(run, result) for run, result, _ in _judged(runs)] if len(runs) > 1 else []
+    aside = tag("div", *(tag("p", text) for text in (*READING, *filter(None, found))), class_="about")
+    others = tag("div", *(tag("div", plot) for plot in plots[1:]), class_="grid two")
+    more = tag("details", tag("summary", "The same at other n-gram orders"), others) if plots[1:] else None
+    return join([tag("div", tag("div", plots[0]), aside, class_="grid two"), more])
 
 
 def _scores(runs: Sequence[RunData]) -> Markup:
-    groups: dict[tuple[float | None, str], list[Judged]] = {}
-    for item in _judged(runs):
-        groups.setdefault((item[1].n, item[1].reference), []).append(item)
+    groups: dict[tuple[float | None, str], list[tuple[RunData, Evaluated]]] = {}
+    for run, result, _ in _judged(runs):
+        groups.setdefault((result.n, result.reference), []).append((run, result))
     if not groups:
         return _none("there is no evaluation*.json in these run folders")
-    about = tag("p", "Value, and beside it the difference to real held-out text scored in the same way. \u2191 higher is better, \u2193 lower is better, "
-                     "= the nearer to real text the better. Past real text is not better than real text.", class_="about")  # fmt: skip
-    flag = tag(
-        "p",
-        "These evaluations differ in n or reference, so they stand in tables of their own and are not to be compared.",
-        class_="flag",
-    )
-    return join(
-        [about, flag if len(groups) > 1 else None, *(_score_table(n, ref, items) for (n, ref), items in groups.items())]
-    )
+    flag = "These evaluations differ in n or in reference: each stands in a table of its own, not to be compared."
+    parts = [tag("p", SCORING, class_="about"), tag("p", flag, class_="flag") if len(groups) > 1 else None]
+    return join([*parts, *(_score_table(n, reference, items) for (n, reference), items in groups.items())])
 
 
-def _score_table(n: float | None, reference: str, items: Sequence[Judged]) -> Markup:
-    names = list(dict.fromkeys(name for _, result, _ in items for name in result.scores))
-    reals = {words([s.value for s in result.real.values()]) for _, result, _ in items if result.real}
-    real = next((result.real for _, result, _ in items if result.real), {}) if len(reals) == 1 else {}
-    rows = [_score_row(name, [r.scores for _, r, _ in items], [r.real for _, r, _ in items], real) for name in names]
-    head = ["Metric", "Better", "Real text", *(label(run, result) for run, result, _ in items)]
-    size = f"n = {number(n)} sentences" if n is not None else "n is not recorded"
-    notes = [
-        tag("p", f"{label(run, result)}: {warning}", class_="flag")
-        for run, result, _ in items
-        for warning in result.warnings
-    ]
-    odd = sorted({f"{s.name} of {label(run, result)} was measured on n = {number(s.n)}" for run, result, _ in items
-                  for s in result.scores.values() if n is not None and s.n and s.n != n})  # fmt: skip
-    notes += [tag("p", text, class_="note") for text in odd]
-    caption = f"{size}; reference {reference or 'not recorded'}" + (
-        "; real text differs by column" if len(reals) > 1 else ""
-    )
-    return join([table(head, rows, caption=caption, text_columns=(0, 1)), *notes, _signatures(items)])
+def _score_table(n: float | None, reference: str, items: Sequence[tuple[RunData, Evaluated]]) -> Markup:
+    reals = {words([score.value for score in result.real.values()]) for _, result in items}
+    alike = len(reals) == 1
+    texts, own_real = [result.scores for _, result in items], [result.real for _, result in items]
+    names = list(dict.fromkeys(name for scores in texts for name in scores))
+    rows = [_score_row(name, texts, own_real, own_real[0] if alike else {}) for name in names]
+    head = ["Metric", "Better", "Real text", *(label(run, result) for run, result in items)]
+    caption = f"n = {number(n)} sentences; reference {reference or 'not recorded'}"
+    caption += "" if alike else "; real text differs by column and is what each difference is to"
+    warned: dict[str, list[str]] = {}
+    for run, result in items:
+        for warning in result.warnings:
+            warned.setdefault(warning, []).append(label(run, result))
+        odd = sorted({score.n for score in result.scores.values() if n is not None and score.n not in (0, n)})
+        if odd:
+            warned.setdefault(f"some scores were measured on n = {', '.join(map(number, odd))}", []).append(
+                label(run, result)
+            )
+    flags = [tag("p", f"{', '.join(who)}: {warning}", class_="flag") for warning, who in warned.items()]
+    listed = table(head, rows, caption=caption, text_columns=(0, 1))
+    return join([listed, *flags, _signatures([result for _, result in items])])
 
 
 def _score_row(
     name: str, texts: Sequence[Mapping[str, Score]], reals: Sequence[Mapping[str, Score]], real: Mapping[str, Score]
 ) -> list[str]:
-    """Metric, direction, real text, then each text's value with its difference to its own real text; one format a row."""
+    """Metric, direction, real text, then each value with its difference to its own real text; one format a row."""
     found = [scores[name] for scores in (*texts, *reals) if name in scores]
     whole = all(score.value == int(score.value) for score in found) and any(abs(score.value) > 1 for score in found)
     places = 0 if whole else 3
 
-    def shown(value: float | None) -> str:
-        return number(value) if value is None or abs(value) >= 100 else f"{value:.{places}f}".replace("-", "\u2212")
+    def shown(value: float) -> str:
+        return number(value) if abs(value) >= 1e6 else f"{value:,.{places}f}".replace("-", "\u2212")
 
     def cell(score: Score | None, other: Score | None) -> str:
         if score is None:
-            return "\u2013"
-        span = f" [{shown(score.low)}, {shown(score.high)}]" if None not in (score.low, score.high) else ""
-        return join(
-            [shown(score.value), span, tag("small", signed(score.value - other.value, places)) if other else None]
-        )
+            return DASH
+        change = tag("small", signed(score.value - other.value, places)) if other else None
+        low, high = score.low, score.high
+        span = None if low is None or high is None else tag("small", f"[{shown(low)}, {shown(high)}]", class_="span")
+        return join([shown(score.value), change, span])
 
-    cells = [cell(scores.get(name), own.get(name)) for scores, own in zip(texts, reals, strict=True)]
-    return [name, ARROWS[found[0].better], shown(real[name].value) if name in real else "\u2013", *cells]
+    cells = [cell(scores.get(name), own_real.get(name)) for scores, own_real in zip(texts, reals, strict=True)]
+    return [name, ARROWS[found[0].better], shown(real[name].value) if name in real else DASH, *cells]
 
 
-def _signatures(items: Sequence[Judged]) -> Markup | None:
-    lines = sorted({s.signature for _, result, _ in items for s in result.scores.values() if s.signature})
+def _signatures(results: Sequence[Evaluated]) -> Markup | None:
+    lines = dict.fromkeys(score.signature for result in results for score in result.scores.values() if score.signature)
     if not lines:
         return None
     listed = tag("ul", *(tag("li", tag("code", line)) for line in lines), class_="signature")
@@ -266,207 +292,81 @@ def _signatures(items: Sequence[Judged]) -> Markup | None:
 
 
 def _words(runs: Sequence[RunData]) -> Markup:
-    parts: list[Markup] = []
+    parts: list[Markup | None] = []
     for place, run in enumerate(runs):
         why = "no heldout.txt to compare with" if run.generated else "neither samples/ nor sample*.txt holds a sentence"
-        parts += [_heading(run, place), figures.text_statistics(run, style_of(place)) or _none(why)]
+        parts += [_heading(runs, place), text_statistics(run, style_of(place)) or _none(why)]
+    return join(parts)
+
+
+def _samples(runs: Sequence[RunData]) -> Markup:
+    about = "Whole sentences as they came, none chosen. Real ones are drawn from the held-out text with seed 0."
+    parts: list[Markup | None] = [tag("p", about, class_="about")]
+    for place, run in enumerate(runs):
+        parts += [_heading(runs, place), specimens(run) or _none("neither samples/ nor sample*.txt holds a sentence")]
     return join(parts)
 
 
 def _models(runs: Sequence[RunData]) -> Markup:
     parts: list[Markup | None] = []
     for place, run in enumerate(runs):
-        if not (run.augmentations or run.finetunes):
-            continue
-        parts.append(_heading(run, place))
-        for trial in trials([run]):
-            parts.append(tag("p", f"Language model: {trial.lm or 'not recorded'}.", class_="about"))
-            parts += [tag("p", _own(text, run)) for text in augmentation(trial)]
-            left = tag("div", figures.perplexities(trial, style_of(place)), _trial_table(trial))
-            right = figures.written_scores(trial, style_of(place))
-            parts.append(tag("div", left, tag("div", right) if right else None, class_="grid two"))
-            parts += [_written(trial.repeats[0]), _model_lines(trial.repeats[0].arms)]
+        if run.augmentations or run.finetunes:
+            parts.append(_heading(runs, place))
+        parts += [_trial(trial, run, style_of(place)) for trial in trials([run])]
         if run.finetunes:
-            plot = (
-                figures.tuned_perplexities(run.finetunes, run.name, style_of(place)) if len(run.finetunes) > 1 else None
-            )
-            parts += [tag("h4", "Fine-tuned one by one"), plot, _tuned_table(run.finetunes)]
+            several = len(run.finetunes) > 1
+            plot = figures.tuned_perplexities(run.finetunes, run.name, style_of(place)) if several else None
+            parts += [tag("h4", "Fine-tuned one by one"), plot, _tuned(run.finetunes)]
     return join(parts) if parts else _none("neither augmentation*.json nor finetune*.json is in these run folders")
 
 
-FIGURES = {"steps": "Steps", "tokens": "Tokens", "nll_per_token": "NLL a token", "nll_per_byte": "NLL a byte",
-           "perplexity": "Perplexity"}  # fmt: skip
-
-
-def _trial_table(trial: Trial) -> Markup:
-    rows = [[arm.name, number(result.seed), *(number(arm.values.get(key), 4) for key in FIGURES)]
-            for result in trial.repeats for arm in result.arms]  # fmt: skip
+def _trial(trial: Trial, run: RunData, style: str) -> Markup:
+    findings = [tag("p", own(text, run)) for text in augmentation(trial)]
+    plots = [figures.perplexities(trial, style), figures.written_scores(trial, style)]
+    left = tag("div", *findings, tag("p", f"Language model: {trial.lm or 'not recorded'}.", class_="about"), plots[0])
+    rows = [
+        [arm.name, number(result.seed), *(number(arm.values.get(key), 4) for key in FIGURES)]
+        for result in trial.repeats
+        for arm in result.arms
+    ]
     notes = dict.fromkeys(
         f"{arm.name}: {note}." for result in trial.repeats for arm in result.arms for note in arm.notes
     )
-    files = ", ".join(result.file for result in trial.repeats)
-    head = ["Fine-tuned on", "Seed", *FIGURES.values()]
+    caption = f"Held-out figures, {', '.join(result.file for result in trial.repeats)}"
     return join(
-        [table(head, rows, caption=f"Held-out figures, {files}"), *(tag("p", note, class_="note") for note in notes)]
+        [
+            tag("div", left, tag("div", plots[1]) if plots[1] else None, class_="grid two"),
+            table(["Fine-tuned on", "Seed", *FIGURES.values()], rows, caption=caption),
+            *(tag("p", note, class_="note") for note in notes),
+            _written(trial.repeats[0]),
+            model_lines(trial.repeats[0].arms),
+        ]
     )
 
 
-def _tuned_table(arms: Sequence[Arm]) -> Markup:
-    rows = [[arm.name, tag("span", arm.lm or "\u2013", class_="long"), *(number(arm.values.get(key), 4) for key in FIGURES)]
-            for arm in arms]  # fmt: skip
+def _tuned(arms: Sequence[Arm]) -> Markup:
+    rows = []
+    for arm in arms:
+        rows.append(
+            [arm.name, tag("span", arm.lm or DASH, class_="long"), *(number(arm.values.get(key), 4) for key in FIGURES)]
+        )
     notes = [tag("p", f"{arm.name}: {note}.", class_="note") for arm in arms for note in arm.notes]
     head = ["File", "Language model", *FIGURES.values()]
     return join([table(head, rows, caption="Held-out figures of single fine-tunings", text_columns=(0, 1)), *notes])
 
 
 def _written(result: Augmented) -> Markup | None:
-    names = list(dict.fromkeys(name for arm in result.arms for name in arm.scores))
+    """All scores of the text that each arm's model writes."""
+    texts = [arm.scores for arm in result.arms]
+    names = list(dict.fromkeys(name for scores in texts for name in scores))
     if not names:
         return None
-    rows = [
-        _score_row(name, [arm.scores for arm in result.arms], [result.real] * len(result.arms), result.real)
-        for name in names
-    ]
-    sizes = sorted({score.n for arm in result.arms for score in arm.scores.values()})
-    caption = f"Scores of the text that each tuned model writes, {result.file}; n = " + ", ".join(map(number, sizes))
-    listed = table(
-        ["Metric", "Better", "Real text", *(arm.name for arm in result.arms)],
-        rows,
-        caption=caption,
-        text_columns=(0, 1),
-    )
+    rows = [_score_row(name, texts, [result.real] * len(texts), result.real) for name in names]
+    sizes = sorted({score.n for scores in texts for score in scores.values()})
+    caption = f"Text that each tuned model writes, {result.file}; n = {', '.join(map(number, sizes))}"
+    head = ["Metric", "Better", "Real text", *(arm.name for arm in result.arms)]
+    listed = table(head, rows, caption=caption, text_columns=(0, 1))
     return tag("details", tag("summary", "All scores of that text as a table"), listed)
-
-
-def _model_lines(arms: Sequence[Arm]) -> Markup | None:
-    columns = [tag("div", tag("h4", arm.name), _lines(arm.samples[:BESIDE])) for arm in arms if arm.samples]
-    return (
-        tag("details", tag("summary", "Sentences that the tuned models wrote"), tag("div", *columns, class_="grid two"))
-        if columns
-        else None
-    )
-
-
-def _lines(lines: Iterable[str], real: frozenset[str] = frozenset(), counts: Mapping[str, int] | None = None) -> Markup:
-    """Sentences as a list; each is isolated, so that its direction and its length stay its own affair."""
-    items = []
-    for line in lines:
-        marks = ["verbatim in the held-out text"] if line in real else []
-        marks += [f"{counts[line]} times in this file"] if counts and counts[line] > 1 else []
-        items.append(tag("li", tag("bdi", line, dir="auto"), tag("small", "; ".join(marks)) if marks else None))
-    return tag("ul", *items, class_="lines")
-
-
-def _samples(runs: Sequence[RunData]) -> Markup:
-    parts: list[Markup | None] = [
-        tag(
-            "p",
-            "Whole sentences as they came, not chosen. Real sentences are drawn from the held-out text with seed 0.",
-            class_="about",
-        )
-    ]
-    for place, run in enumerate(runs):
-        parts.append(_heading(run, place))
-        if run.generated is None:
-            parts.append(_none("neither samples/ nor sample*.txt holds a sentence"))
-            continue
-        parts += [_beside(run, run.generated), _development(run.samples)]
-    return join(parts)
-
-
-def _beside(run: RunData, generated: Lines) -> Markup:
-    real, counts = frozenset(run.heldout), Counter(generated.lines)
-    many, copies = len(generated.lines), sum(line in real for line in generated.lines)
-    said = f"{generated.file}: {number(many)} sentences, {number(len(counts))} different"
-    said += (
-        f", {number(copies)} verbatim in the held-out text. Copies of training lines are not marked: the run folder does not hold them."
-        if real
-        else "."
-    )
-    drawn = random.Random(0).sample(run.heldout, BESIDE) if len(run.heldout) > BESIDE else run.heldout
-    columns = [tag("div", tag("h4", "Generated"), _lines(generated.lines[:BESIDE], real, counts)),
-               tag("div", tag("h4", "Real, held out"), _lines(drawn) if drawn else _none("no heldout.txt"))]  # fmt: skip
-    rest, cut = generated.lines[BESIDE:IN_FULL], many - IN_FULL
-    tail = tag("p", f"{number(cut)} more are in {generated.file}.", class_="note") if cut > 0 else None
-    more = (
-        tag("details", tag("summary", f"The next {number(len(rest))} sentences"), _lines(rest, real, counts), tail)
-        if rest
-        else None
-    )
-    return join([tag("p", said, class_="note"), tag("div", *columns, class_="grid two"), more])
-
-
-def _development(samples: Sequence[Lines]) -> Markup | None:
-    """The first sentences at moments spread over the run, first and last included."""
-    if len(samples) < 2:
-        return None
-    picked = sorted(
-        {
-            round(i * (len(samples) - 1) / (min(INTERVALS, len(samples)) - 1))
-            for i in range(min(INTERVALS, len(samples)))
-        }
-    )
-    moments = [
-        (f"step {number(samples[i].step)}" if samples[i].step is not None else samples[i].file, samples[i].lines[:3])
-        for i in picked
-    ]
-    listed = tag(
-        "dl", *(part for name, lines in moments for part in (tag("dt", name), tag("dd", _lines(lines)))), class_="steps"
-    )
-    return join([tag("h4", "How the sentences developed"), listed])
-
-
-def flatten(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    if not isinstance(value, dict) or not value or name.count(".") > 8:
-        return {name: value} if name else {}
-    return {
-        key: leaf
-        for part, inner in value.items()
-        for key, leaf in flatten(inner, f"{name}.{part}" if name else str(part)).items()
-    }
-
-
-def _settings(runs: Sequence[RunData]) -> Markup:
-    sheets = [flatten(run.recipe) for run in runs]
-    names = list(dict.fromkeys(name for sheet in sheets for name in sheet))
-    if not names:
-        return _none("no readable recipe.json in these run folders")
-    rows = []
-    for name in names:
-        values = [words(sheet[name]) if name in sheet else "\u2013" for sheet in sheets]
-        differs = len(set(values)) > 1
-        rows.append(
-            [tag("b", f"{name} \u2260") if differs else name, *(tag("span", value, class_="long") for value in values)]
-        )
-    caption = "From recipe.json" + ("; \u2260 marks what differs between the runs" if len(runs) > 1 else "")
-    listed = table(["Setting", *(run.name for run in runs)], rows, caption=caption, text_columns=range(len(runs) + 1))
-    told = [(run, lines) for run in runs if (lines := commands(run))]
-    again = [join([tag("h4", run.name) if len(runs) > 1 else None, tag("pre", join(lines, "\n"))])
-             for run, lines in told]  # fmt: skip
-    return join([listed, tag("h3", "Commands that repeat it") if again else None,
-                 tag("p", "Rebuilt from the recorded settings; file names as they were given then.", class_="note") if again else None, *again])  # fmt: skip
-
-
-def commands(run: RunData) -> list[str]:
-    """Command lines that repeat the run and its evaluations, as far as the recorded settings tell them."""
-    said, corpus = [], words(dig(run.recipe, "corpus", "name"))
-    if recipe_of(run) and corpus:
-        line = ["textgan", "train", recipe_of(run), corpus, "--out", run.name]
-        valid, seed = words(dig(run.recipe, "valid", "name")), finite(run.recipe.get("seed"))
-        line += ["--valid", valid] if valid and valid != corpus and "(" not in valid else []
-        line += ["--seed", f"{seed:.0f}"] if seed is not None else []
-        for name, value in flatten(run.recipe.get("fields") or {}).items():
-            line += [f"--{name}", words(value)] if value is not None and value != {} else []
-        said.append(shlex.join(line))
-    for result in run.evaluations:
-        if result.text and result.reference:
-            size = ["--n", f"{result.n:.0f}"] if result.n is not None else []
-            seed_flag = ["--seed", f"{result.seed:.0f}"] if result.seed is not None else []
-            said.append(
-                shlex.join(["textgan", "evaluate", result.text, "--reference", result.reference, *size, *seed_flag])
-            )
-    return said
 
 
 def _missing(runs: Sequence[RunData]) -> Markup:

@@ -1,12 +1,12 @@
-"""How the page looks, and the page around its body: light and dark, wide and narrow, on paper; nothing fetched, nothing run."""
+"""How the page looks in light and dark, wide, narrow and on paper, and the document around its body."""
 
 from textgan.report.markup import Markup, tag
 
 COLOURS = 6
 
-# Six run colours, each at least 4.5:1 on its ground and told apart by the colour-blind; real text is ink, never a colour.
-LIGHT = """color-scheme:light;--ground:#fcfbf8;--panel:#f4f2ec;--ink:#1e2126;--soft:#5a5e66;--rule:#dad6cb;--grid:#e9e6de;
---flag:#8a4b00;--b0:#0000;--b1:#8a6d3b1f;--b2:#3b5b8a18;
+# Six run colours, each at least 4.5:1 on its ground and told apart by the colour-blind; real text is ink, not a colour.
+LIGHT = """color-scheme:light;--ground:#fcfbf8;--panel:#f4f2ec;--ink:#1e2126;--soft:#5a5e66;--rule:#dad6cb;
+--grid:#e9e6de;--flag:#8a4b00;--b0:#0000;--b1:#8a6d3b1f;--b2:#3b5b8a18;
 --c0:#1863ab;--c1:#b8430f;--c2:#0b7258;--c3:#8340a6;--c4:#8a6100;--c5:#b01e63;"""
 DARK = """color-scheme:dark;--ground:#15171a;--panel:#1e2125;--ink:#e8e5de;--soft:#a5a9b0;--rule:#3a3e45;--grid:#2a2e33;
 --flag:#f0b266;--b0:#0000;--b1:#d9b26f1f;--b2:#7fa8e81f;
@@ -84,6 +84,11 @@ tbody th{font-weight:500;white-space:nowrap}
 .num{text-align:right;white-space:nowrap}
 td.num small{display:inline-block;font-size:12.5px;min-width:4.1em}
 td.num small.wide{min-width:6em}
+td.num small.span{display:block;font-size:12px}
+.settings table{font-size:14px;min-width:min(100%,380px)}
+.settings th,.settings td{padding-top:3px;padding-bottom:3px}
+.settings caption{font-size:15px;font-weight:600;color:var(--ink)}
+.settings .scroll{margin:4px 0}
 .long{display:block;max-width:min(46ch,60vw);min-width:min(16ch,40vw);overflow-wrap:anywhere}
 .lines{list-style:none;margin:0;padding:0;font:15.5px/1.5 SERIF}
 .lines li{padding:5px 0;border-top:1px solid var(--grid);overflow:hidden;unicode-bidi:isolate;break-inside:avoid}

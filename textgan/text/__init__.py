@@ -5,7 +5,7 @@ level. encoding: strings <-> ids, and a tokenizer's folder. splitting: parts tha
 """
 
 from .encoding import Encoded, choose_max_len, decode, encode, load_tokenizer, save_tokenizer
-from .files import Text, one_line, read_lines, read_text, replacing, write_json, write_lines
+from .files import Text, make_folder, one_line, read_lines, read_text, replacing, write_json, write_lines
 from .levels import BOS, EOS, LEVELS, PAD, SPECIALS, UNK, Level, train_tokenizer
 from .splitting import Split, SplitReport, near_duplicates, split
 
@@ -25,6 +25,7 @@ __all__ = [
     "decode",
     "encode",
     "load_tokenizer",
+    "make_folder",
     "near_duplicates",
     "one_line",
     "read_lines",

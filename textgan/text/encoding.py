@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from textgan.errors import InputError
 
-from .files import one_line, replacing, write_json
+from .files import make_folder, one_line, replacing, write_json
 from .levels import BOS, EOS, PAD, SPECIALS, UNK, spell_out
 
 if TYPE_CHECKING:
@@ -156,11 +156,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
 
     The folder is made where it is missing. Raises InputError where it cannot be written.
     """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
-    with replacing(Path(folder) / "tokenizer.json") as stream:
+    folder = make_folder(folder)
+    with replacing(folder / "tokenizer.json") as stream:
         stream.write(tokenizer.to_str(pretty=True).encode() + b"\n")
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -172,7 +169,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }
-    write_json(Path(folder) / "tokenizer_config.json", settings)
+    write_json(folder / "tokenizer_config.json", settings)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -190,7 +187,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
             f"{path}: cannot be read ({error.strerror}); give the folder of a trained generator"
         ) from error
     except Exception as error:  # tokenizers raises no narrower class for a damaged file
-        raise InputError(f"{path}: not a tokenizer ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: not a tokenizer ({' '.join(str(error).split())})") from error
     found = [tokenizer.token_to_id(mark) for mark in SPECIALS]
     if found != [PAD, BOS, EOS, UNK]:
         raise InputError(f"{path}: ids 0, 1, 2, 3 must be {', '.join(SPECIALS)}, got {found}; textgan did not train it")

@@ -18,7 +18,7 @@ from textgan.errors import InputError
 LINE_LIMIT = 1_000_000  # bytes (characters, where strings are given); a longer "line" is not a line of text
 GRAMMAR_LIMIT = 10_000_000  # sentences
 ERRORS = ("strict", "replace", "skip")
-REMEDY = "mend the text, or read it with --encoding-errors replace or skip"
+REMEDY = "mend the text, or read it with --encoding-errors"
 BOM = b"\xef\xbb\xbf"
 # Control characters but the tab and U+0085, which is a separator like U+2028; and lone surrogates, which UTF-8 lacks.
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
@@ -64,7 +64,7 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
     for number, row in rows:
         line, problem = _checked(row, f"{shown}:{number}")
         if problem and (errors == "strict" or (line is None and errors == "replace")):
-            raise InputError(f"{problem}; {REMEDY}")
+            raise InputError(f"{problem}; {REMEDY} {'skip' if line is None else 'replace or skip'}")
         if problem and errors == "skip":
             skipped += 1
         elif line is not None and line.strip():
@@ -118,6 +118,19 @@ def write_json(path: str | Path, value: Any) -> None:
         raise InputError(f"{_shown(path)}: cannot be written as JSON ({error})") from error
     with replacing(path) as stream:
         stream.write(written)
+
+
+def make_folder(path: str | Path) -> Path:
+    """A folder that exists and can be written, made where it is missing; InputError in one line where it cannot be."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{_shown(path)}: cannot be written ({error.strerror}); give a folder that can") from None
+    return folder
 
 
 @contextmanager
@@ -201,10 +214,10 @@ def _byte_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
     """Numbered lines of a file, without line ends; of a line over the limit only so much that it shows."""
     try:
         if str(path) == "-":
-            yield from _split(sys.stdin.buffer)
+            yield from _numbered(sys.stdin.buffer)
         else:
             with open(path, "rb") as stream:
-                yield from _split(stream)
+                yield from _numbered(stream)
     except FileNotFoundError:
         raise InputError(f"{_shown(path)}: no such file; give a text file, - or grammar:N") from None
     except IsADirectoryError:
@@ -213,7 +226,7 @@ def _byte_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"{_shown(path)}: cannot be read ({error.strerror or error})") from error
 
 
-def _split(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     number = 0
     while raw := stream.readline(LINE_LIMIT + 2):  # with its line end
         number += 1

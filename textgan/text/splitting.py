@@ -169,7 +169,7 @@ def _sizes(parts: Mapping[str, float], n: int) -> dict[str, int]:
         exact = np.array(values) * n
         room = np.floor(exact + 1e-9).astype(int)
         room[np.argsort(room - exact, kind="stable")[: n - room.sum()]] += 1
-    elif values and all(value >= 1 and value == int(value) for value in values):
+    elif values and all(value >= 1 and float(value).is_integer() for value in values):
         room = np.array(values, dtype=int)
         if room.sum() > n:
             raise InputError(f"parts ask for {room.sum()} lines, and there are {n} distinct ones; ask for fewer")

@@ -1,0 +1,149 @@
+"""Sentences to vectors: an offline encoder trained on the reference, a local Hugging Face folder, or any function."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from .ngrams import NgramIndex
+
+
+class Encoder(Protocol):
+    """name: what the signature says. Called with n lines it gives (n, d) float, the same for the same line."""
+
+    name: str
+
+    def __call__(self, lines: list[str]) -> np.ndarray: ...
+
+
+class LSA:
+    """Latent semantic analysis: tf-idf of words and bigrams, cut to its leading singular directions.
+
+    Deerwester et al. 1990; Differs: bigrams stand beside words, so that word order is seen a little. Trained on
+    `lines` alone, in seconds and without a download. Weights are (1 + log count) log((1 + n) / (1 + df)); lines have
+    unit length. Randomised subspace iteration (Halko et al. 2011) with a fixed seed, so the result is reproducible.
+    """
+
+    def __init__(self, lines: Sequence[str], *, dimensions: int = 64, features: int = 30_000, seed: int = 0) -> None:
+        self._index = NgramIndex(list(lines))
+        self._columns: list[np.ndarray] = []  # per order: (K + 1,) column of each n-gram, -1 for none
+        weights, width = [], 0
+        for order in (1, 2):
+            runs = self._index.runs(order)
+            often = runs.lines >= 2
+            kept = np.argsort(-runs.lines[often], kind="stable")[: features // 2]
+            column = np.full(len(self._index.keys(order)) + 1, -1)
+            column[runs.ids[often][kept]] = width + np.arange(len(kept))
+            weights.append(np.log((1 + len(lines)) / (1 + runs.lines[often][kept])))
+            self._columns.append(column)
+            width += len(kept)
+        self._idf = np.concatenate(weights)
+        if not width:
+            raise InputError("the encoder found no word that two reference lines share; give more reference text")
+        self._basis = self._leading(min(dimensions, width, len(lines)), seed)  # (features, d)
+        self.name = (
+            f"LSA of words and bigrams, {self._basis.shape[1]} dimensions, trained on {len(lines)} reference lines"
+        )
+
+    def __call__(self, lines: list[str]) -> np.ndarray:
+        vectors = self._features(NgramIndex(lines)) @ self._basis
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def _features(self, text: NgramIndex):  # type: ignore[no-untyped-def]  # (n, features) scipy sparse, rows of length 1
+        from scipy.sparse import csr_array
+
+        rows, columns, counts = [], [], []
+        for order, column in zip((1, 2), self._columns, strict=True):
+            runs, known = text.runs(order), text.known_in(self._index, order)
+            place = column[runs.gram if known is None else known[runs.gram]]
+            rows.append(runs.line[place >= 0])
+            columns.append(place[place >= 0])
+            counts.append(runs.counts[place >= 0])
+        column = np.concatenate(columns)
+        row = np.concatenate(rows)
+        value = (1 + np.log(np.concatenate(counts))) * self._idf[column]
+        norm = np.sqrt(np.bincount(row, weights=value**2, minlength=len(text)))
+        return csr_array((value / np.maximum(norm[row], 1e-12), (row, column)), shape=(len(text), len(self._idf)))
+
+    def _leading(self, dimensions: int, seed: int) -> np.ndarray:
+        matrix = self._features(self._index)
+        extra = min(dimensions + 10, *matrix.shape)
+        basis = np.random.default_rng(seed).standard_normal((matrix.shape[1], extra))
+        for _ in range(5):
+            basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
+        _, _, right = np.linalg.svd(matrix @ basis, full_matrices=False)
+        return basis @ right[:dimensions].T
+
+
+class HuggingFace:
+    """Mean of a local folder's model's last hidden states over real tokens; nothing is downloaded, no code of it run.
+
+    Equals sentence-transformers for models that pool by the mean (all-MiniLM-L6-v2 to 2e-7).
+    """
+
+    def __init__(self, folder: str | Path, *, batch: int = 128) -> None:
+        self.folder, self.batch = Path(folder), batch
+        if not (self.folder / "config.json").is_file():
+            raise InputError(f"no encoder at {folder}: config.json is missing; give a folder made by save_pretrained")
+        weights = self.folder / "model.safetensors"
+        if not weights.is_file():
+            raise InputError(
+                f"no encoder at {folder}: model.safetensors is missing; save it with safe_serialization=True"
+            )
+        with weights.open("rb") as file:
+            mark = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        self.name = f"{self.folder.name} (sha256 {mark}), mean of tokens"
+
+    def __call__(self, lines: list[str]) -> np.ndarray:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        model = AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
+        by_length = sorted(range(len(lines)), key=lambda row: len(lines[row]))
+        vectors: list[np.ndarray] = [np.zeros(0)] * len(lines)
+        with torch.inference_mode():
+            for begin in range(0, len(lines), self.batch):
+                rows = by_length[begin : begin + self.batch]
+                texts = [lines[row] for row in rows]
+                inputs = tokenizer(texts, padding=True, truncation=True, max_length=512, return_tensors="pt")
+                mask = inputs["attention_mask"][..., None]  # (B, T, 1)
+                hidden = model(**inputs).last_hidden_state  # (B, T, F)
+                pooled = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).float().numpy()
+                for row, vector in zip(rows, pooled, strict=True):
+                    vectors[row] = vector
+        return np.stack(vectors)
+
+
+class Function:
+    """Any function of a list of lines that gives (n, d) numbers."""
+
+    def __init__(self, function: Callable[[list[str]], np.ndarray], name: str) -> None:
+        self.function, self.name = function, name
+
+    def __call__(self, lines: list[str]) -> np.ndarray:
+        vectors = np.asarray(self.function(lines), dtype=np.float64)
+        if vectors.ndim != 2 or len(vectors) != len(lines):
+            raise InputError(f"encoder {self.name} gave {vectors.shape} for {len(lines)} lines; it must give (n, d)")
+        if not np.isfinite(vectors).all():
+            raise InputError(f"encoder {self.name} gave numbers that are not finite; mend it or take another")
+        return vectors
+
+
+AnyEncoder = Encoder | Callable[[list[str]], np.ndarray] | str | Path
+
+
+def as_encoder(encoder: AnyEncoder) -> Encoder:
+    """A folder, an encoder or a bare function."""
+    if isinstance(encoder, str | Path):
+        return HuggingFace(encoder)
+    if isinstance(encoder, LSA | HuggingFace | Function):
+        return encoder
+    return Function(encoder, str(getattr(encoder, "name", getattr(encoder, "__name__", "a function"))))
