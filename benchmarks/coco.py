@@ -21,14 +21,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TEXTGAN_DATA", ROOT.parent / "shared" / "data")) / "image_coco"
 RUNS, RESULTS = ROOT / "runs" / "coco", ROOT / "benchmarks" / "results" / "coco"
 
 LSTM = "--generator.embedding 256 --generator.hidden 512 --generator.dropout 0.5"
-TRANSFORMER = "--generator transformer --generator.width 192 --generator.layers 3 --generator.dropout 0.2 --mle_lr 0.001"
+TRANSFORMER = (
+    "--generator transformer --generator.width 192 --generator.layers 3 --generator.dropout 0.2 --mle_lr 0.001"
+)
 MLE = "--mle_steps 1400 --eval_every 100"
 RECIPES = {  # name -> (recipe, flags, starts from)
     "mle": ("mle", f"{LSTM} {MLE}", None),
@@ -69,9 +71,11 @@ class Job(NamedTuple):
         held = f" --valid {shown(valid)}" if valid else ""
         out = shown(self.run)
         return [
-            f"textgan train {recipe} {shown(train)} --out {out}{held}{begin} {flags} --seed {self.seed} --threads 1 --resume",
+            f"textgan train {recipe} {shown(train)} --out {out}{held}{begin} {flags} --seed {self.seed} --threads 1 "
+            "--resume",
             f"textgan sample {out} -n 10000 --seed {self.seed} --out {out}/samples.txt",
-            f"textgan evaluate {out}/samples.txt --reference {shown(test)} --train {shown(train)} --json {out}/evaluation.json",
+            f"textgan evaluate {out}/samples.txt --reference {shown(test)} --train {shown(train)} "
+            f"--json {out}/evaluation.json",
         ]  # fmt: skip
 
 
@@ -92,7 +96,11 @@ def jobs() -> Iterator[Job]:
     """In the order in which they are worth most."""
     for name in RECIPES:
         for split in ("resplit", "published"):
-            yield from (Job(split, name, seed) for seed in range(SEEDS[name]) if split == "resplit" or seed == 0 or name == "mle")
+            yield from (
+                Job(split, name, seed)
+                for seed in range(SEEDS[name])
+                if split == "resplit" or seed == 0 or name == "mle"
+            )
 
 
 def call(command: str) -> None:
@@ -133,7 +141,9 @@ def work(job: Job) -> None:
 def prepare() -> None:
     """The seeded re-split, and one line where the corpora are missing."""
     if not (DATA / "train.txt").exists():
-        sys.exit(f"{DATA}: no Image COCO there; set TEXTGAN_DATA to the folder that holds image_coco/train.txt and test.txt")
+        sys.exit(
+            f"{DATA}: no Image COCO there; set TEXTGAN_DATA to the folder that holds image_coco/train.txt and test.txt"
+        )
     if not (RUNS / "split" / "split.json").exists():
         files = f"{shown(DATA / 'train.txt')} {shown(DATA / 'test.txt')}"
         call(f"textgan split {files} --parts train=10000,valid=1000,test=5000 --seed 0 --out {shown(RUNS / 'split')}")

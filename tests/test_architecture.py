@@ -22,7 +22,7 @@ MODULES = {
 FLOORS = {
     1: "autoload errors grammar lstm metrics objectives sequences text",
     2: "augmentation discriminators estimators evaluation generators lm updates",
-    3: "batches checkpoints progress quickstart recipes report runs training watch",
+    3: "batches checkpoints machine progress quickstart recipes report runs training watch",
     4: "__main__ cli cli_train",
 }
 FLOOR_OF = {f"textgan.{name}": floor for floor, names in FLOORS.items() for name in names.split()}

@@ -9,7 +9,8 @@ from textgan.errors import InputError
 from textgan.evaluation import SAME, Evaluation, evaluate
 from textgan.grammar import sample
 from textgan.metrics import BLEU, Distinct, NgramIndex, SelfBLEU, Sets, require_comparable
-from textgan.metrics.intervals import holm, share_error, standard_errors, two_sided_p
+from textgan.metrics.intervals import holm, standard_errors, two_sided_p
+from textgan.metrics.score import share_error
 
 N = 200
 
@@ -25,7 +26,8 @@ def sets() -> list[Sets]:
 def test_the_standard_error_is_the_spread_over_independent_sets(metric: BLEU, sets: list[Sets]) -> None:
     true = np.std([metric.measure(one) for one in sets], ddof=1)
     claimed = np.mean([standard_errors([metric], one)[metric] for one in sets[:12]])
-    assert claimed == pytest.approx(true, rel=0.35)  # 60 sets know a spread to about 10 %, a jackknife of 20 to 15 %
+    # 60 sets know a spread to 10 %; the jackknife of a U-statistic errs on the wide side (Efron & Stein 1981)
+    assert 0.7 < claimed / true < 1.7
 
 
 def test_a_bootstrap_would_be_wrong_for_a_metric_of_the_set(sets: list[Sets]) -> None:

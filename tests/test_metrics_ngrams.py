@@ -130,6 +130,21 @@ def test_the_wide_key_fallback_gives_the_same_index(text: list[list[str]]) -> No
         ngrams_module._KEY_BITS = bits
 
 
+def test_bleu_equals_sacrebleu_with_its_floor() -> None:
+    # sacrebleu stops at orders that a line is too short for and floors unigrams too, so lines have 5 words and a match
+    import sacrebleu
+
+    rng = np.random.default_rng(0)
+    draw = lambda: ["a", *rng.choice(list("abcdefgh"), size=rng.integers(4, 12)).tolist()]  # noqa: E731
+    text, reference = [draw() for _ in range(40)], [draw() for _ in range(6)]
+    ours = sentence_bleu(NgramIndex(text), NgramIndex(reference))[3]
+    settings = {"smooth_method": "floor", "smooth_value": 0.1, "tokenize": "none", "force": True}
+    theirs = sacrebleu.BLEU(effective_order=False, **settings)
+    for line, value in zip(text, ours, strict=True):
+        expected = theirs.sentence_score(" ".join(line), [" ".join(words) for words in reference]).score / 100
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
 def test_all_identical_lines_have_self_bleu_one() -> None:
     sets = Sets(NgramIndex(["a b c d e"] * 5))
     assert [SelfBLEU(order).measure(sets) for order in (2, 3, 4, 5)] == [1.0] * 4
@@ -163,3 +178,21 @@ def test_strings_are_cut_at_any_whitespace_and_word_lists_are_kept() -> None:
 def test_every_metric_has_its_own_name() -> None:
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
+
+
+def test_an_index_is_freed_at_once_when_nobody_holds_it() -> None:
+    import gc
+    import weakref
+
+    gc.disable()  # in a training loop large arrays would pile up until the collector happened to run
+    try:
+        index, reference = NgramIndex(["a b c", "a b d"]), NgramIndex(["a b"])
+        sets = Sets(index, reference=reference, half=reference, train=reference)
+        sentence_bleu(index.select(np.array([0])), reference)
+        for order in (1, 2):
+            BLEU(order).measure(sets), NovelNgrams(order).measure(sets)
+        gone = [weakref.ref(index), weakref.ref(reference)]
+        del index, reference, sets
+        assert [ref() for ref in gone] == [None, None]
+    finally:
+        gc.enable()

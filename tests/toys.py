@@ -1,4 +1,4 @@
-"""An enumerable toy: a vocabulary of 6 (PAD, BOS, EOS, UNK, a, b) and at most 3 tokens, so all sentences can be listed."""
+"""An enumerable toy: 6 tokens (PAD, BOS, EOS, UNK, a, b) and at most 3 a sentence, so all can be listed."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ class Data(NamedTuple):
     facts: dict[str, Any]
 
 
-def prepare(corpus: str | Path | Sequence[str], valid: str | Path | Sequence[str] | None, settings: TextSettings) -> Data:
+def prepare(
+    corpus: str | Path | Sequence[str], valid: str | Path | Sequence[str] | None, settings: TextSettings
+) -> Data:
     """Read, hold lines out (or read `valid`), train the tokenizer on the training lines alone, and encode.
 
     Without `valid`, 5 % of the distinct lines (at most 1,000) are held out with a fixed seed, the same for every
@@ -69,7 +71,8 @@ def prepare(corpus: str | Path | Sequence[str], valid: str | Path | Sequence[str
     max_len = settings.max_len or choose_max_len(tokenizer, lines)
     train, held_out = encode(tokenizer, lines, max_len=max_len), encode(tokenizer, held, max_len=max_len)
     facts = {
-        "corpus": _facts(text) | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated},
+        "corpus": _facts(text)
+        | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated},
         "valid": valid_facts | {"unk_rate": held_out.unk_rate},
         "tokens": {
             "level": settings.tokens,

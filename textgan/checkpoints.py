@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from textgan.errors import InputError
@@ -34,7 +34,7 @@ def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any
     def write(folder: Path) -> None:
         for stem, values in tensors.items():
             unshared = {name: value.detach().cpu().contiguous().clone() for name, value in values.items()}
-            save_file(unshared, folder / f"{stem}.safetensors")
+            (folder / f"{stem}.safetensors").write_bytes(save(unshared))
         (folder / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
         files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
         for name in files:
@@ -49,7 +49,7 @@ def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any
 
 
 def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary folder, then put it in the place of `target`; a failure leaves `target` as it was."""
+    """Let `write` fill a temporary folder, then put it in the place of `target`, which a failure leaves as it was."""
     temporary = target.parent / f"{TEMPORARY}{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -118,6 +118,8 @@ def clean(run: Path) -> None:
             os.replace(old, target)
     for litter in run.glob(f"{TEMPORARY}*"):
         shutil.rmtree(litter, ignore_errors=True)
+    for litter in (*run.glob(".*.tmp"), *run.glob("samples/.*.tmp")):  # of `text.replacing`
+        litter.unlink(missing_ok=True)
 
 
 @contextmanager

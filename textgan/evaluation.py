@@ -5,70 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError
-from .metrics import METRICS, USUAL, Metric, NgramIndex, Score, Sets, Unmeasurable, tables
+from .metrics import METRICS, USUAL, Metric, NgramIndex, Score, Sets, Unmeasurable
 from .metrics.encoders import AnyEncoder, as_encoder
 from .metrics.intervals import FEWEST, GROUPS, MOST, degrees_of_freedom, half_width, holm, standard_errors, two_sided_p
 from .metrics.protocols import PROTOCOLS, Protocol
+from .metrics.tables import Evaluation
 from .text import Text, read_text
 
 Source = str | Path | Sequence[str] | Text
+Measured = dict[Metric, tuple[Score, float | None]]  # with the standard error where there is one
+__all__ = ["SAME", "Evaluation", "Reference", "choose_metrics", "choose_protocol", "draw", "evaluate"]
+
 SAME = "indistinguishable from real text"
-
-
-class Evaluation(NamedTuple):
-    """What `evaluate` found.
-
-    scores: the text's figures; real: real text's own under the same metrics at the same n; verdicts: by name, what
-    their difference supports at 5 % over all of them (Holm); absent: by name, why a metric has no value.
-    """
-
-    scores: list[Score]
-    real: list[Score]
-    text: str
-    reference: str
-    n: int
-    seed: int
-    warnings: list[str]
-    absent: dict[str, str]
-    verdicts: dict[str, str]
-    notes: list[str]
-    protocol: str = "default"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values only: {"text", "reference", "n", "seed", "scores": [...], "real": [...], ...}."""
-        return {
-            **self._asdict(),
-            "scores": [score._asdict() for score in self.scores],
-            "real": [score._asdict() for score in self.real],
-        }
-
-    def value(self, name: str) -> float:
-        """The text's figure of this name; KeyError with the reason when it is absent."""
-        for score in self.scores:
-            if score.name == name:
-                return score.value
-        raise KeyError(f"{name} was not measured: {self.absent.get(name, 'it was not asked for')}")
-
-    def to_table(self) -> str:
-        """Lines for a terminal: metric, value, real text's value, the better direction, and the verdict."""
-        return tables.to_text(self)
-
-    def to_csv(self) -> str:
-        """One line a metric."""
-        return tables.to_csv(self)
-
-    def to_html(self) -> str:
-        """One self-contained page."""
-        return tables.to_html(self)
-
-    def to_tex(self) -> str:
-        """A LaTeX tabular."""
-        return tables.to_tex(self)
 
 
 class Reference:
@@ -93,6 +46,7 @@ class Reference:
         self.train: NgramIndex | None = None
         self.encoder = None if encoder is None else as_encoder(encoder)
         self._fitted: dict[object, Any] = {}
+        self._real: dict[object, Measured] = {}
         if train is not None:
             train_text = _read(train, "training text")
             self.train = NgramIndex(train_text.lines, tokenise=tokenise)
@@ -115,6 +69,15 @@ class Reference:
         rows = draw(len(self), n, [seed, 2])
         half_text = self.index.select(self._second[: min(n, len(self._first))])
         return self._sets(self.index.select(rows), rows, half_text, seed)
+
+    def measured(
+        self, chosen: tuple[Metric, ...], n: int, seed: int, groups: int, progress: Callable[[str], None] | None
+    ) -> Measured:
+        """Real text's own row, worked out once however many texts it stands beside."""
+        key = (chosen, n, seed, groups)
+        if key not in self._real:
+            self._real[key] = _measure(chosen, self.sets_for_real(n, seed), groups, {}, progress)
+        return self._real[key]
 
     def _sets(self, text: NgramIndex, own: np.ndarray | None, half_text: NgramIndex, seed: int) -> Sets:
         return Sets(
@@ -193,8 +156,9 @@ def evaluate(
     line is its own reference; metrics that compare two samples use disjoint halves of the reference.
     text, reference, train: a path, "-", "grammar:N", or lines; reference may be a `Reference`, fitted once.
     protocol: "default", or another system's way ("texygen", ...), faults included, which chooses its own lines.
-    encoder: of the metrics on sentence vectors: a local Hugging Face folder, or a function of lines; default: LSA, trained
-    on the reference half. groups: of the jackknife; 0 leaves out intervals and verdicts. progress: called with the name of each slow metric.
+    encoder: of the metrics on sentence vectors: a local Hugging Face folder, or a function of lines; default: LSA,
+    trained on the reference half. groups: of the jackknife; 0 leaves out intervals and verdicts. progress: called with
+    the name of each slow metric.
     Raises InputError when a text has no lines or fewer than n.
     """
     named = choose_protocol(protocol)
@@ -209,9 +173,10 @@ def evaluate(
     n = _size(n, len(read.lines), read.name, len(reference), reference.name)
     lines = [read.lines[row] for row in draw(len(read.lines), n, [seed, 1])]
     absent: dict[str, str] = {}
-    ours = _measure(chosen, reference.sets_for(lines, seed), groups, absent, progress)
-    real = _measure(chosen, reference.sets_for_real(n, seed), groups, {}, progress)
-    notes = []
+    sets = reference.sets_for(lines, seed)
+    ours = _measure(chosen, sets, groups, absent, progress)
+    real = reference.measured(chosen, n, seed, groups, progress)
+    notes = [caution for metric in ours if (caution := metric.caution(sets))]
     if groups and n < FEWEST:
         notes.append(f"intervals and verdicts need at least {FEWEST} lines, and n is {n}")
     if groups and n > MOST:
@@ -269,9 +234,6 @@ def _size(n: int | None, lines: int, name: str, references: int, reference: str)
     return n
 
 
-Measured = dict[Metric, tuple[Score, float | None]]
-
-
 def _measure(
     chosen: Iterable[Metric],
     sets: Sets,
@@ -327,8 +289,8 @@ def _warnings(lines: list[str], blank: int, reference: Reference) -> list[str]:
     known = set(reference.lines)
     if shared := sum(line in known for line in lines):
         warnings.append(
-            f"{shared} of the {len(lines)} scored lines stand in the reference word for word, so BLEU is too high;"
-            " use a reference that the text was not taken from"
+            f"{shared} of the {len(lines)} scored lines stand in the reference word for word, so BLEU is too high"
+            " if it was taken from there; the reference should be held out"
         )
     if reference.train is not None and (shared := len(known.intersection(reference.train.texts()))):
         warnings.append(

@@ -168,3 +168,6 @@ def register() -> None:
 
     AutoConfig.register(LSTMConfig.model_type, LSTMConfig, exist_ok=True)
     AutoModelForCausalLM.register(LSTMConfig, LSTMForCausalLM, exist_ok=True)
+
+
+register()

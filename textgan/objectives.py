@@ -39,9 +39,7 @@ MINIMAX = Objective(_cross_entropy, lambda real, fake: -F.softplus(fake).mean())
 NON_SATURATING = Objective(_cross_entropy, lambda real, fake: F.softplus(-fake).mean())
 """The same D; G maximises log D(G(z)), whose gradient does not vanish where D wins. Goodfellow et al. 2014, sec. 3."""
 
-HINGE = Objective(
-    lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(), lambda real, fake: -fake.mean()
-)
+HINGE = Objective(lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(), lambda real, fake: -fake.mean())
 """Geometric GAN. Lim & Ye 2017, eq. 11-12."""
 
 LEAST_SQUARES = Objective(

@@ -8,7 +8,6 @@ from pathlib import Path
 from textgan.errors import InputError
 
 REAL, VALID, TEST = 2000, 400, 1500  # sentences
-PATIENCE = {"mle_steps": 500, "judge_steps": 100, "adversarial_steps": 60, "rollouts": 8}
 
 
 def quickstart(out: str | Path, *, seed: int = 0, say: Callable[[str], None] | None = None) -> Path:
@@ -37,10 +36,10 @@ def quickstart(out: str | Path, *, seed: int = 0, say: Callable[[str], None] | N
         write_lines(folder / f"{name}.txt", lines)
 
     say("2/5  training: maximum likelihood, then SeqGAN from there")
-    shared = {"valid": folder / "valid.txt", "seed": seed}
-    mle = fit(MLE(mle_steps=PATIENCE["mle_steps"]), folder / "train.txt", out=folder / "mle", **shared)
-    game = SeqGAN(**PATIENCE | {"mle_steps": 0})
-    gan = fit(game, folder / "train.txt", out=folder / "seqgan", start=folder / "mle", **shared)
+    train, valid = folder / "train.txt", folder / "valid.txt"
+    mle = fit(MLE(mle_steps=500), train, out=folder / "mle", valid=valid, seed=seed)
+    game = SeqGAN(mle_steps=0, judge_steps=100, adversarial_steps=60, rollouts=8)
+    gan = fit(game, train, out=folder / "seqgan", valid=valid, start=folder / "mle", seed=seed)
 
     say("3/5  sampling and evaluating beside real held-out text")
     reference = Reference(folder / "test.txt", train=folder / "train.txt")

@@ -30,7 +30,9 @@ class Run:
         except FileNotFoundError as error:
             raise InputError(f"{folder}: no recipe.json; a run is a folder that `textgan train` has written") from error
         except (OSError, ValueError) as error:
-            raise InputError(f"{folder}/recipe.json cannot be read ({error}); train again with another --out") from error
+            raise InputError(
+                f"{folder}/recipe.json cannot be read ({error}); train again with another --out"
+            ) from error
         return cls(folder, settings)
 
     @property

@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PAD, BOS, EOS, UNK = 0, 1, 2, 3
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+from textgan.text import BOS, EOS, PAD, SPECIALS, UNK
+
+__all__ = [
+    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "pad_to", "straight_through",
+]  # fmt: skip
+
 
 
 class Samples(NamedTuple):

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
-from textgan import recipes
+from textgan import machine, recipes
 from textgan.batches import Batches, Data, TextSettings, prepare
 from textgan.checkpoints import (
     Tensors,
@@ -82,8 +81,8 @@ def fit(
 ) -> Run:
     """Train a recipe on a corpus and write a run folder; resume=True goes on from the newest good checkpoint.
 
-    start: a finished run whose generator this one begins with (one maximum-likelihood run can serve many games; give the
-    recipe mle_steps=0). Its text settings, family and sizes must be the same.
+    start: a finished run whose generator this one begins with: one maximum-likelihood run can serve many games (give
+    the recipe mle_steps=0). Its text settings, family and sizes must be the same.
     The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
     Interrupted. The caller's global random state is left alone. Errors: InputError (bad input, a folder in use, other
     settings than the run's), NotFinite (the last checkpoint stands).
@@ -96,9 +95,10 @@ def fit(
         raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
     data = prepare(corpus, valid, text)
     make_folder(folder)
-    accelerator = _accelerator(device, precision)
+    accelerator = machine.accelerator(device, precision)
     main = accelerator.is_main_process
-    with locked(folder) if main else nullcontext(), _threads(threads), torch.random.fork_rng(), _signals() as asked:
+    lock = locked(folder) if main else nullcontext()
+    with lock, machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked:
         training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
         if start is not None:
             training.begin_with(Run.open(start))
@@ -107,9 +107,8 @@ def fit(
             try:
                 training.run(bar, asked)
             except OSError as error:
-                raise InputError(
-                    f"{folder}: cannot write ({error.strerror or error}); {training.standing()}; mend that, then --resume"
-                ) from error
+                problem = f"{folder}: cannot write ({error.strerror or error})"
+                raise InputError(f"{problem}; {training.standing()}; mend that, then --resume") from error
     return Run.open(folder)
 
 
@@ -137,11 +136,12 @@ class _Training:
         torch.manual_seed(seed + rank)  # ... and then draws its own dropout and samples
         self.rng = torch.Generator(device).manual_seed(seed + rank)
         self.phases = recipe.phases(self.players, self.rng)
-        self.generator: Generator = self.players["generator"].net  # type: ignore[assignment]
+        self.generator: Generator = self.players["generator"].net
         self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, rank=rank, world=world)
         self.watch = Watch(data.held_out, SAMPLED)
         self.total = sum(phase.steps for phase in self.phases)
-        self.step, self.window = 0, {}
+        self.step = 0
+        self.window: dict[str, tuple[float, int]] = {}  # sums and counts since the last row of the log
         self.best: dict[str, Any] = {}  # {"nll", "step"} of the running keep_best phase
         self.best_weights: dict[str, Tensor] = {}
         self.settings = self._settings(recipe)
@@ -149,11 +149,15 @@ class _Training:
     def begin_with(self, run: Run) -> None:
         """Take over the generator of another run; InputError where its tokens or sizes are not ours."""
         if run.tokenizer.to_str() != self.data.tokenizer.to_str():
-            raise InputError(f"--start {run.path} was trained on other tokens; train both on the same text and settings")
+            raise InputError(
+                f"--start {run.path} was trained on other tokens; train both on the same text and settings"
+            )
         try:
             self.generator.load_state_dict(run.generator.state_dict())
         except RuntimeError as error:
-            raise InputError(f"--start {run.path} has a generator of another family or size; give it those fields") from error
+            raise InputError(
+                f"--start {run.path} has a generator of another family or size; give it those fields"
+            ) from error
         self.settings["start"] = {"run": run.path.name, "sha256": run.weights_sha256}
 
     def _settings(self, recipe: Recipe) -> dict[str, Any]:
@@ -203,7 +207,9 @@ class _Training:
                 self.after(phase, bar, ends=step + 1 == phase.steps)
                 if self._stop(asked):
                     self.save()
-                    raise Interrupted(f"{self.folder}: stopped at step {self.step}; saved, --resume goes on", 128 + asked[0])
+                    raise Interrupted(
+                        f"{self.folder}: stopped at step {self.step}; saved, --resume goes on", 128 + asked[0]
+                    )
             first += phase.steps
         self.save()
 
@@ -283,7 +289,10 @@ class _Training:
         replace_folder(self.folder / "generator", self._write_generator)
 
     def _write_generator(self, folder: Path) -> None:
-        self.generator.save(folder)
+        try:
+            self.generator.save(folder)
+        except SafetensorError as error:  # what safetensors makes of a full disk
+            raise OSError(str(error)) from error
         save_tokenizer(self.data.tokenizer, folder)
 
     def _random_states(self) -> dict[str, Tensor]:
@@ -350,56 +359,3 @@ def _differences(key: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
     return [] if old == new else [f"{key} {old} -> {new}"]
-
-
-def _accelerator(device: str, precision: str) -> Any:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device} is not one of auto, cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
-    if precision not in ("no", "bf16"):
-        raise InputError(f"--precision {precision} is not one of no, bf16")
-    AcceleratorState._reset_state(reset_partial_state=False)  # a process may train twice with other settings
-    cpu = device == "cpu" or not torch.cuda.is_available()
-    return Accelerator(cpu=cpu, mixed_precision=precision)
-
-
-@contextmanager
-def _threads(n: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if n is not None:
-        if n < 1:
-            raise InputError(f"--threads {n} must be at least 1")
-        torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM; a second one does what it did before. Handlers are put back."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def handle(number: int, frame: Any) -> None:
-        asked.append(number)
-        restore()
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield asked
-    finally:
-        restore()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,17 @@ from textgan.objectives import Objective
 from textgan.sequences import Relaxed, Samples, mask_of
 
 Logs = dict[str, float]
+Net = TypeVar("Net", bound=nn.Module)
 
 
-class Player:
+class Player(Generic[Net]):
     """A net and its optimiser; the only place that calls backward and step.
 
     A net without an optimiser (a slow copy, a moving baseline) is saved and resumed with the others. `reduce`
     averages gradients over processes; the trainer sets it.
     """
 
-    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer | None = None, *, clip: float = 5.0) -> None:
+    def __init__(self, net: Net, optimizer: torch.optim.Optimizer | None = None, *, clip: float = 5.0) -> None:
         self.net = net
         self.optimizer = optimizer
         self.clip = clip
@@ -55,7 +56,7 @@ class Player:
         return value
 
 
-Players = dict[str, Player]
+Players = dict[str, Player[Any]]
 """By name; "generator" is the one that is saved and sampled. Two players may share a net (two optimisers)."""
 
 
@@ -76,7 +77,9 @@ class Recipe(Protocol):
     """One algorithm: a frozen dataclass of hyper-parameters that builds its players and phases."""
 
     name: ClassVar[str]
-    batch: int
+
+    @property
+    def batch(self) -> int: ...
 
     def players(self, vocab_size: int, max_len: int) -> Players: ...
 
@@ -116,9 +119,9 @@ def adamw(net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimiz
     )
 
 
-def likelihood_phase(player: Player, steps: int) -> Phase:
+def likelihood_phase(player: Player[Generator], steps: int) -> Phase:
     """Maximum likelihood with teacher forcing: minimise the mean -log p a token; cosine decay, best held-out kept."""
-    generator: Generator = player.net  # type: ignore[assignment]
+    generator = player.net
 
     def update(step: int, batches: Iterator[Tensor]) -> Logs:
         tokens = next(batches)
@@ -129,13 +132,12 @@ def likelihood_phase(player: Player, steps: int) -> Phase:
     return Phase("mle", steps, update, keep_best=True)
 
 
-def judge(player: Player, objective: Objective, real: Tensor, fake: Samples | Relaxed) -> Logs:
+def judge(player: Player[Discriminator], objective: Objective, real: Tensor, fake: Samples | Relaxed) -> Logs:
     """One step of D on real ids (B, T) against as many fakes, hard or soft.
 
     d_accuracy is the share of (real, fake) pairs that D orders rightly, an estimate of its AUC under any objective.
     """
-    net: Discriminator = player.net  # type: ignore[assignment]
-    net.train()
+    net = player.net.train()
     x = fake.probs if isinstance(fake, Relaxed) else fake.tokens
     real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), fake.mask)
     loss = player.minimise(objective.discriminator(real_logits, fake_logits))
@@ -143,7 +145,7 @@ def judge(player: Player, objective: Objective, real: Tensor, fake: Samples | Re
 
 
 def judge_phase(
-    player: Player, generator: Generator, steps: int, objective: Objective, rng: torch.Generator
+    player: Player[Discriminator], generator: Generator, steps: int, objective: Objective, rng: torch.Generator
 ) -> Phase:
     """D alone, against fresh samples of a fixed generator."""
 

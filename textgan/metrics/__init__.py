@@ -8,7 +8,8 @@ from .lengths import Length, LengthDifference
 from .likelihoods import LMScore, ModelNLL, ReverseLMScore
 from .ngrams import NgramIndex, sentence_bleu
 from .overlap import BLEU, BackwardBLEU, MSJaccard, SelfBLEU
-from .score import Metric, Score, Unmeasurable, require_comparable, why_incomparable
+from .reasons import Unmeasurable
+from .score import Metric, Score, require_comparable, why_incomparable
 from .sets import Sets
 
 #: Everything that can be measured, in the order of the table.

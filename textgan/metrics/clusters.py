@@ -123,6 +123,6 @@ def _divergence(p: np.ndarray, mixtures: np.ndarray) -> np.ndarray:
 
 
 def _area(x: np.ndarray, y: np.ndarray) -> float:
-    order = np.argsort(x, kind="stable")
+    order = np.lexsort((-y, x))  # the frontier falls: of equal x the higher comes first
     x, y = x[order], y[order]
     return float((np.diff(x) * (y[1:] + y[:-1])).sum() / 2)

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from .intervals import share_error
-from .overlap import cached
-from .score import Better, MeanMetric, Metric, Needs, Unmeasurable
-from .sets import Sets
+from .reasons import Unmeasurable
+from .score import Better, MeanMetric, Metric, Needs, share_error
+from .sets import Sets, cached
 from .spans import longest_spans, nearest_similarities
 
 COPIED, NEWER = "copied: nearer to the training text than real text is", "further from the training text than real text"

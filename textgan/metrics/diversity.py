@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from .overlap import LESS_DIVERSE, MORE_DIVERSE
-from .score import Better, Metric, Needs, Unmeasurable
+from .reasons import Unmeasurable
+from .score import Better, Metric, Needs
 from .sets import Sets
 
 
@@ -140,7 +141,7 @@ class Duplicates(Metric):
 
 def _totals(sets: Sets, order: int) -> np.ndarray:
     """(G,) the count of each n-gram of the scored text; Unmeasurable when it has none."""
-    totals = sets.text.runs(order).totals
+    totals = sets.text.frequencies(order)
     if not len(totals):
         words = "words" if sets.text.tokenise == "words" else "characters"
         raise Unmeasurable(f"no line has {order} {words}, so there are no {order}-grams")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +9,10 @@ import numpy as np
 
 from . import clusters
 from .encoders import LSA, Encoder
-from .overlap import LESS_DIVERSE, MORE_DIVERSE, cached
-from .score import Better, MeanMetric, Metric, Needs, Unmeasurable
-from .sets import Sets
+from .overlap import LESS_DIVERSE, MORE_DIVERSE
+from .reasons import Unmeasurable
+from .score import Better, MeanMetric, Metric, Needs
+from .sets import Sets, cached, cached_half
 
 UNLIKE, NEARER = "unlike real text", "nearer to real text than real text"
 
@@ -24,13 +24,6 @@ def encoder_of(sets: Sets) -> Encoder:
     assert sets.half is not None
     half = sets.half
     return cached_half(sets, "encoder", lambda: LSA(half.texts()))
-
-
-def cached_half(sets: Sets, key: object, compute: Callable[[], object]):  # type: ignore[no-untyped-def]
-    """What depends on the reference half alone is worked out once for all texts that are scored against it."""
-    if key not in sets.fitted:
-        sets.fitted[key] = compute()
-    return sets.fitted[key]
 
 
 def vectors(sets: Sets) -> tuple[np.ndarray, np.ndarray]:
@@ -86,6 +79,11 @@ class Frechet(_Embedded):
         one, other = vectors(sets)
         _enough(self, one, other, 2)
         return frechet_distance(one, other)
+
+    def caution(self, sets: Sets) -> str | None:
+        one, other = vectors(sets)
+        n, d = min(len(one), len(other)), one.shape[1]
+        return None if n >= 10 * d else f"{self.name} is biased: it wants 10 lines a dimension, and n = {n}, d = {d}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def _neighbours(sets: Sets, k: int) -> clusters.Neighbours:
     one, other = vectors(sets)
     if min(len(one), len(other)) <= k:
         raise Unmeasurable(f"it looks at the {k} nearest lines, so both texts need more than {k}")
-    return cached(sets, ("neighbours", k), lambda: clusters.neighbours(one, other, k))  # type: ignore[arg-type,return-value]
+    return cached(sets, ("neighbours", k), lambda: clusters.neighbours(one, other, k))
 
 
 @dataclass(frozen=True)
@@ -231,6 +229,10 @@ class Mauve(_Embedded):
 
     family: ClassVar[str] = "MAUVE"
 
+    def caution(self, sets: Sets) -> str | None:
+        n = len(sets.half_text)
+        return None if n >= 5000 else f"{self.name} wants at least 5000 lines of each text and has {n}: it is biased"
+
     def measure(self, sets: Sets) -> float:
         one, other = vectors(sets)
         size = min(len(one), len(other))
@@ -241,7 +243,7 @@ class Mauve(_Embedded):
             seeds = range(sets.seed, sets.seed + self.clusterings)
             return [clusters.histograms(one, other, max(2, size // 10), seed) for seed in seeds]
 
-        counts = cached(sets, ("clusters", self.clusterings), count)  # type: ignore[arg-type]
+        counts = cached(sets, ("clusters", self.clusterings), count)
         return float(np.mean([clusters.mauve(p + self.added, q + self.added, self.scaling) for p, q in counts]))
 
 

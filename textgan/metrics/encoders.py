@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -101,12 +102,8 @@ class HuggingFace:
 
     def __call__(self, lines: list[str]) -> np.ndarray:
         import torch
-        from transformers import AutoModel, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        model = AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
+        tokenizer, model = self._loaded
         by_length = sorted(range(len(lines)), key=lambda row: len(lines[row]))
         vectors: list[np.ndarray] = [np.zeros(0)] * len(lines)
         with torch.inference_mode():
@@ -120,6 +117,16 @@ class HuggingFace:
                 for row, vector in zip(rows, pooled, strict=True):
                     vectors[row] = vector
         return np.stack(vectors)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        tokenizer.padding_side = "right"  # padding on the left would move the positions
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer, AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
 
 
 class Function:

@@ -1,4 +1,4 @@
-"""Metrics of the embedded grammar, whose truth is known: is a line grammatical, and how much of the language is reached."""
+"""Metrics of the embedded grammar, whose truth is known: grammatical lines, language reached."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from .overlap import LESS_DIVERSE, MORE_DIVERSE, cached
-from .score import Better, MeanMetric, Metric, Unmeasurable
-from .sets import Sets
+from .overlap import LESS_DIVERSE, MORE_DIVERSE
+from .reasons import Unmeasurable
+from .score import Better, MeanMetric, Metric
+from .sets import Sets, cached
 
 
 def log_probabilities(sets: Sets) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .score import Metric, Unmeasurable
+from .reasons import Unmeasurable
+from .score import Metric
 from .sets import Sets
 
 GROUPS = 20
@@ -87,10 +88,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = highest
     return adjusted
-
-
-def share_error(values: np.ndarray) -> float:
-    """Standard error of a share that stays above 0 when all or none have it. Agresti & Coull 1998."""
-    n = len(values) + 4
-    share = (float(values.sum()) + 2) / n
-    return math.sqrt(share * (1 - share) / n)

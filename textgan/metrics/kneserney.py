@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .ngrams import NgramIndex
+from .ngrams import TOKENISE, NgramIndex
 
 BEGIN, END = "\x02begin", "\x03end"  # control characters, which text that was read strictly cannot hold
 Discounts = tuple[float, float, float]
+Lines = Sequence[str] | Sequence[Sequence[str]]
 
 
 class _Level(NamedTuple):
@@ -19,6 +20,14 @@ class _Level(NamedTuple):
 
     taken: np.ndarray  # (K + 1,) discounted share of each n-gram in its context; 0 for the unknown one at the end
     left: np.ndarray  # (C + 1,) share that each context leaves to the lower order; 1 where it was never seen
+
+
+class Marked:
+    """Lines cut into words, each between a begin and an end mark: prepared once to be scored by many models."""
+
+    def __init__(self, lines: Lines, tokenise: str = "words") -> None:
+        cut = TOKENISE[tokenise]
+        self.index = NgramIndex([[BEGIN, *(cut(line) if isinstance(line, str) else line), END] for line in lines])
 
 
 class KneserNey:
@@ -33,7 +42,7 @@ class KneserNey:
 
     def __init__(
         self,
-        lines: Sequence[str] | Sequence[Sequence[str]],
+        lines: Lines,
         *,
         order: int = 4,
         tokenise: str = "words",
@@ -42,7 +51,7 @@ class KneserNey:
         if order < 1:
             raise InputError(f"order is {order}; give 1 or more")
         self.order, self.tokenise = order, tokenise
-        self._index = NgramIndex(_marked(NgramIndex(lines, tokenise=tokenise)))
+        self._index = Marked(lines, tokenise).index
         if not len(self._index):
             raise InputError("a language model needs at least one line of text")
         self.name = f"Kneser-Ney {order}-gram"
@@ -60,9 +69,9 @@ class KneserNey:
                 counts = self._continuations(k, counts, suffixes[k])
             self._levels.append(self._level(k, counts, None if discounts is None else discounts[k - 1]))
 
-    def log_probs(self, lines: Sequence[str] | Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+    def log_probs(self, lines: Lines | Marked) -> tuple[np.ndarray, np.ndarray]:
         """(n,) natural log-probability of each line with its end, and (n,) how many words that is (the end counted)."""
-        index = NgramIndex(_marked(NgramIndex(lines, tokenise=self.tokenise)))
+        index = lines.index if isinstance(lines, Marked) else Marked(lines, self.tokenise).index
         known = np.fromiter((self._index.vocabulary.get(word, -1) for word in index.vocabulary), np.int64)
         words = known[index.tokens] if len(index.tokens) else np.zeros(0, np.int64)
         begins = np.cumsum(index.lengths) - index.lengths
@@ -80,7 +89,7 @@ class KneserNey:
         logs = np.bincount(index.line_of[scored], weights=np.log(chance[scored]), minlength=len(index))
         return logs, index.lengths - 1
 
-    def nll_per_token(self, lines: Sequence[str] | Sequence[Sequence[str]]) -> float:
+    def nll_per_token(self, lines: Lines | Marked) -> float:
         """Nats a word, the end of line counted."""
         logs, tokens = self.log_probs(lines)
         return float(-logs.sum() / tokens.sum())
@@ -90,7 +99,7 @@ class KneserNey:
         return level.taken[words] + level.left[0] / self._size
 
     def _counts(self, k: int) -> np.ndarray:
-        return self._index.runs(k).totals.astype(np.float64)
+        return self._index.frequencies(k).astype(np.float64)
 
     def _prefixes(self, k: int) -> np.ndarray:
         return self._index.keys(k) // self._size
@@ -137,13 +146,6 @@ class KneserNey:
         left = np.append(np.where(seen, freed / np.where(seen, total, 1), 1.0), 1.0)
         taken = np.append(np.maximum(counts - discount, 0) / np.where(seen, total, 1)[context], 0.0)
         return _Level(taken, left)
-
-
-def _marked(index: NgramIndex) -> list[list[str]]:
-    """Each line's words between a begin and an end mark."""
-    spelling = np.array([*index.vocabulary, ""], dtype=object)
-    pieces = np.split(spelling[index.tokens], np.cumsum(index.lengths)[:-1]) if len(index) else []
-    return [[BEGIN, *piece.tolist(), END] for piece in pieces]
 
 
 def _discounts(counts: np.ndarray) -> Discounts:

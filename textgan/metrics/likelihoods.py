@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from .embeddings import cached_half
-from .kneserney import KneserNey
-from .overlap import cached
-from .score import Better, Metric, Needs, Unmeasurable
-from .sets import Sets
+from .kneserney import KneserNey, Marked
+from .reasons import Unmeasurable
+from .score import Better, Metric, Needs
+from .sets import Sets, cached, cached_half
 
 
 def mean_per_token(logs: np.ndarray, tokens: np.ndarray) -> float:
@@ -67,7 +66,7 @@ class LMScore(Metric):
         assert half is not None
         tokens = half.tokenise
         model = cached_half(sets, self, lambda: KneserNey(half.texts(), order=self.order, tokenise=tokens))
-        return cached(sets, self, lambda: model.log_probs(sets.half_text.texts()))  # type: ignore[return-value]
+        return cached(sets, self, lambda: model.log_probs(sets.half_text.texts()))
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,9 @@ class ReverseLMScore(Metric):
 
     def measure(self, sets: Sets) -> float:
         assert sets.half is not None
-        model = KneserNey(sets.half_text.texts(), order=self.order, tokenise=sets.text.tokenise)
-        return mean_per_token(*model.log_probs(sets.half.texts()))
+        half, tokens = sets.half, sets.half.tokenise
+        model = KneserNey(sets.half_text.texts(), order=self.order, tokenise=tokens)
+        return mean_per_token(*model.log_probs(cached_half(sets, "marked", lambda: Marked(half.texts(), tokens))))
 
 
 LogProbs = Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
@@ -132,4 +132,4 @@ class ModelNLL(Metric):
         return ratio_error(*self._scored(sets))
 
     def _scored(self, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
-        return cached(sets, self, lambda: self.log_probs(sets.text.texts()))  # type: ignore[arg-type,return-value]
+        return cached(sets, self, lambda: self.log_probs(sets.text.texts()))

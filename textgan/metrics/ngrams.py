@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import InputError
-from .score import Unmeasurable
+from .reasons import Unmeasurable
 
 Line = str | Sequence[str]
 TOKENISE: dict[str, Callable[[str], list[str]]] = {"words": str.split, "characters": list}
@@ -82,19 +82,22 @@ class NgramIndex:
         self.tokens = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(words())), dtype=np.int32)  # (N,)
         self.vocabulary: dict[str, int] = dict(vocabulary)
         self.lengths = np.array(lengths, dtype=np.int64)  # (n,)
-        self.root = self
         self.rows = np.arange(len(lengths))
         self._keys: list[np.ndarray] = []  # per order: (K,) int64 ascending, parent * V + last word
         self._runs: list[Runs] = []
         self._peaks: dict[int, Peaks] = {}
-        self._spots = np.zeros(
-            0, dtype=np.int64
-        )  # places where an n-gram of the highest order built begins, sorted by it
-        self._grams = np.zeros(0, dtype=np.int64)  # and its id
+        self._frequencies: dict[int, np.ndarray] = {}
+        # of the highest order built: the places where its n-grams begin, sorted by n-gram, and the n-grams' ids
+        self._spots, self._grams = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         self._known: WeakKeyDictionary[NgramIndex, list[np.ndarray]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def root(self) -> NgramIndex:
+        """The index of all lines, which a selection looks its n-grams up in."""
+        return self  # an attribute would be a cycle, and arrays would pile up until the garbage collector runs
 
     @cached_property
     def _room(self) -> np.ndarray:
@@ -115,6 +118,12 @@ class NgramIndex:
         while len(self._runs) < order:
             self._runs.append(self._build(len(self._runs) + 1))
         return self._runs[order - 1]
+
+    def frequencies(self, order: int) -> np.ndarray:
+        """(G,) int64: how often each n-gram occurs, in the order of `runs(order).ids`."""
+        if order not in self._frequencies:
+            self._frequencies[order] = self.runs(order).totals
+        return self._frequencies[order]
 
     def keys(self, order: int) -> np.ndarray:
         """(K,) int64, ascending: id of the first order-1 words times V, plus the last word."""
@@ -220,10 +229,14 @@ class _Selection(NgramIndex):
     """Some lines of an index: its runs are the root's, filtered."""
 
     def __init__(self, root: NgramIndex, rows: np.ndarray) -> None:
-        self.root, self.rows = root, rows
+        self._whole, self.rows = root, rows
         self.sources, self.tokenise, self.vocabulary = root.sources, root.tokenise, root.vocabulary
         self.lengths = root.lengths[rows]
-        self._runs, self._peaks = [], {}
+        self._runs, self._peaks, self._frequencies = [], {}, {}
+
+    @property
+    def root(self) -> NgramIndex:
+        return self._whole
 
     @property
     def tokens(self) -> np.ndarray:  # type: ignore[override]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from .ngrams import NgramIndex, sentence_bleu
-from .score import Better, MeanMetric, Metric, Needs, Unmeasurable
-from .sets import Sets
+from .reasons import Unmeasurable
+from .score import Better, MeanMetric, Metric, Needs
+from .sets import Sets, cached
 
 HIGHEST = 5
 LESS_DIVERSE, MORE_DIVERSE = "less diverse than real text", "more diverse than real text"
-
-
-def cached(sets: Sets, key: object, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """BLEU-2..5 come from one pass, so the first of them leaves the others' values here."""
-    if key not in sets.shared:
-        sets.shared[key] = compute()
-    return sets.shared[key]  # type: ignore[return-value]
 
 
 def _bleu(sets: Sets, highest: int) -> np.ndarray:
@@ -37,7 +31,7 @@ class BLEU(MeanMetric):
     family: ClassVar[str] = "BLEU"
     better: ClassVar[Better] = "higher"
     aspect = "quality"
-    above: ClassVar[str] = "above real text: less varied, not better"
+    above: ClassVar[str] = "above real text, which is no merit"
     needs: ClassVar[Needs] = "reference"
 
     def per_line(self, sets: Sets) -> np.ndarray:
@@ -115,16 +109,20 @@ class MSJaccard(Metric):
 
     def measure(self, sets: Sets) -> float:
         assert sets.half is not None
-        shares = [self._share(sets.half_text, sets.half, order) for order in range(1, self.order + 1)]
+        text, half = sets.half_text, sets.half
+        shares = [
+            cached(sets, ("shared", order), partial(self._share, text, half, order))
+            for order in range(1, self.order + 1)
+        ]
         return float(np.prod(shares) ** (1 / self.order))
 
     @staticmethod
     def _share(text: NgramIndex, half: NgramIndex, order: int) -> float:
         mine, theirs = text.runs(order), half.runs(order)
         counts = np.zeros(len(half.keys(order)) + 1)  # the last stands for n-grams that the half does not know
-        counts[theirs.ids] = theirs.totals / len(half)
+        counts[theirs.ids] = half.frequencies(order) / len(half)
         known = text.known_in(half, order)
-        per_line = mine.totals / len(text)
+        per_line = text.frequencies(order) / len(text)
         shared = float(np.minimum(per_line, counts[mine.ids if known is None else known[mine.ids]]).sum())
         union = float(per_line.sum() + counts.sum()) - shared
         if union == 0:

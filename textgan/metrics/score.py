@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from .sets import Sets
+from .reasons import Unmeasurable
+from .sets import Sets
 
 Better = Literal["higher", "lower", "match"]
 Needs = Literal["", "reference", "half", "train"]
@@ -38,10 +37,6 @@ class Score(NamedTuple):
     signature: str
     low: float | None = None
     high: float | None = None
-
-
-class Unmeasurable(InputError):
-    """This metric has no value on these texts; the message is the reason that stands in `Evaluation.absent`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +71,10 @@ class Metric(ABC):
 
     def standard_error(self, sets: Sets) -> float | None:
         """The error of the value by a formula; None where there is none (a jackknife serves what is `set_valued`)."""
+        return None
+
+    def caution(self, sets: Sets) -> str | None:
+        """Why this value should be taken with care on these texts, or None."""
         return None
 
     def settings(self) -> dict[str, object]:
@@ -121,10 +120,15 @@ class MeanMetric(Metric):
         return float(values.mean())
 
     def standard_error(self, sets: Sets) -> float | None:
-        from .intervals import share_error
-
         values = self.per_line(sets)
         return share_error(values) if self.share else float(values.std(ddof=1)) / len(values) ** 0.5
+
+
+def share_error(values: np.ndarray) -> float:
+    """Standard error of a share that stays above 0 when all or none have it. Agresti & Coull 1998."""
+    n = len(values) + 4
+    share = (float(values.sum()) + 2) / n
+    return (share * (1 - share) / n) ** 0.5
 
 
 def parse_signature(signature: str) -> tuple[str, dict[str, str]]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from .encoders import Encoder
 from .ngrams import NgramIndex
-
-if TYPE_CHECKING:
-    from .encoders import Encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +20,9 @@ class Sets:
     is itself, -1 for none (the row of real text is drawn from the reference, and no line may be its own reference).
     half, half_text: disjoint halves for metrics that compare two samples: at most half of the reference, and as many
     scored lines. train: the text that may have been copied. marks: short hashes of the second texts, for the signature.
-    encoder: of the metrics on sentence vectors. fitted: what was worked out of the second texts alone, kept for the next
-    text; shared: what several metrics need of this one. whole: the texts that a group was left out of, and the rows
-    of half_text that stayed.
+    encoder: of the metrics on sentence vectors. fitted: what was worked out of the second texts alone, kept for the
+    next text; shared: what several metrics need of this one. whole: the texts that a group was left out of, and the
+    rows of half_text that stayed.
     """
 
     text: NgramIndex
@@ -59,3 +57,23 @@ class Sets:
             own = None if self.own is None else self.own[rows]
             text, half_text = self.text.select(rows), self.half_text.select(half_rows)
             yield replace(self, text=text, own=own, half_text=half_text, shared={}, whole=(self, half_rows))
+
+
+T = TypeVar("T")
+
+
+def cached(sets: Sets, key: object, compute: Callable[[], T]) -> T:
+    """What several metrics of one text need (BLEU-2..5 come from one pass) is worked out by the first of them."""
+    return _kept(sets.shared, key, compute)
+
+
+def cached_half(sets: Sets, key: object, compute: Callable[[], T]) -> T:
+    """What depends on the second texts alone is worked out once for all texts that are scored against them."""
+    return _kept(sets.fitted, key, compute)
+
+
+def _kept(store: dict[object, Any], key: object, compute: Callable[[], T]) -> T:
+    if key not in store:
+        store[key] = compute()
+    found: T = store[key]
+    return found

@@ -7,17 +7,65 @@ import html
 import io
 import unicodedata
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from .score import Score
-
-if TYPE_CHECKING:
-    from ..evaluation import Evaluation
 
 ARROWS = {"higher": "↑", "lower": "↓", "match": "="}
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     c: "\\" + c for c in "&%$#_{}"
 }
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found.
+
+    scores: the text's figures; real: real text's own under the same metrics at the same n; verdicts: by name, what
+    their difference supports at 5 % over all of them (Holm); absent: by name, why a metric has no value.
+    """
+
+    scores: list[Score]
+    real: list[Score]
+    text: str
+    reference: str
+    n: int
+    seed: int
+    warnings: list[str]
+    absent: dict[str, str]
+    verdicts: dict[str, str]
+    notes: list[str]
+    protocol: str = "default"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only: {"text", "reference", "n", "seed", "scores": [...], "real": [...], ...}."""
+        return {
+            **self._asdict(),
+            "scores": [score._asdict() for score in self.scores],
+            "real": [score._asdict() for score in self.real],
+        }
+
+    def value(self, name: str) -> float:
+        """The text's figure of this name; KeyError with the reason when it is absent."""
+        for score in self.scores:
+            if score.name == name:
+                return score.value
+        raise KeyError(f"{name} was not measured: {self.absent.get(name, 'it was not asked for')}")
+
+    def to_table(self) -> str:
+        """Lines for a terminal: metric, value, real text's value, the better direction, and the verdict."""
+        return to_text(self)
+
+    def to_csv(self) -> str:
+        """One line a metric."""
+        return to_csv(self)
+
+    def to_html(self) -> str:
+        """One self-contained page."""
+        return to_html(self)
+
+    def to_tex(self) -> str:
+        """A LaTeX tabular."""
+        return to_tex(self)
 
 
 class Row(NamedTuple):
@@ -112,8 +160,8 @@ def to_html(evaluation: Evaluation) -> str:
     """One self-contained page, nothing loaded and nothing run."""
     head = "".join(f"<th>{name}</th>" for name in ("metric", "text", "real text", "better", "verdict"))
     body = "".join(
-        f'<tr title="{html.escape(score.signature)}"><td>{html.escape(score.name)}</td><td>{with_interval(score)}</td>'
-        f"<td>{with_interval(real)}</td><td>{ARROWS[score.better]}</td><td>{html.escape(verdict)}</td></tr>\n"
+        f'<tr title="{html.escape(score.signature)}"><td>{html.escape(score.name)}</td><td>{_small(score)}</td>'
+        f"<td>{_small(real)}</td><td>{ARROWS[score.better]}</td><td>{html.escape(verdict)}</td></tr>\n"
         for score, real, verdict in rows(evaluation)
     )
     below = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes(evaluation))
@@ -121,7 +169,8 @@ def to_html(evaluation: Evaluation) -> str:
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}"
         "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;"
         "padding:.25rem .6rem;border-bottom:1px solid #ddd}h1{font-size:1.15rem;font-weight:600}p{color:#555}"
-        "@media(max-width:40rem){body{font-size:13px}th,td{padding:.2rem .3rem}}"
+        "small{color:#666;white-space:nowrap}@media(max-width:40rem){body{font-size:12px;padding:0 .5rem}"
+        "th,td{padding:.2rem .25rem;overflow-wrap:break-word}small{display:block}td:nth-child(2),td:nth-child(3){white-space:nowrap}}"
     )
     title = html.escape(heading(evaluation))
     return (
@@ -129,6 +178,11 @@ def to_html(evaluation: Evaluation) -> str:
         f"<title>{title}</title><style>{style}</style>\n<h1>{title}</h1>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n"
         f"{body}</tbody></table>\n{below}</html>\n"
     )
+
+
+def _small(score: Score | None) -> str:
+    value, sign, half = with_interval(score).partition(" ± ")
+    return f"{value} <small>± {half}</small>" if sign else value
 
 
 def to_tex(evaluation: Evaluation) -> str:

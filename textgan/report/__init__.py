@@ -48,7 +48,7 @@ def markdown(runs: Runs) -> str:
         for result in run.evaluations:
             real = {name: score.value for name, score in result.real.items()}
             rows = [
-                [name, number(s.value), number(real.get(name)), ARROWS[s.better], number(s.n)]
+                [name, number(s.value), number(real.get(name)), ARROWS[s.better], number(s.n or None)]
                 for name, s in result.scores.items()
             ]
             parts += [f"## {_shown(label(run, result))}", _table(["metric", "value", "real text", "better", "n"], rows)]

@@ -108,7 +108,7 @@ def line_chart(
         levels.append(min(levels) - 0.12 * (max(levels) - min(levels)))
     xs = extent([value for line in drawn for value in line.x], x, 0.0 if x.log else 0.015)
     names = [shorten(line.name, 150) for line in drawn]
-    right = 14 + max(map(width_of, names), default=0) if labels else 12
+    right = 12 + max((width_of(name, 13.5) for name in names), default=0) if labels else 12
     x_scale, y_scale = scales(xs, extent(levels, y), x, y, size, right, 34 if y.label else 20)
     parts = [_phase(band, x_scale, y_scale, place) for place, band in enumerate(bands)]
     parts.append(frame(x_scale, y_scale, x, y))
@@ -127,7 +127,7 @@ def line_chart(
 def _phase(band: Band, x: Scale, y: Scale, place: int) -> Markup:
     start, end = max(x(band.start), x.start), min(x(band.end), x.stop)
     shade = rectangle(band.name, start, y.stop - 14, end, y.start, f"band{place % 3}")
-    fits = width_of(band.name, 10.5) + 6 < end - start
+    fits = width_of(band.name, 11.5) + 6 < end - start
     return join([shade, words(band.name, start + 4, y.stop - 3, "phase") if fits else None])
 
 
@@ -163,7 +163,7 @@ def scatter(
     taken = [(a - 8, b - 8, a + 8, b + 8) for a, b in places]
     parts = [frame(x_scale, y_scale, x, y)]
     for point, (a, b) in zip(points, places, strict=True):
-        name = shorten(point.name, 190)
+        name = shorten(point.name, 165)
         box, anchor = _beside(name, a, b, taken, (x_scale.start, y_scale.stop, x_scale.stop, y_scale.start))
         taken.append(box)
         left = box[0] if anchor == "start" else box[2]

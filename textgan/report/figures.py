@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import statistics
 from collections.abc import Sequence
 
 from textgan.metrics.score import Score, why_incomparable
@@ -15,15 +16,20 @@ from textgan.report.theme import COLOURS
 SHAPES = ("ring", "dot", "square", "diamond")  # of a trial's arms; real text is an ink diamond
 MANY = 12  # phases that take turns more often than this are not shaded
 SHARE = Axis(high=1.0)
+STEEP = ("valid_nll", "sample_entropy")  # begin at the log of the vocabulary's size, far above all that follows
+FAR, FEW = (
+    6.0,
+    6,
+)  # the start is left out while it is FAR times the median's height above the least, of FEW points or more
 Guides = tuple[tuple[float, str], ...]
 PANELS: tuple[tuple[str, str, str, Axis, Guides], ...] = (
-    ("valid_nll", "Held-out NLL", "nats a token; lower is better", PLAIN, ()),
+    ("valid_nll", "Held-out NLL", "nats a token, lower is better", PLAIN, ()),
     ("g_loss", "Generator loss", "a quantity of its own in each phase", PLAIN, ()),
     ("d_loss", "Discriminator loss", "lower where it tells real from generated", PLAIN, ()),
     ("d_accuracy", "Discriminator accuracy", "share told rightly", SHARE, ((0.5, "chance"),)),
     ("reward", "Reward", "mean of the batch, one standard deviation shaded", PLAIN, ()),
     ("sample_unique", "Unique sentences", "share of a sample; a fall is a collapse", SHARE, ()),
-    ("sample_entropy", "Entropy of the samples", "\u2212log p a token, nats; a fall is a collapse", PLAIN, ()),
+    ("sample_entropy", "Entropy of the samples", "nats a token; a fall is a collapse", PLAIN, ()),
     ("sample_length", "Length of the samples", "tokens a sentence", PLAIN, ()),
     ("temperature", "Temperature", "of the sampling in training", PLAIN, ()),
 )
@@ -39,8 +45,10 @@ def style_of(place: int) -> str:
 
 def bands_of(log: Sequence[Row]) -> list[Band]:
     """Stretches of one phase each; none where the phases take turns too often to be shaded."""
+    if not log:
+        return []
     groups = [(phase, list(rows)) for phase, rows in itertools.groupby(log, key=lambda row: row.phase)]
-    ends = [rows[0].step for _, rows in groups[1:]] + [log[-1].step if log else 0.0]
+    ends = [rows[0].step for _, rows in groups[1:]] + [log[-1].step]
     bands = [Band(phase, rows[0].step, end) for (phase, rows), end in zip(groups, ends, strict=True)]
     return bands if len(bands) <= MANY and any(band.name for band in bands) else []
 
@@ -58,6 +66,15 @@ def curve(log: Sequence[Row], key: str, name: str, style: str) -> Line:
         low, high = ([a + sign * b for a, b in zip(y, spread, strict=True)] for sign in (-1, 1))
         return Line(name, x, y, style, low, high, breaks)
     return Line(name, x, y, style, breaks=breaks)
+
+
+def without_start(line: Line) -> tuple[Line, str]:
+    """The curve from where it has come near its later self, which its steep start would flatten; and where it began."""
+    low, middle = min(line.y), statistics.median(line.y)
+    first = next(i for i, value in enumerate(line.y) if value <= low + FAR * (middle - low) or value <= middle)
+    if len(line.y) < FEW or first == 0:
+        return line, ""
+    return line._replace(x=line.x[first:], y=line.y[first:]), f"; start ({number(line.y[0])}) cut"
 
 
 def told(line: Line) -> str:
@@ -80,12 +97,13 @@ def curves(run: RunData, style: str) -> Markup | None:
             absent.append(title.lower())
         if not line.x or (key == "temperature" and min(line.y) == max(line.y)):
             continue
+        shown, begun = without_start(line) if key in STEEP else (line, "")
         marks = []
         if key == "valid_nll" and found is not None:
             name = f"best {number(found.value)} at {number(found.row.step)}"
             marks = [Point(name, found.row.step, found.value, style, "ring")]
         plot = line_chart(
-            [line],
+            [shown],
             title=f"{title}, {run.name}",
             desc=told(line),
             x=steps,
@@ -94,7 +112,7 @@ def curves(run: RunData, style: str) -> Markup | None:
             marks=marks,
             guides=guides,
         )
-        panels.append(figure(title, about, plot))
+        panels.append(figure(title, about + begun, plot))
     if not panels:
         return None
     note = tag("p", f"Not logged: {', '.join(absent)}.", class_="note") if absent else None
@@ -107,9 +125,10 @@ def overlay(runs: Sequence[RunData]) -> Markup | None:
     for key, title, about, axis, _ in PANELS:
         lines = [curve(run.log, key, run.name, style_of(place)) for place, run in enumerate(runs)]
         lines = [line for line in lines if line.x]
-        if key in ("valid_nll", "sample_entropy") and len(lines) > 1:
+        if key in STEEP and len(lines) > 1:
+            cut = "; steep start cut" if any(without_start(line)[1] for line in lines) else ""
             plot = line_chart(
-                lines,
+                [without_start(line)[0] for line in lines],
                 title=f"{title} of all runs",
                 desc=" ".join(map(told, lines)),
                 x=Axis("step"),
@@ -117,7 +136,7 @@ def overlay(runs: Sequence[RunData]) -> Markup | None:
                 labels=True,
                 size=(440, 270),
             )
-            panels.append(figure(f"{title}, all runs", about, plot))
+            panels.append(figure(f"{title}, all runs", about + cut, plot))
     return tag("div", *panels, class_="grid two") if panels else None
 
 
@@ -156,7 +175,7 @@ def front(judged: Sequence[Judged], order: int) -> Markup | None:
     if not real:
         notes.append("Real text\u2019s own point was not measured; without it the plot has no yardstick.")
     signatures = [tag("code", score.signature) for score in shown[0][1] if score.signature]
-    about = f"n = {number(shown[0][1][0].n)} sentences each"
+    about = f"n = {number(shown[0][1][0].n or None)} sentences each"
     flags = [tag("p", note, class_="flag") for note in notes]
     signed_ = tag("p", "Signatures: ", join(signatures, " \u00b7 "), class_="signature") if signatures else None
     return join([figure(f"BLEU-{order} and self-BLEU-{order}", about, plot), *flags, signed_])

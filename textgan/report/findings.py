@@ -94,6 +94,13 @@ def training(run: RunData) -> str | None:
     )
 
 
+def standing(result: Evaluated, name: str) -> str:
+    """Where one score of an evaluation stands to real text: the tested verdict, else what the two values say."""
+    if name not in result.scores:
+        return ""
+    return result.verdicts.get(name) or against_real(result.scores[name], result.real.get(name))
+
+
 def against_real(score: Score, real: Score | None) -> str:
     """One score beside real text's own, in words; being past real text is not called a win."""
     if real is None:
@@ -120,11 +127,11 @@ def evaluation(run: RunData, result: Evaluated) -> str | None:
     parts = []
     for score in own:
         real = result.real.get(score.name)
-        beside = f" against {number(real.value)} for real text ({against_real(score, real)})" if real else ""
+        beside = f" against {number(real.value)} for real text ({standing(result, score.name)})" if real else ""
         parts.append(f"{score.name} is {number(score.value)}{beside}")
     size = f"on {number(result.n)} sentences " if result.n is not None else ""
     said = f"{label(run, result)}: {size}{' and '.join(parts)}."
-    if all(against_real(s, result.real.get(s.name)).startswith(("above", "less diverse")) for s in own):
+    if all(standing(result, score.name).startswith(("above", "less diverse")) for score in own):
         said += " Higher on both at once is the mark of a sharpened model, not of a better one."
     return said
 
@@ -250,8 +257,8 @@ def texts(runs: Sequence[RunData]) -> str | None:
         if len(found) < 2 or len({result.n for _, result, _ in found}) > 1 or real is None:
             continue
         target = [score.value for score in real]
-        below = sum(quality.value < target[0] for _, _, (quality, _) in found)
-        alike = sum(diversity.value > target[1] for _, _, (_, diversity) in found)
+        below = sum(standing(result, own[0].name).startswith("below") for _, result, own in found)
+        alike = sum(standing(result, own[1].name).startswith("less") for _, result, own in found)
         near = min(found, key=lambda item: math.dist([score.value for score in item[2]], target))
         return (
             f"On {number(found[0][1].n)} sentences each, {below} of {len(found)} texts have a lower BLEU-{order} than "

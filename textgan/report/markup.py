@@ -67,7 +67,7 @@ def table(
         )
         for row in rows
     ]
-    inner = tag("table", tag("caption", caption), tag("thead", top), tag("tbody", *body))
+    inner = tag("table", tag("caption", tag("span", caption)), tag("thead", top), tag("tbody", *body))
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 

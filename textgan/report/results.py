@@ -5,7 +5,6 @@ number is absent, never 0. Only a folder that is no run at all is an InputError.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from textgan.errors import InputError
 from textgan.metrics.score import Score
 
 MOST_BYTES = 64 << 20  # of one file; a larger one is named and left out
+HUGE = 1e100  # numbers from here on are taken for damage
 
 
 class Row(NamedTuple):
@@ -45,6 +45,7 @@ class Evaluated(NamedTuple):
     scores: dict[str, Score]
     real: dict[str, Score]
     absent: dict[str, str]  # metrics that could not be measured, with the reason
+    verdicts: dict[str, str]  # what the difference to real text supports, where it was tested
     warnings: list[str]
 
 
@@ -86,13 +87,10 @@ class RunData(NamedTuple):
 
 
 def finite(value: object) -> float | None:
-    """The value as a float if it is a finite number, else None (a bool is no number)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """The value as a float if it is a number that can be drawn (finite, below HUGE), else None; a bool is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -HUGE < value < HUGE:
         return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return float(value)
 
 
 def dig(value: object, *keys: str) -> Any:
@@ -198,14 +196,18 @@ def _evaluated(file: str, value: dict[str, Any]) -> Evaluated:
     scores = _scores(value.get("scores"))
     n = finite(value.get("n"))
     if n is None and len(sizes := {score.n for score in scores.values()}) == 1:
-        n = sizes.pop()
-    absent = value.get("absent")
-    reasons = {words(name): words(why) for name, why in absent.items()} if isinstance(absent, dict) else {}
-    warnings = value.get("warnings")
-    warned = [words(text) for text in warnings] if isinstance(warnings, list) else []
-    return Evaluated(
-        file, text, reference, n, finite(value.get("seed")), scores, _scores(value.get("real")), reasons, warned
+        n = sizes.pop() or None
+    said = [words(text) for key in ("warnings", "notes") for text in _list(value.get(key))]
+    absent, verdicts = (
+        {words(name): words(why) for name, why in found.items()} if isinstance(found := value.get(key), dict) else {}
+        for key in ("absent", "verdicts")
     )
+    seed, real = finite(value.get("seed")), _scores(value.get("real"))
+    return Evaluated(file, text, reference, n, seed, scores, real, absent, verdicts, said)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _augmented(file: str, value: dict[str, Any]) -> Augmented:
@@ -270,7 +272,7 @@ def read_run(path: str | Path, name: str | None = None) -> RunData:
             for kind in ("evaluation", "augmentation", "finetune")}  # fmt: skip
     written = [Lines(f"samples/{p.name}", _step(p), folder.lines(p)) for p in folder.find("samples/*.txt")]
     samples = sorted(
-        (text for text in written if text.lines), key=lambda text: (text.step is None, text.step or 0, text.file)
+        (text for text in written if text.lines), key=lambda text: (text.step is not None, text.step or 0, text.file)
     )
     if not (recipes or folder.find("log.jsonl") or samples or any(kept.values())):
         what = (

@@ -7,7 +7,6 @@ from textgan.report import figures
 from textgan.report.figures import Judged, style_of
 from textgan.report.findings import (
     Trial,
-    against_real,
     augmentation,
     best,
     evaluation,
@@ -18,6 +17,7 @@ from textgan.report.findings import (
     paired,
     quality_and_diversity,
     recipe_of,
+    standing,
     training,
     trials,
 )
@@ -29,6 +29,7 @@ from textgan.report.theme import document
 from textgan.report.wording import text_statistics
 
 ARROWS = {"higher": "\u2191", "lower": "\u2193", "match": "="}
+SAME = "indistinguishable from real text"  # an evaluation's verdict where the test finds no difference
 FIGURES = {
     "perplexity": "Perplexity",
     "nll_per_byte": "NLL a byte",
@@ -45,8 +46,8 @@ READING = (
 )
 SCORING = (
     "Each value with its difference to real held-out text, scored in the same way; a 95 % interval in brackets where "
-    "one was measured. \u2191 higher is better, \u2193 lower is better, = the nearer to real text the better. Past "
-    "real text is not better than real text."
+    "one was measured. \u2191 higher is better, \u2193 lower is better, = the nearer to real text the better, "
+    "\u2248 not told apart from real text by the evaluation's test. Past real text is not better than real text."
 )
 
 
@@ -140,7 +141,7 @@ def _tiles(run: RunData) -> Iterator[Markup]:
     for score in _pair(run) or ():
         real = run.evaluations[0].real.get(score.name)
         about = (
-            f"real text {number(real.value)}: {against_real(score, real)}"
+            f"real text {number(real.value)}: {standing(run.evaluations[0], score.name)}"
             if real
             else "real text\u2019s own not measured"
         )
@@ -188,7 +189,8 @@ def _training(runs: Sequence[RunData]) -> Markup:
             _heading(runs, place),
             tag("p", own(said, run)) if said and len(runs) > 1 else None,
             tag("p", f"Phases by step: {', '.join(spans)}", class_="note") if spans else None,
-            figures.curves(run, style_of(place)) or _none("the log holds no curves"),
+            figures.curves(run, style_of(place))
+            or _none("log.jsonl holds no curve" if run.log else "no readable log.jsonl"),
             *_warnings(run),
         ]
     return join(parts)
@@ -244,6 +246,17 @@ def _score_table(n: float | None, reference: str, items: Sequence[tuple[RunData,
     names = list(dict.fromkeys(name for scores in texts for name in scores))
     rows = [_score_row(name, texts, own_real, own_real[0] if alike else {}) for name in names]
     head = ["Metric", "Better", "Real text", *(label(run, result) for run, result in items)]
+    columns: tuple[int, ...] = (0, 1)
+    if len(items) == 1 and (verdicts := items[0][1].verdicts):
+        rows, head, columns = (
+            [[*row, verdicts.get(row[0], DASH)] for row in rows],
+            [*head, "Verdict"],
+            (0, 1, len(head)),
+        )
+    for row in rows if len(items) > 1 else ():
+        for place, (_, result) in enumerate(items, 3):
+            if result.verdicts.get(row[0]) == SAME:
+                row[place] = join(["\u2248 ", row[place]])
     caption = f"n = {number(n)} sentences; reference {reference or 'not recorded'}"
     caption += "" if alike else "; real text differs by column and is what each difference is to"
     warned: dict[str, list[str]] = {}
@@ -256,7 +269,7 @@ def _score_table(n: float | None, reference: str, items: Sequence[tuple[RunData,
                 label(run, result)
             )
     flags = [tag("p", f"{', '.join(who)}: {warning}", class_="flag") for warning, who in warned.items()]
-    listed = table(head, rows, caption=caption, text_columns=(0, 1))
+    listed = table(head, rows, caption=caption, text_columns=columns)
     return join([listed, *flags, _signatures([result for _, result in items])])
 
 
@@ -280,7 +293,7 @@ def _score_row(
         return join([shown(score.value), change, span])
 
     cells = [cell(scores.get(name), own_real.get(name)) for scores, own_real in zip(texts, reals, strict=True)]
-    return [name, ARROWS[found[0].better], shown(real[name].value) if name in real else DASH, *cells]
+    return [name, ARROWS[found[0].better], cell(real.get(name), None), *cells]
 
 
 def _signatures(results: Sequence[Evaluated]) -> Markup | None:
@@ -362,8 +375,8 @@ def _written(result: Augmented) -> Markup | None:
     if not names:
         return None
     rows = [_score_row(name, texts, [result.real] * len(texts), result.real) for name in names]
-    sizes = sorted({score.n for scores in texts for score in scores.values()})
-    caption = f"Text that each tuned model writes, {result.file}; n = {', '.join(map(number, sizes))}"
+    sizes = sorted({score.n for scores in texts for score in scores.values() if score.n})
+    caption = f"Text that each tuned model writes, {result.file}; n = {', '.join(map(number, sizes)) or DASH}"
     head = ["Metric", "Better", "Real text", *(arm.name for arm in result.arms)]
     listed = table(head, rows, caption=caption, text_columns=(0, 1))
     return tag("details", tag("summary", "All scores of that text as a table"), listed)

@@ -40,7 +40,7 @@ def settings(runs: Sequence[RunData]) -> Markup:
     groups: dict[str, list[Sequence[str]]] = {}
     for name in sorted(names, key=lambda name: "." in name):
         first, _, rest = name.partition(".")
-        values = [words(sheet[name]) if name in sheet else DASH for sheet in sheets]
+        values = [_value(sheet[name]) if name in sheet else DASH for sheet in sheets]
         title = (rest or first) + (" \u2260" if len(set(values)) > 1 else "")
         cells = [tag("span", value, class_="long") for value in values]
         groups.setdefault(GROUPS.get(first, first) if rest else "Run", []).append([title, *cells])
@@ -52,6 +52,10 @@ def settings(runs: Sequence[RunData]) -> Markup:
         tag("div", *tables, class_="grid two settings") if len(runs) == 1 else tag("div", *tables, class_="settings")
     )
     return join([tag("p", about, class_="about"), listed, _again(runs)])
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else words(value)
 
 
 def _again(runs: Sequence[RunData]) -> Markup | None:

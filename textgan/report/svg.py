@@ -64,9 +64,12 @@ class Scale(NamedTuple):
             return decades if len(decades) > 1 else [self.low, self.high]
         rough = (self.high - self.low) / most
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
-        first = math.ceil(self.low / step - 1e-9)
-        return [count * step for count in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        found: list[float] = []
+        for step in (factor * power for factor in (10, 5, 2, 1, 0.5, 0.2)):
+            if step >= rough * (1 - 1e-9) or len(found) < 3:  # a coarse step may leave one tick or two
+                first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+                found = [count * step for count in range(first, last + 1)]
+        return found
 
 
 def extent(values: Sequence[float], axis: Axis, pad: float = 0.06) -> tuple[float, float]:
@@ -78,7 +81,8 @@ def extent(values: Sequence[float], axis: Axis, pad: float = 0.06) -> tuple[floa
         return (low, high) if high > low * 1.01 else (low / 2, high * 2)
     if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):
         spread = abs(high) * 0.1 or 1.0
-        return low - (spread if axis.low is None else 0.0), high + spread
+        fixed_low, fixed_high = axis.low is not None, axis.high is not None and axis.low is None
+        return low - (0.0 if fixed_low else spread), high + (0.0 if fixed_high else spread)
     air = (high - low) * pad
     return low - (air if axis.low is None else 0.0), high + (air if axis.high is None else 0.0)
 

@@ -4,7 +4,7 @@ from textgan.report.markup import Markup, tag
 
 COLOURS = 6
 
-# Six run colours, each at least 4.5:1 on its ground and told apart by the colour-blind; real text is ink, not a colour.
+# Six run colours, each at least 4.5:1 on ground and panel, never without a label; real text is ink, not a colour.
 LIGHT = """color-scheme:light;--ground:#fcfbf8;--panel:#f4f2ec;--ink:#1e2126;--soft:#5a5e66;--rule:#dad6cb;
 --grid:#e9e6de;--flag:#8a4b00;--b0:#0000;--b1:#8a6d3b1f;--b2:#3b5b8a18;
 --c0:#1863ab;--c1:#b8430f;--c2:#0b7258;--c3:#8340a6;--c4:#8a6100;--c5:#b01e63;"""
@@ -60,7 +60,7 @@ header .legend{font-size:14.5px;margin:-6px 0 18px}
 """
 
 BLOCKS = """
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,220px),1fr));gap:12px;margin:0;padding:0;
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,240px),1fr));gap:12px;margin:0;padding:0;
   list-style:none}
 .tiles li{background:var(--panel);border-radius:8px;padding:14px 18px 13px}
 .tiles b{display:block;font-size:29px;font-weight:600;line-height:1.25;letter-spacing:-.01em}
@@ -77,12 +77,15 @@ figcaption span{display:block;font-size:13px}
 .scroll{overflow-x:auto;margin:12px 0 20px;max-width:100%;width:fit-content;border-bottom:1px solid var(--rule)}
 table{border-collapse:collapse;font-size:14.5px;min-width:min(100%,560px);overflow-wrap:normal}
 caption{text-align:left;font-size:13.5px;padding:0 0 6px;overflow-wrap:anywhere}
+caption span{position:sticky;left:0;display:inline-block;max-width:min(100%,calc(100vw - 34px))}
 th,td{padding:6px 26px 6px 0;text-align:left;vertical-align:baseline;border-top:1px solid var(--grid)}
 th:last-child,td:last-child{padding-right:4px}
-thead th{font-weight:600;font-size:13.5px;border-top:0;border-bottom:1px solid var(--soft);vertical-align:bottom}
+thead th{font-weight:600;font-size:13.5px;border-top:0;border-bottom:1px solid var(--soft);min-width:4.2em;
+  vertical-align:bottom}
+thead th:first-child{min-width:7em}
 tbody th{font-weight:500;white-space:nowrap}
 .num{text-align:right;white-space:nowrap}
-td.num small{display:inline-block;font-size:12.5px;min-width:4.1em}
+td.num small{display:inline-block;font-size:12.5px;min-width:4.1em;margin-left:.3em}
 td.num small.wide{min-width:6em}
 td.num small.span{display:block;font-size:12px}
 .settings table{font-size:14px;min-width:min(100%,380px)}
@@ -93,6 +96,7 @@ td.num small.span{display:block;font-size:12px}
 .lines{list-style:none;margin:0;padding:0;font:15.5px/1.5 SERIF}
 .lines li{padding:5px 0;border-top:1px solid var(--grid);overflow:hidden;unicode-bidi:isolate;break-inside:avoid}
 .lines bdi{display:block}
+details>.lines{columns:24em 2;column-gap:34px}
 .lines small{font:12px/1.4 SANS;display:block;color:var(--flag)}
 .steps{display:grid;grid-template-columns:minmax(5.5em,auto) minmax(0,1fr);gap:0 20px;margin:0;max-width:900px}
 .steps dt{color:var(--soft);font-size:13.5px;padding:7px 0;border-top:1px solid var(--rule)}
@@ -113,7 +117,7 @@ line.axis{stroke:var(--soft);opacity:.7}
 line.guide{stroke:var(--soft);stroke-dasharray:3 4}
 line.joint{stroke:var(--rule);stroke-width:3}
 line.interval{stroke-width:2.5;opacity:.55}
-text.phase,text.note{font-size:10.5px}
+text.phase,text.note{font-size:11.5px}
 text.value,text.name{font-weight:600;paint-order:stroke;stroke:var(--ground);stroke-width:3px;stroke-linejoin:round}
 text.value,text.rowname{fill:var(--ink)}
 .band0{fill:var(--b0)}.band1{fill:var(--b1)}.band2{fill:var(--b2)}
@@ -124,10 +128,12 @@ text.value,text.rowname{fill:var(--ink)}
 """
 
 NARROW_AND_PAPER = """
-@media(max-width:600px){svg:not(.swatch){font-size:13px}text.phase,text.note{font-size:11.5px}section{padding-top:26px}
+@media(max-width:600px){svg:not(.swatch){font-size:13px}section{padding-top:26px}
   .steps{grid-template-columns:minmax(0,1fr)}.steps dd{border-top:0}th,td{padding-right:18px}}
 @media print{:root{LIGHT--ground:#fff;--panel:#f4f4f4;--ink:#000;--soft:#444}body{font-size:10.5pt}nav{display:none}
   section{margin-top:12pt;padding-top:12pt}.scroll{overflow:visible}
+  h2,h3,h4,summary{break-after:avoid}tr,.tiles li{break-inside:avoid}.two{grid-template-columns:repeat(2,minmax(0,1fr))}
+  .lines{font-size:9.5pt}
   details::details-content{content-visibility:visible;display:block}
   *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

@@ -48,7 +48,7 @@ def text_statistics(run: RunData, style: str) -> Markup | None:
     key = legend([("square", style, f"generated ({run.generated.file})"), ("line", "real", "real held-out text")])
     drawn = f", drawn with seed {SEED} from the larger side" if len(run.generated.lines) != len(run.heldout) else ""
     plots = [lengths(run.name, fake, real, unit, style), frequencies(run.name, fake, real, unit, style)]
-    note = tag("p", f"n = {number(len(fake))} sentences each{drawn}.", class_="note")
+    note = tag("p", f"n = {number(len(fake))} each{drawn}.", class_="note")
     return join([key, tag("div", *plots, class_="grid two"), note, usage(fake, real, unit)])
 
 
@@ -57,9 +57,10 @@ def lengths(name: str, fake: Side, real: Side, unit: str, style: str) -> Markup:
     sizes = [sorted(map(len, side)) for side in (fake, real)]
     most = max(side[min(len(side) - 1, int(len(side) * 0.995))] for side in sizes)
     wide = math.ceil((most + 1) / 45)
-    edges = list(range(0, most + wide + 1, wide))
+    bins = range(max(0, min(side[0] for side in sizes) // wide - 1), most // wide + 1)
+    edges = [i * wide for i in (*bins, bins.stop)]
     counts = [Counter(size // wide for size in side) for side in sizes]
-    heights = [[100 * count[i] / len(fake) for i in range(len(edges) - 1)] for count in counts]
+    heights = [[100 * count[i] / len(fake) for i in bins] for count in counts]
     means = [statistics.fmean(side) for side in sizes]
     about = f"% of sentences; mean {number(means[0])} generated, {number(means[1])} real"
     plot = histogram(

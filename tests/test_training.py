@@ -1,0 +1,394 @@
+"""The trainer: same seed same run, exact resume after any death, verified checkpoints, and every recipe learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from textgan.batches import Batches, TextSettings, hold_out, prepare
+from textgan.checkpoints import checkpoints, load_checkpoint, save_checkpoint, verify
+from textgan.discriminators import CNN, MultiCNN
+from textgan.errors import InputError, Interrupted, NotFinite
+from textgan.generators import LSTM, Transformer
+from textgan.recipes import RECIPES, from_dict, to_dict
+from textgan.runs import Run
+from textgan.text import encode, train_tokenizer
+from textgan.training import Schedule, fit
+from textgan.updates import Player
+
+TINY = {
+    "batch": 8, "mle_steps": 6, "judge_steps": 3, "adversarial_steps": 4, "rollouts": 2, "discriminator_updates": 2,
+    "generator": LSTM(embedding=8, hidden=12, dropout=0.2),
+}  # fmt: skip
+OFTEN = Schedule(log_every=2, eval_every=4, save_every=3)
+LINES = [f"a {animal} {verb} {place} ." for animal in ("dog", "cat", "bird") for verb in ("sits", "runs", "sleeps")
+         for place in ("here", "there", "outside", "inside")]  # fmt: skip
+every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+
+
+def tiny(recipe: type, **changes: Any) -> Any:
+    """A recipe of a dozen steps."""
+    known = {field.name for field in dataclasses.fields(recipe)}
+    judges = {
+        "seqgan": CNN(embedding=8, widths=(1, 2, 3), filters=(8, 8, 8)),
+        "relgan": MultiCNN(embedding=8, representations=4, widths=(1, 2), filters=(8, 8), hidden=8),
+    }
+    changes = {"discriminator": judges.get(recipe.name)} | changes  # type: ignore[attr-defined]
+    return recipe(**{key: value for key, value in (TINY | changes).items() if key in known})
+
+
+def trace(run: Run) -> dict[str, Any]:
+    """All that a resumed run must share with an unbroken one: logs, samples, and every tensor, to the bit."""
+    newest = checkpoints(run.path)[0]
+    files = {p.name: p.read_bytes() for p in sorted(newest.glob("*.safetensors"))}
+    return {
+        "log": (run.path / "log.jsonl").read_bytes(),
+        "samples": {p.name: p.read_bytes() for p in sorted((run.path / "samples").iterdir())},
+        "generator": load_hashes(run.path / "generator" / "model.safetensors"),
+        "checkpoint": (newest.name, files, (newest / "state.json").read_bytes()),
+        "text": run.sample_text(20, seed=3),
+    }
+
+
+def load_hashes(path: Path) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
+
+
+@every_recipe
+def test_same_seed_same_run_and_another_seed_another(recipe: type, tmp_path: Path) -> None:
+    a, b, c = (
+        fit(tiny(recipe), LINES, out=tmp_path / name, seed=seed, schedule=OFTEN, progress=False)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert trace(a) == trace(b)
+    assert trace(a)["log"] != trace(c)["log"]
+
+
+@every_recipe
+@pytest.mark.parametrize("stop_at", [1, 5, 6, 8, 11])
+def test_a_stopped_and_resumed_run_equals_the_unbroken_one(recipe: type, stop_at: int, tmp_path: Path) -> None:
+    """Stops inside each phase and at their borders, at steps with and without a checkpoint or an open log window."""
+    whole = fit(tiny(recipe), LINES, out=tmp_path / "whole", schedule=OFTEN, progress=False)
+    seen = []
+
+    def stop(row: dict[str, Any]) -> None:
+        seen.append(row["step"])
+        if row["step"] >= stop_at and len(seen) > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    total = json.loads((checkpoints(whole.path)[0] / "state.json").read_text())["step"]
+    if stop_at < total:
+        with pytest.raises(Interrupted, match="--resume goes on") as stopped:
+            fit(tiny(recipe), LINES, out=tmp_path / "broken", schedule=OFTEN, progress=False, on_log=stop)
+        assert stopped.value.code == 143
+    broken = fit(tiny(recipe), LINES, out=tmp_path / "broken", schedule=OFTEN, progress=False, resume=True)
+    assert trace(whole) == trace(broken)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the handlers are back
+
+
+def test_the_transformer_resumes_exactly_too(tmp_path: Path) -> None:
+    recipe = tiny(RECIPES[1], generator=Transformer(width=8, layers=1, heads=2))
+    whole = fit(recipe, LINES, out=tmp_path / "whole", schedule=OFTEN, progress=False)
+
+    def die(row: dict[str, Any]) -> None:
+        if row["step"] == 10:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(recipe, LINES, out=tmp_path / "broken", schedule=OFTEN, progress=False, on_log=die)
+    assert trace(whole) == trace(
+        fit(recipe, LINES, out=tmp_path / "broken", schedule=OFTEN, progress=False, resume=True)
+    )
+
+
+KILLED = """
+import sys
+from textgan.discriminators import CNN
+from textgan.generators import LSTM
+from textgan.recipes import SeqGAN
+from textgan.training import Schedule, fit
+recipe = SeqGAN(batch=8, mle_steps=40, judge_steps=10, adversarial_steps=20, rollouts=2, discriminator_updates=1,
+                generator=LSTM(embedding=8, hidden=12, dropout=.2), discriminator=CNN(8, (1, 2), (8, 8)))
+fit(recipe, "grammar:200", out=sys.argv[1], schedule=Schedule(log_every=3, eval_every=7, save_every=2), progress=False,
+    resume=True)
+"""
+
+
+def test_kill_9_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+    """A real process is killed five times, with a checkpoint written every other step, so often inside a save."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "whole")], check=True)
+    moments, broken = random.Random(7), tmp_path / "broken"
+    for _ in range(5):
+        before = _step(broken)
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(broken)])
+        while process.poll() is None and _step(broken) <= before:  # until it has moved on at all
+            time.sleep(0.01)
+        time.sleep(moments.random() * 0.5)
+        process.kill()
+        process.wait()
+    subprocess.run([sys.executable, "-c", KILLED, str(broken)], check=True)
+    assert trace(Run.open(tmp_path / "whole")) == trace(Run.open(broken))
+    assert not list(broken.glob(".tmp-*"))
+
+
+def _step(run: Path) -> int:
+    found = checkpoints(run) if run.exists() else []
+    return int(found[0].name[5:]) if found else 0
+
+
+def test_checkpoints_are_rotated_and_the_newest_are_kept(tmp_path: Path) -> None:
+    run = fit(tiny(RECIPES[1]), LINES, out=tmp_path / "run", schedule=OFTEN, progress=False)
+    assert [c.name for c in checkpoints(run.path)] == ["ckpt-000013", "ckpt-000012"]
+    assert all(verify(c) is None for c in checkpoints(run.path))
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "manifest", "link"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, {"net-x": {"w": torch.full((9,), float(step))}}, {"step": step})
+    victim = tmp_path / "ckpt-000002" / "net-x.safetensors"
+    content = victim.read_bytes()
+    if damage == "flip":
+        victim.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "truncate":
+        victim.write_bytes(content[:-7])
+    elif damage == "delete":
+        victim.unlink()
+    elif damage == "manifest":
+        (victim.parent / "MANIFEST.json").write_text("{")
+    else:
+        outside = tmp_path / "outside"
+        victim.rename(outside)
+        victim.symlink_to(outside)
+    tensors, state, skipped = load_checkpoint(tmp_path)
+    assert state == {"step": 1}
+    assert torch.equal(tensors["net-x"]["w"], torch.ones(9))
+    assert len(skipped) == 1
+    assert "ckpt-000002/" in skipped[0]
+
+
+def test_all_checkpoints_damaged_is_an_error_in_one_line(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, {"net-x": {"w": torch.ones(1)}}, {"step": 1})
+    (tmp_path / "ckpt-000001" / "state.json").write_text("{}")
+    with pytest.raises(InputError, match="every checkpoint is damaged .*ckpt-000001/state.json"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["rename", "write"])
+def test_a_failed_save_leaves_the_old_checkpoint_and_no_litter(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, 1, {"net-x": {"w": torch.ones(1)}}, {"step": 1})
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("textgan.checkpoints.os.replace" if moment == "rename" else "textgan.checkpoints.save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, 2, {"net-x": {"w": torch.ones(1)}}, {"step": 2})
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["ckpt-000001"]
+    assert verify(tmp_path / "ckpt-000001") is None
+
+
+FULL = """
+import resource, signal, sys
+from textgan.generators import LSTM
+from textgan.recipes import MLE
+from textgan.training import Schedule, fit
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def shrink(row):
+    if row["step"] == 8:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+fit(MLE(batch=8, mle_steps=20, generator=LSTM(8, 12)), "grammar:200", out=sys.argv[1],
+    schedule=Schedule(log_every=4, eval_every=8, save_every=4), progress=False, on_log=shrink)
+"""
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_checkpoint_before_stands(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "run")], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "ckpt-000004 stands; mend that, then --resume" in done.stderr
+    assert verify(checkpoints(tmp_path / "run")[0]) is None
+    assert not list((tmp_path / "run").glob(".tmp-*"))
+
+
+def test_nan_touches_no_weight_and_reaches_no_checkpoint(tmp_path: Path) -> None:
+    net = torch.nn.Linear(2, 1)
+    before = [p.detach().clone() for p in net.parameters()]
+    player = Player(net, torch.optim.Adam(net.parameters()))
+    with pytest.raises(NotFinite, match="Linear: loss nan"):
+        player.minimise(net(torch.tensor([[float("nan"), 1.0]])).sum())
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_a_player_moves_its_own_net_only_and_clips() -> None:
+    mine, other = torch.nn.Linear(3, 1), torch.nn.Linear(1, 1)
+    player = Player(mine, torch.optim.SGD(mine.parameters(), lr=1.0), clip=0.5)
+    before = torch.cat([p.detach().flatten() for p in mine.parameters()])
+    player.minimise(1000 * other(mine(torch.ones(1, 3))).sum())
+    after = torch.cat([p.detach().flatten() for p in mine.parameters()])
+    assert (after - before).norm().item() == pytest.approx(0.5, abs=1e-4)
+    assert all(p.grad is None for p in other.parameters())
+
+
+def test_resume_refuses_other_settings_and_lists_them(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit(tiny(RECIPES[0]), LINES, out=run, schedule=OFTEN, progress=False)
+    with pytest.raises(InputError, match="already holds a run; give --resume"):
+        fit(tiny(RECIPES[0]), LINES, out=run, progress=False)
+    with pytest.raises(InputError, match=r"fields\.batch 8 -> 9"):
+        fit(tiny(RECIPES[0], batch=9), LINES, out=run, progress=False, resume=True)
+    with pytest.raises(InputError, match="corpus: other text than lines"):
+        fit(tiny(RECIPES[0]), [*LINES, "a cow sits here ."], out=run, progress=False, resume=True)
+    with pytest.raises(InputError, match="seed 0 -> 1"):
+        fit(tiny(RECIPES[0]), LINES, out=run, progress=False, resume=True, seed=1)
+
+
+def test_a_run_folder_can_move_and_go_on(tmp_path: Path) -> None:
+    whole = fit(tiny(RECIPES[0], mle_steps=9), LINES, out=tmp_path / "whole", schedule=OFTEN, progress=False)
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["step"] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as stopped:
+        fit(tiny(RECIPES[0], mle_steps=9), LINES, out=tmp_path / "a", schedule=OFTEN, progress=False, on_log=stop)
+    assert stopped.value.code == 130
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = fit(tiny(RECIPES[0], mle_steps=9), LINES, out=tmp_path / "b", schedule=OFTEN, progress=False, resume=True)
+    assert trace(whole) == trace(moved)
+
+
+def test_two_processes_cannot_share_a_run_folder(tmp_path: Path) -> None:
+    from textgan.checkpoints import locked
+
+    with locked(tmp_path), pytest.raises(InputError, match="another process is training here"):
+        fit(tiny(RECIPES[0]), LINES, out=tmp_path, progress=False)
+
+
+def test_the_callers_random_state_and_threads_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    fit(tiny(RECIPES[0]), LINES, out=tmp_path / "run", progress=False, threads=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_game_can_start_from_a_finished_run(tmp_path: Path) -> None:
+    mle = fit(tiny(RECIPES[0]), LINES, out=tmp_path / "mle", schedule=OFTEN, progress=False)
+    game = tiny(RECIPES[1], mle_steps=0, judge_steps=1, adversarial_steps=0)
+    run = fit(game, LINES, out=tmp_path / "gan", start=tmp_path / "mle", schedule=OFTEN, progress=False)
+    assert load_hashes(run.path / "generator" / "model.safetensors") == load_hashes(
+        mle.path / "generator" / "model.safetensors"
+    )
+    with pytest.raises(InputError, match="was trained on other tokens"):
+        fit(game, LINES[:9], out=tmp_path / "x", start=tmp_path / "mle", progress=False)
+    other = dataclasses.replace(game, generator=LSTM(8, 16))
+    with pytest.raises(InputError, match="another family or size"):
+        fit(other, LINES, out=tmp_path / "y", start=tmp_path / "mle", progress=False)
+
+
+def test_the_lowest_held_out_weights_are_kept(tmp_path: Path) -> None:
+    """40 sentences and a large net overfit at once; the generator that stays is the best one seen, not the last."""
+    recipe = RECIPES[0](batch=16, mle_steps=120, mle_lr=0.02, weight_decay=0.0, generator=LSTM(16, 32, dropout=0.0))
+    from textgan import grammar
+
+    run = fit(recipe, grammar.sample(40), out=tmp_path / "run", schedule=Schedule(eval_every=10), progress=False)
+    nll = {row["step"]: row["valid_nll"] for row in run.log if "valid_nll" in row and row["step"]}
+    assert min(nll.values()) < nll[120] - 0.1
+    from textgan.watch import held_out_nll
+
+    data = prepare(grammar.sample(40), None, TextSettings())
+    assert held_out_nll(run.generator, data.held_out) == pytest.approx(min(nll.values()), abs=1e-5)
+
+
+@every_recipe
+@pytest.mark.parametrize("family", [LSTM(16, 32, dropout=0.0), Transformer(width=32, layers=1, heads=2, dropout=0.0)])
+def test_every_recipe_learns_the_toy_language(recipe: type, family: Any, tmp_path: Path) -> None:
+    """36 sentences of one pattern: after a few hundred steps most samples belong to the language."""
+    sizes = {
+        "batch": 32, "mle_steps": 150, "judge_steps": 20, "adversarial_steps": 20, "rollouts": 4,
+        "discriminator_updates": 2, "mle_lr": 0.01, "generator": family,
+    }  # fmt: skip
+    lines = LINES * 4
+    run = fit(tiny(recipe, **sizes), lines, out=tmp_path / "run", valid=LINES, progress=False)
+    text = run.sample_text(200)
+    assert sum(line in set(LINES) for line in text) > 150
+    assert len(set(text)) > 20
+    untrained = fit(tiny(recipe, **sizes | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 0}), lines,
+                    out=tmp_path / "none", valid=LINES, progress=False)  # fmt: skip
+    assert sum(line in set(LINES) for line in untrained.sample_text(200)) < 10
+
+
+@pytest.mark.parametrize("recipe", RECIPES[1:], ids=lambda r: r.name)
+def test_the_adversarial_signal_teaches_without_maximum_likelihood(recipe: type, tmp_path: Path) -> None:
+    """No pre-training: real text uses one word of two. D can see it, so the game alone must shift G towards it."""
+    lines = ["yes yes yes", "yes yes"] * 40
+    noise = ["no no no", "no no"] * 1  # so that "no" is in the vocabulary
+    changes = {
+        "batch": 32, "mle_steps": 0, "judge_steps": 60, "adversarial_steps": 120, "rollouts": 4,
+        "discriminator_updates": 2, "generator_lr": 0.01, "discriminator_lr": 0.002,
+        "generator": LSTM(8, 16, dropout=0.0),
+    }  # fmt: skip
+    run = fit(tiny(recipe, **changes), lines + noise, out=tmp_path / "run", valid=["yes yes"], progress=False)
+    words = " ".join(run.sample_text(300)).split()
+    assert words.count("yes") > 0.9 * len(words)
+    assert run.log[0]["sample_entropy"] > 1  # it began as noise over four tokens
+
+
+def test_batches_pass_through_every_line_once_an_epoch_and_resume_by_their_cursor() -> None:
+    tokenizer = train_tokenizer([str(i) for i in range(23)])
+    data = encode(tokenizer, [str(i) for i in range(23)])
+    batches = Batches(data, 5, seed=1, device=torch.device("cpu"))
+    rows = torch.cat([next(batches)[:, 0] for _ in range(23)])  # 115 rows: five epochs of 23
+    for epoch in rows.view(5, 23):
+        assert len(epoch.unique()) == 23
+    again = Batches(data, 5, seed=1, device=torch.device("cpu"))
+    again.cursor = 7
+    assert torch.equal(next(again)[:, 0], rows.view(-1, 5)[7])
+    shards = [Batches(data, 5, seed=1, device=torch.device("cpu"), rank=r, world=2) for r in (0, 1)]
+    assert torch.equal(torch.cat([next(s)[:, 0] for s in shards]), rows[:10])
+
+
+def test_held_out_lines_leave_the_training_text_with_all_their_copies() -> None:
+    lines = [f"line {i % 50}" for i in range(200)]
+    train, held = hold_out(lines)
+    assert len(set(held)) == len(held) == 2  # 5 % of 50, rounded to even
+    assert not set(train) & set(held)
+    assert len(train) == 200 - 4 * len(held)
+    with pytest.raises(InputError, match="has 1 distinct line"):
+        hold_out(["one", "one"])
+
+
+@every_recipe
+def test_recipes_survive_json(recipe: type) -> None:
+    chosen = tiny(recipe)
+    assert from_dict(recipe.name, json.loads(json.dumps(to_dict(chosen)))) == chosen
+    with pytest.raises(InputError, match="has no field 'bach'"):
+        from_dict(recipe.name, {"bach": 1})
+    with pytest.raises(InputError, match="generator 'rnn' is not one of lstm, transformer"):
+        from_dict(recipe.name, {"generator": {"kind": "rnn"}})
+
+
+def test_collapse_is_noticed(tmp_path: Path) -> None:
+    """A generator that says one sentence nine times in ten is warned about, with the number that shows it."""
+    run = fit(
+        tiny(RECIPES[1], mle_steps=60, mle_lr=0.05, adversarial_steps=2), LINES[:1] * 300 + LINES,
+        out=tmp_path / "run", valid=LINES, schedule=Schedule(eval_every=60), progress=False,
+    )  # fmt: skip
+    assert any("of samples are distinct (real text 100%)" in row.get("warning", "") for row in run.log)

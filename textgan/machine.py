@@ -1,0 +1,68 @@
+"""What a run asks of the machine: a device and its processes, threads, and what to do when told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from textgan.errors import InputError
+
+
+def accelerator(device: str, precision: str) -> Any:
+    """accelerate's view of device, precision and processes. Errors: a device that is not there, an unknown word."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {device} is not one of auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
+    if precision not in ("no", "bf16"):
+        raise InputError(f"--precision {precision} is not one of no, bf16")
+    AcceleratorState._reset_state(reset_partial_state=False)  # a process may train twice with other settings
+    cpu = device == "cpu" or not torch.cuda.is_available()
+    return Accelerator(cpu=cpu, mixed_precision=precision)
+
+
+@contextmanager
+def threads(n: int | None) -> Iterator[None]:
+    """torch runs on n threads inside (None: as it was), and on as many as before afterwards."""
+    before = torch.get_num_threads()
+    if n is not None:
+        if n < 1:
+            raise InputError(f"--threads {n} must be at least 1")
+        torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Collect the first SIGINT or SIGTERM; a second one does what it did before. Handlers are put back."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: Any) -> None:
+        asked.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield asked
+    finally:
+        restore()

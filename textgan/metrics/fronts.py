@@ -1,0 +1,140 @@
+"""Quality against diversity over a temperature grid: which model is better at matched diversity, and how surely.
+
+One temperature proves nothing: any model gains quality by losing diversity. So each run gives a curve, and curves are
+compared where they overlap, at equal diversity, by shape-preserving interpolation (linear interpolation of a bent curve
+fakes wins).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from .intervals import half_width
+from .score import Better
+
+GRID = 41
+
+
+class Point(NamedTuple):
+    """One temperature of one run."""
+
+    temperature: float
+    diversity: float
+    quality: float
+
+
+class Matched(NamedTuple):
+    """Quality of one model minus another's at matched diversity, over the range that all their curves share.
+
+    at: (G,) diversities; difference: (G,) mean over runs; low, high: (G,) 95 % intervals over runs, None for one run.
+    area: the mean difference over the range, with area_low and area_high. better: share of the range where the
+    interval lies wholly on the better side, worse: on the other. sentence: what the data support.
+    """
+
+    at: list[float]
+    difference: list[float]
+    low: list[float] | None
+    high: list[float] | None
+    area: float
+    area_low: float | None
+    area_high: float | None
+    better: float
+    worse: float
+    runs: int
+    sentence: str
+
+
+def curve(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) ascending diversities and the qualities there; points of equal diversity are averaged."""
+    if len(points) < 2:
+        raise InputError(f"a front needs at least 2 temperatures, got {len(points)}; add some")
+    diversity = np.array([point.diversity for point in points])
+    places, where = np.unique(diversity, return_inverse=True)
+    if len(places) < 2:
+        raise InputError("all temperatures have the same diversity, so there is no front; spread the temperatures")
+    quality = np.bincount(where, weights=[point.quality for point in points]) / np.bincount(where)
+    return places, quality
+
+
+def interpolate(points: Sequence[Point], at: np.ndarray) -> np.ndarray:
+    """Quality at these diversities, which must lie within the curve: monotone cubic (PCHIP; Fritsch & Carlson 1980)."""
+    from scipy.interpolate import PchipInterpolator
+
+    places, quality = curve(points)
+    if at.min() < places[0] - 1e-12 or at.max() > places[-1] + 1e-12:
+        raise InputError(
+            f"diversity {at.min():.4g} to {at.max():.4g} is outside the curve, which is never extrapolated"
+        )
+    return np.asarray(PchipInterpolator(places, quality)(np.clip(at, places[0], places[-1])))
+
+
+def shared_range(runs: Sequence[Sequence[Point]]) -> tuple[float, float]:
+    """The diversities that every curve reaches; InputError when there are none."""
+    ends = [curve(points)[0][[0, -1]] for points in runs]
+    low, high = max(float(end[0]) for end in ends), min(float(end[1]) for end in ends)
+    if low >= high:
+        raise InputError("the curves share no diversity, so they cannot be matched; widen the temperatures of one")
+    return low, high
+
+
+def matched(
+    ours: Sequence[Sequence[Point]],
+    baseline: Sequence[Sequence[Point]],
+    *,
+    better: Better,
+    names: tuple[str, str] = ("ours", "the baseline"),
+    quality: str = "quality",
+) -> Matched:
+    """Compare two models' runs at matched diversity. Each run is the points of its temperatures.
+
+    Runs are paired when both models have as many (the same seeds, in the same order), else each is compared with the
+    baseline's mean. The interval is Student's over runs, so one run has none: within-set noise is not that of seeds.
+    """
+    if not ours or not baseline:
+        raise InputError("each side needs at least one run")
+    at = np.linspace(*shared_range([*ours, *baseline]), GRID)
+    mine, theirs = (np.stack([interpolate(points, at) for points in side]) for side in (ours, baseline))
+    gaps = mine - (theirs if len(theirs) == len(mine) else theirs.mean(axis=0))  # (runs, G)
+    mean, area = gaps.mean(axis=0), gaps.mean(axis=1)
+    low = high = area_low = area_high = None
+    sign = -1 if better == "lower" else 1
+    good = bad = 0.0
+    if len(gaps) > 1:
+        half = half_width(1.0, len(gaps) - 1) * gaps.std(axis=0, ddof=1) / len(gaps) ** 0.5
+        low, high = mean - half, mean + half
+        width = half_width(float(area.std(ddof=1)) / len(gaps) ** 0.5, len(gaps) - 1)
+        area_low, area_high = float(area.mean()) - width, float(area.mean()) + width
+        good = float((np.minimum(sign * low, sign * high) > 0).mean())
+        bad = float((np.maximum(sign * low, sign * high) < 0).mean())
+    found = Matched(
+        at.tolist(),
+        mean.tolist(),
+        None if low is None else low.tolist(),
+        None if high is None else high.tolist(),
+        float(area.mean()),
+        area_low,
+        area_high,
+        good,
+        bad,
+        len(gaps),
+        "",
+    )
+    return found._replace(sentence=_sentence(found, sign, names, quality))
+
+
+def _sentence(found: Matched, sign: int, names: tuple[str, str], quality: str) -> str:
+    ours, baseline = names
+    span = f"over diversities {found.at[0]:.3g} to {found.at[-1]:.3g}"
+    if found.area_low is None or found.area_high is None:
+        return f"One run each: {quality} of {ours} minus {baseline} is {found.area:+.3g} {span}: no claim."
+    size = f"{found.area:+.3g} ({found.area_low:+.3g} to {found.area_high:+.3g}, {found.runs} runs)"
+    few = " Under 4 runs it is a suggestion." if found.runs < 4 else ""
+    if found.area_low <= 0 <= found.area_high:
+        return f"At matched diversity {ours} and {baseline} are not told apart in {quality}: {size} {span}.{few}"
+    word, share = ("better", found.better) if sign * found.area > 0 else ("worse", found.worse)
+    everywhere = "everywhere" if share == 1 else f"surely on {share:.0%} of the range"
+    return f"At matched diversity {ours} is {word} than {baseline} in {quality}: {size} {span}, {everywhere}.{few}"
