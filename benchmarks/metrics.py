@@ -178,7 +178,8 @@ def timed(name: str, *arguments: str, repeats: int = 1) -> dict[str, Any]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     best: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(
-        f"  {name:15} {' '.join(Path(a).name for a in arguments):28} {best['seconds']:8.3f} s {best['cpu_seconds']:8.3f} s cpu {best['peak_mb']:7.0f} MB"
+        f"  {name:15} {' '.join(Path(a).name for a in arguments):28} {best['seconds']:8.3f} s"
+        f" {best['cpu_seconds']:8.3f} s cpu {best['peak_mb']:7.0f} MB"
     )
     return best
 

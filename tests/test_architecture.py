@@ -21,7 +21,7 @@ MODULES = {
 # A module may import from its own floor and below. Packages stand on one floor as a whole.
 FLOORS = {
     1: "autoload errors grammar lstm metrics objectives sequences text",
-    2: "augmentation discriminators estimators evaluation generators lm updates",
+    2: "augmentation comparisons discriminators estimators evaluation generators lm updates",
     3: "batches checkpoints machine progress quickstart recipes report runs training watch",
     4: "__main__ cli cli_train",
 }

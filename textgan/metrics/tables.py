@@ -170,7 +170,8 @@ def to_html(evaluation: Evaluation) -> str:
         "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;"
         "padding:.25rem .6rem;border-bottom:1px solid #ddd}h1{font-size:1.15rem;font-weight:600}p{color:#555}"
         "small{color:#666;white-space:nowrap}@media(max-width:40rem){body{font-size:12px;padding:0 .5rem}"
-        "th,td{padding:.2rem .25rem;overflow-wrap:break-word}small{display:block}td:nth-child(2),td:nth-child(3){white-space:nowrap}}"
+        "th,td{padding:.2rem .25rem;overflow-wrap:break-word}small{display:block}"
+        "td:nth-child(2),td:nth-child(3){white-space:nowrap}}"
     )
     title = html.escape(heading(evaluation))
     return (

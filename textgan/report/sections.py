@@ -245,17 +245,14 @@ def _score_table(n: float | None, reference: str, items: Sequence[tuple[RunData,
     texts, own_real = [result.scores for _, result in items], [result.real for _, result in items]
     names = list(dict.fromkeys(name for scores in texts for name in scores))
     rows = [_score_row(name, texts, own_real, own_real[0] if alike else {}) for name in names]
-    head = ["Metric", "Better", "Real text", *(label(run, result) for run, result in items)]
-    columns: tuple[int, ...] = (0, 1)
+    head = ["Metric", "Real text", *(label(run, result) for run, result in items)]
+    columns: tuple[int, ...] = (0,)
     if len(items) == 1 and (verdicts := items[0][1].verdicts):
-        rows, head, columns = (
-            [[*row, verdicts.get(row[0], DASH)] for row in rows],
-            [*head, "Verdict"],
-            (0, 1, len(head)),
-        )
-    for row in rows if len(items) > 1 else ():
-        for place, (_, result) in enumerate(items, 3):
-            if result.verdicts.get(row[0]) == SAME:
+        said = [tag("span", verdicts.get(name, DASH), class_="long") for name in names]
+        rows, head, columns = [[*row, text] for row, text in zip(rows, said, strict=True)], [*head, "Verdict"], (0, 3)
+    for name, row in zip(names, rows, strict=True) if len(items) > 1 else ():
+        for place, (_, result) in enumerate(items, 2):
+            if result.verdicts.get(name) == SAME:
                 row[place] = join(["\u2248 ", row[place]])
     caption = f"n = {number(n)} sentences; reference {reference or 'not recorded'}"
     caption += "" if alike else "; real text differs by column and is what each difference is to"
@@ -276,7 +273,7 @@ def _score_table(n: float | None, reference: str, items: Sequence[tuple[RunData,
 def _score_row(
     name: str, texts: Sequence[Mapping[str, Score]], reals: Sequence[Mapping[str, Score]], real: Mapping[str, Score]
 ) -> list[str]:
-    """Metric, direction, real text, then each value with its difference to its own real text; one format a row."""
+    """Metric with its direction, real text, then each value with its difference to its own real text; one format a row."""
     found = [scores[name] for scores in (*texts, *reals) if name in scores]
     whole = all(score.value == int(score.value) for score in found) and any(abs(score.value) > 1 for score in found)
     places = 0 if whole else 3
@@ -293,7 +290,7 @@ def _score_row(
         return join([shown(score.value), change, span])
 
     cells = [cell(scores.get(name), own_real.get(name)) for scores, own_real in zip(texts, reals, strict=True)]
-    return [name, ARROWS[found[0].better], cell(real.get(name), None), *cells]
+    return [join([name, " ", tag("small", ARROWS[found[0].better])]), cell(real.get(name), None), *cells]
 
 
 def _signatures(results: Sequence[Evaluated]) -> Markup | None:
@@ -377,8 +374,8 @@ def _written(result: Augmented) -> Markup | None:
     rows = [_score_row(name, texts, [result.real] * len(texts), result.real) for name in names]
     sizes = sorted({score.n for scores in texts for score in scores.values() if score.n})
     caption = f"Text that each tuned model writes, {result.file}; n = {', '.join(map(number, sizes)) or DASH}"
-    head = ["Metric", "Better", "Real text", *(arm.name for arm in result.arms)]
-    listed = table(head, rows, caption=caption, text_columns=(0, 1))
+    head = ["Metric", "Real text", *(arm.name for arm in result.arms)]
+    listed = table(head, rows, caption=caption)
     return tag("details", tag("summary", "All scores of that text as a table"), listed)
 
 

@@ -129,7 +129,7 @@ text.value,text.rowname{fill:var(--ink)}
 
 NARROW_AND_PAPER = """
 @media(max-width:600px){svg:not(.swatch){font-size:13px}section{padding-top:26px}
-  .steps{grid-template-columns:minmax(0,1fr)}.steps dd{border-top:0}th,td{padding-right:18px}}
+  .steps{grid-template-columns:minmax(0,1fr)}.steps dd{border-top:0}th,td{padding-right:14px}table{font-size:14px}}
 @media print{:root{LIGHT--ground:#fff;--panel:#f4f4f4;--ink:#000;--soft:#444}body{font-size:10.5pt}nav{display:none}
   section{margin-top:12pt;padding-top:12pt}.scroll{overflow:visible}
   h2,h3,h4,summary{break-after:avoid}tr,.tiles li{break-inside:avoid}.two{grid-template-columns:repeat(2,minmax(0,1fr))}
