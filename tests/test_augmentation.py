@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from textgan.augmentation import (
 )
 from textgan.augmentation.compare import differences, finding
 from textgan.errors import InputError
+from textgan.lm import pretrain_small
 
 ODD = ["a\u2028b", "c\u2029d", "e\x85f", '"quoted" \\ text', "\U0001f600 \u6625\u7720", "a\u2028b"]
 
@@ -309,6 +311,21 @@ def test_each_models_own_text_is_scored_beside_real_text(compared: Compared) -> 
         assert {score["n"] for score in arm["scores"] if score["name"] == "BLEU-4"} == {40 - arm["blank"]}
     mixed = (out / "real-synthetic" / "train.txt").read_text().split("\n")[:-1]
     assert mixed == mix(TRAIN, MADE, ratio=0.5)
+
+
+def test_fresh_real_sentences_help_and_shuffled_ones_do_not_stand_in_for_them(tmp_path: Path) -> None:
+    """The instrument's own check: text that must help does, and its words in random order fall far behind."""
+    real, fresh = grammar.sample(150, 0), grammar.sample(450, 5)
+    rng = random.Random(0)
+    shuffled = [" ".join(rng.sample(words, len(words))) for words in map(str.split, fresh)]
+    base = pretrain_small(real, tmp_path / "base", layers=1, width=32, steps=80, tokens_per_step=256, lr=0.01)
+    tests = {"valid": VALID, "test": grammar.sample(100, 2)}
+    small: dict[str, Any] = {"lm": base, "ratio": 3, "steps": 40, "tokens_per_step": 256, "lr": 2e-3, "n": 10}
+    found = [compare(real, pool, out=tmp_path / "o", **tests, **small)["arms"] for pool in (fresh, shuffled)]
+    assert found[0][0]["nll_per_byte"] == found[1][0]["nll_per_byte"]  # the real-only arm does not see the pool
+    alone, helped, harmed = found[0][0]["nll_per_byte"], found[0][1]["nll_per_byte"], found[1][1]["nll_per_byte"]
+    assert helped < 0.95 * alone
+    assert helped < 0.95 * harmed
 
 
 def test_several_seeds_share_the_base_model_and_are_put_together(tmp_path: Path) -> None:

@@ -290,7 +290,8 @@ def _score_row(
         return join([shown(score.value), change, span])
 
     cells = [cell(scores.get(name), own_real.get(name)) for scores, own_real in zip(texts, reals, strict=True)]
-    return [join([name, " ", tag("small", ARROWS[found[0].better])]), cell(real.get(name), None), *cells]
+    first = join([name, " ", tag("small", ARROWS[found[0].better])])
+    return [first, cell(real.get(name), None), *cells]
 
 
 def _signatures(results: Sequence[Evaluated]) -> Markup | None:
