@@ -318,9 +318,9 @@ def test_fresh_real_sentences_help_and_shuffled_ones_do_not_stand_in_for_them(tm
     real, fresh = grammar.sample(150, 0), grammar.sample(450, 5)
     rng = random.Random(0)
     shuffled = [" ".join(rng.sample(words, len(words))) for words in map(str.split, fresh)]
-    base = pretrain_small(real, tmp_path / "base", layers=1, width=32, steps=80, tokens_per_step=256, lr=0.01)
+    base = pretrain_small(real, tmp_path / "base", layers=1, width=32, steps=120, tokens_per_step=256, lr=0.01)
     tests = {"valid": VALID, "test": grammar.sample(100, 2)}
-    small: dict[str, Any] = {"lm": base, "ratio": 3, "steps": 40, "tokens_per_step": 256, "lr": 2e-3, "n": 10}
+    small: dict[str, Any] = {"lm": base, "ratio": 3, "steps": 60, "tokens_per_step": 256, "lr": 2e-3, "n": 10}
     found = [compare(real, pool, out=tmp_path / "o", **tests, **small)["arms"] for pool in (fresh, shuffled)]
     assert found[0][0]["nll_per_byte"] == found[1][0]["nll_per_byte"]  # the real-only arm does not see the pool
     alone, helped, harmed = found[0][0]["nll_per_byte"], found[0][1]["nll_per_byte"], found[1][1]["nll_per_byte"]

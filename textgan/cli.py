@@ -6,96 +6,162 @@ Exit codes: 0 done, 1 failed with one line on standard error, 2 usage, 130 or 14
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
 
 from textgan import __version__
+from textgan.cli_usage import Parser, complain, count, file, number, once_from_standard_input, respell, seed, whole
 from textgan.errors import InputError, Interrupted, NotFinite
 
 ABOUT = """\
 Text-native GANs: train them, sample from them, measure their text, and see what it does to a language model.
-A text is a file with one sentence a line, "-" for standard input, or grammar:N for N sentences of the built-in corpus."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Usage errors take one line and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        _fail(f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)", 2)
-
-
-def _fail(line: str, code: int) -> NoReturn:
-    print(line, file=sys.stderr)
-    raise SystemExit(code)
+A text is a file with one sentence a line, - for standard input, or grammar:N for N sentences of the built-in corpus."""
+FULL = ("out of memory", "can't allocate memory")  # how torch says it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit code."""
+    """Run one command; gives the exit code. Nothing is raised: what goes wrong is one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _run(arguments)
-    except (InputError, NotFinite) as error:
-        print(f"textgan: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except Interrupted as stop:
-        print(f"textgan: {stop}", file=sys.stderr)
-        return stop.code
-    except KeyboardInterrupt:
-        print("textgan: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of standard output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with _quiet(), _terminable():
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
+                    stream.reconfigure(errors="backslashreplace")
+            _run(arguments)
+            sys.stdout.flush()
+        except BaseException as error:
+            if os.getenv("TEXTGAN_TRACEBACK") and not isinstance(error, SystemExit):
+                raise
+            return _explain(error)
+    return 0
 
 
-def _run(arguments: list[str]) -> int:
-    parser = _parser()
+def _run(arguments: list[str]) -> None:
     if arguments[:1] == ["train"]:
         from textgan.cli_train import train
 
         return train(arguments[1:])
-    options = parser.parse_args(arguments)
-    options.command(options)
-    return 0
+    options = _parser().parse_args([respell(a, "_", "-") for a in arguments])
+    return options.command(options)
+
+
+def _explain(error: BaseException) -> int:
+    """Say what happened, in one line, and give the exit code."""
+    match error:
+        case SystemExit():  # --help, or a usage error that has been told
+            return int(error.code or 0)
+        case Interrupted():
+            complain(f"textgan: {error}")
+            return error.code
+        case KeyboardInterrupt():
+            code = 143 if isinstance(error, _Terminated) else 130
+            complain(f"textgan: {'terminated' if code == 143 else 'interrupted'}")
+            return code
+        case BrokenPipeError():  # the reader of standard output has gone, as `| head` does
+            _abandon_output()
+            return 0
+        case InputError() | NotFinite():
+            said = str(error)
+        case OSError():
+            _abandon_output()
+            said = f"{error.filename or 'the system'}: {error.strerror or error}"
+        case MemoryError() | RuntimeError() if isinstance(error, MemoryError) or any(w in str(error) for w in FULL):
+            said = "out of memory; give smaller numbers (--batch, --n, the sizes of the nets) or less text"
+        case _:
+            said = f"unexpected {type(error).__name__}: {error} (TEXTGAN_TRACEBACK=1 shows where)"
+    complain(f"textgan: error: {said}")
+    return 1
+
+
+def _abandon_output() -> None:
+    """What is left in the buffer of standard output goes nowhere, without a second error at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the command as control-C does: files half written are removed, and one line says so."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries keep their warnings to themselves, unless -W or a variable of theirs asks for them."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # or it warns when a process forks
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="textgan", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=f"textgan {__version__}")
+    parser = Parser(prog="textgan", usage="textgan COMMAND ...", description=ABOUT)
+    parser.add_argument("--version", action="version", version=f"textgan {__version__}", help="show the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    commands.add_parser("train", help="train a recipe (mle, seqgan, relgan) on a corpus", add_help=False)
+    commands.add_parser("train", help="train a recipe (mle, seqgan, relgan) on a text", add_help=False)
     for add in (_sample, _evaluate, _split, _mix, _finetune, _report, _quickstart):
         add(commands)
     return parser
 
 
-def _command(commands: Any, run: Callable[[argparse.Namespace], None], name: str, about: str) -> Any:
-    parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+def _command(commands: Any, run: Callable[[argparse.Namespace], None], name: str, usage: str, about: str) -> Any:
+    parser = commands.add_parser(
+        name, usage=f"textgan {name} {usage}", help=about, description=about[0].upper() + about[1:] + "."
+    )
     parser.set_defaults(command=run)
     return parser
 
 
-def _seed(parser: Any) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
+def _add_seed(parser: Any) -> None:
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
 
 
-def _errors(parser: Any) -> None:
+def _add_errors(parser: Any) -> None:
     parser.add_argument(
-        "--encoding-errors", choices=("strict", "replace", "skip"), default="strict",
-        help="what to do with a line that is not UTF-8 or holds control characters (default: strict)",
+        "--encoding-errors", choices=("strict", "replace", "skip"), default="strict", metavar="HOW",
+        help="strict, replace or skip lines that are not UTF-8 or hold control characters (default: strict)",
     )  # fmt: skip
 
 
 def _sample(commands: Any) -> None:
-    parser = _command(commands, _run_sample, "sample", "write sentences of a trained run")
+    parser = _command(commands, _run_sample, "sample", "RUN -n N [options]", "write sentences of a trained run")
     parser.add_argument("run", metavar="RUN", help="folder of a run")
-    parser.add_argument("-n", type=int, required=True, metavar="N", help="how many sentences")
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="1 is the model (default: 1)")
-    _seed(parser)
-    parser.add_argument("--format", choices=("text", "jsonl"), default="text", help="lines, or rows with provenance")
-    parser.add_argument("--out", default="-", metavar="FILE", help="default: standard output")
+    parser.add_argument("-n", type=count, required=True, metavar="N", help="how many sentences")
+    parser.add_argument(
+        "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
+        help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
+    )  # fmt: skip
+    _add_seed(parser)
+    parser.add_argument(
+        "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
+        help="text, or jsonl: rows with their provenance (default: text)",
+    )  # fmt: skip
+    parser.add_argument("--out", type=file, default="-", metavar="FILE", help="default: standard output")
 
 
 def _run_sample(options: argparse.Namespace) -> None:
@@ -112,76 +178,93 @@ def _run_sample(options: argparse.Namespace) -> None:
 
 
 def _evaluate(commands: Any) -> None:
-    parser = _command(commands, _run_evaluate, "evaluate", "score a text beside real held-out text at the same n")
+    parser = _command(
+        commands, _run_evaluate, "evaluate", "TEXT --reference REF [options]",
+        "score a text beside real held-out text at the same n",
+    )  # fmt: skip
     parser.add_argument("text", metavar="TEXT", help="the text to score")
     parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
     parser.add_argument("--train", metavar="TRAIN", help="the training text, for novelty and copying")
-    parser.add_argument("--n", type=int, metavar="N", help="sentences drawn from each (default: the smaller file)")
-    _seed(parser)
-    parser.add_argument("--metrics", metavar="NAMES", help="only these, separated by commas (BLEU, self-BLEU-4, ...)")
-    parser.add_argument("--protocol", default="default", help="another system's way of counting, faults included")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there; - is standard output")
-    parser.add_argument("--csv", metavar="FILE", help="write a CSV table there")
-    parser.add_argument("--html", metavar="FILE", help="write an HTML table there")
-    parser.add_argument("--tex", metavar="FILE", help="write a LaTeX table there")
+    parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smaller text)")
+    _add_seed(parser)
+    parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
+    parser.add_argument(
+        "--tokenise", choices=("words", "characters"), default="words", metavar="HOW",
+        help="words, or characters for text without spaces (default: words)",
+    )  # fmt: skip
+    parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
+    parser.add_argument(
+        "--protocol", default="default", metavar="NAME",
+        help="count as texygen, textgan-pytorch, relgan or gansfallingshort did, faults included",
+    )  # fmt: skip
+    _add_errors(parser)
+    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    for word, what in (("csv", "CSV"), ("html", "an HTML"), ("tex", "a LaTeX")):
+        parser.add_argument(f"--{word}", type=file, metavar="FILE", help=f"write {what} table there")
 
 
 def _run_evaluate(options: argparse.Namespace) -> None:
+    once_from_standard_input("textgan evaluate", options.text, options.reference, options.train)
     from textgan.evaluation import evaluate
-    from textgan.text import write_json, write_lines
+    from textgan.text import read_text, write_json, write_lines
 
     done = evaluate(
-        options.text,
-        options.reference,
-        train=options.train,
+        read_text(options.text, errors=options.encoding_errors),
+        read_text(options.reference, errors=options.encoding_errors),
+        train=None if options.train is None else read_text(options.train, errors=options.encoding_errors),
         n=options.n,
         seed=options.seed,
         metrics=options.metrics,
+        tokenise=options.tokenise,
+        encoder=options.encoder,
         protocol=options.protocol,
         progress=_say if sys.stderr.isatty() else None,
     )
-    if options.json != "-":
+    if "-" not in (options.json, options.csv, options.html, options.tex):
         print(done.to_table())
     if options.json:
         write_json(options.json, done.to_json())
     for path, text in ((options.csv, done.to_csv), (options.html, done.to_html), (options.tex, done.to_tex)):
         if path:
-            write_lines(path, text().splitlines())
+            write_lines(path, text().rstrip("\n").split("\n"))
 
 
 def _split(commands: Any) -> None:
     parser = _command(
-        commands, _run_split, "split", "divide text into parts that share no duplicate and no near-duplicate"
-    )
+        commands, _run_split, "split", "FILE... --parts NAME=SHARE,... --out DIR [options]",
+        "divide text into parts that share no duplicate and no near-duplicate",
+    )  # fmt: skip
     parser.add_argument("files", nargs="+", metavar="FILE", help="texts, taken together")
     parser.add_argument(
-        "--parts", required=True, metavar="NAME=SHARE,...", help="such as train=.8,valid=.1,test=.1, or line counts"
-    )
-    _seed(parser)
-    _errors(parser)
+        "--parts", required=True, type=_parts, metavar="NAME=SHARE,...",
+        help="such as train=.8,valid=.1,test=.1, or numbers of lines",
+    )  # fmt: skip
+    _add_seed(parser)
+    _add_errors(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json")
 
 
 def _parts(text: str) -> dict[str, float]:
-    parts = {}
+    """The type of --parts; whether the shares make sense is for `split` to say."""
+    parts: dict[str, float] = {}
     for item in text.split(","):
-        name, equals, share = item.strip().partition("=")
+        name, _, share = item.strip().partition("=")
         try:
-            if not name.isidentifier() or not equals or name in parts:
+            if name in parts:
                 raise ValueError
             parts[name] = float(share)
         except ValueError:
-            raise InputError(
-                f"--parts {text}: {item.strip()!r} is not NAME=SHARE with a name of its own; give train=.8,test=.2"
-            ) from None
+            twice = f"{name!r} comes twice" if name in parts else f"{item.strip()!r} is not NAME=SHARE"
+            raise argparse.ArgumentTypeError(f"{twice}; give, say, train=.8,valid=.1,test=.1") from None
     return parts
 
 
 def _run_split(options: argparse.Namespace) -> None:
+    once_from_standard_input("textgan split", *options.files)
     from textgan.text import make_folder, read_text, split, write_json, write_lines
 
     texts = [read_text(name, errors=options.encoding_errors) for name in options.files]
-    done = split(texts, _parts(options.parts), seed=options.seed)
+    done = split(texts, options.parts, seed=options.seed)
     out = make_folder(options.out)
     for name, lines in done.parts.items():
         write_lines(out / f"{name}.txt", lines)
@@ -195,60 +278,81 @@ def _run_split(options: argparse.Namespace) -> None:
         },
     )
     sizes = ", ".join(f"{name} {len(lines)}" for name, lines in done.parts.items())
-    found = done.report
-    _say(f"{found.lines} lines, {found.duplicates} duplicates dropped, {found.clusters} near-duplicate clusters: {sizes}")
+    lines, duplicates, clusters, *_ = done.report
+    _say(f"{lines} lines, {duplicates} duplicates dropped, {clusters} clusters of near-duplicates: {sizes}")
 
 
 def _mix(commands: Any) -> None:
-    parser = _command(commands, _run_mix, "mix", "blend real lines with synthetic ones")
+    parser = _command(
+        commands, _run_mix, "mix", "REAL POOL --ratio R --out FILE [options]", "blend real lines with synthetic ones"
+    )
     parser.add_argument("real", metavar="REAL", help="real text")
     parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (.jsonl) or plain lines")
-    parser.add_argument("--ratio", type=float, required=True, metavar="R", help="synthetic lines per real line")
-    parser.add_argument("--tokens", type=int, metavar="N", help="at most so many words in all")
-    _seed(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="- is standard output")
+    parser.add_argument(
+        "--ratio", type=number(0, 1e6), required=True, metavar="R", help="synthetic lines for each real line"
+    )
+    parser.add_argument("--tokens", type=whole(1, 10**12), metavar="N", help="at most so many words in all")
+    _add_seed(parser)
+    _add_errors(parser)
+    parser.add_argument("--out", type=file, required=True, metavar="FILE", help="- is standard output")
 
 
 def _run_mix(options: argparse.Namespace) -> None:
+    once_from_standard_input("textgan mix", options.real, options.pool)
     from textgan.augmentation import mix
-    from textgan.text import write_lines
+    from textgan.text import read_text, write_lines
 
-    lines = mix(options.real, options.pool, ratio=options.ratio, seed=options.seed, tokens=options.tokens)
-    write_lines(options.out, lines)
+    real, pool = (read_text(name, errors=options.encoding_errors) for name in (options.real, options.pool))
+    write_lines(options.out, mix(real, pool, ratio=options.ratio, seed=options.seed, tokens=options.tokens))
 
 
 def _finetune(commands: Any) -> None:
-    parser = _command(commands, _run_finetune, "finetune", "fine-tune a causal language model and measure it")
+    parser = _command(
+        commands, _run_finetune, "finetune", "LM TEXT --valid VALID --out DIR [options]",
+        "fine-tune a causal language model and measure it",
+    )  # fmt: skip
     parser.add_argument("lm", metavar="LM", help='hub name, local folder, .gguf file, or "small" (small:LAYERSxWIDTH)')
     parser.add_argument("text", metavar="TEXT", help="training text")
     parser.add_argument("--valid", required=True, metavar="VALID", help="held-out text that chooses the weights")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets the model as a Hugging Face folder")
     parser.add_argument("--test", metavar="TEST", help="held-out text to measure on (default: VALID)")
-    parser.add_argument("--steps", type=int, metavar="N", help="optimiser steps (default: three passes)")
-    parser.add_argument("--lr", type=float, help="learning rate (default: 5e-5, or 1e-3 for a small model made here)")
+    parser.add_argument(
+        "--steps", type=whole(1, 10**9), metavar="N", help="optimiser steps (default: three passes over TEXT)"
+    )
+    parser.add_argument(
+        "--lr", type=number(1e-9, 10), metavar="X", help="learning rate (default: 5e-5; 1e-3 for a small model)"
+    )
     parser.add_argument("--base-text", metavar="FILE", help="what a small model is pre-trained on (default: TEXT)")
-    _seed(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there; - is standard output")
+    _add_seed(parser)
+    _add_errors(parser)
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
+        help="auto, cpu or cuda (default: auto)",
+    )  # fmt: skip
+    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
 
 
 def _run_finetune(options: argparse.Namespace) -> None:
-    from textgan.lm import finetune
-    from textgan.text import write_json
+    given = {name: getattr(options, name) for name in ("text", "valid", "test", "base_text")}
+    once_from_standard_input("textgan finetune", *given.values())
+    from textgan.text import read_text, write_json
 
-    done = finetune(
-        options.lm,
-        options.text,
-        valid=options.valid,
-        out=options.out,
-        test=options.test,
-        steps=options.steps,
-        lr=options.lr,
-        base_text=options.base_text,
-        seed=options.seed,
-        device=options.device,
-        on_progress=_show_progress,
-    )
+    errors = options.encoding_errors
+    texts = {name: read_text(source, errors=errors) for name, source in given.items() if source is not None}
+    from textgan.lm import finetune
+
+    with _progress_line() as show:
+        done = finetune(
+            options.lm,
+            texts.pop("text"),
+            **texts,
+            out=options.out,
+            steps=options.steps,
+            lr=options.lr,
+            seed=options.seed,
+            device=options.device,
+            on_progress=show,
+        )
     if options.json != "-":
         print(f"{done.lm}\n{done.measured_on}: {done.nll_per_token:.4f} nats a token, {done.nll_per_byte:.4f} a byte, "
               f"perplexity {done.perplexity:.2f} (step {done.best_step} of {done.steps})")  # fmt: skip
@@ -257,38 +361,52 @@ def _run_finetune(options: argparse.Namespace) -> None:
 
 
 def _report(commands: Any) -> None:
-    parser = _command(commands, _run_report, "report", "write one HTML page about one or several runs")
+    parser = _command(
+        commands, _run_report, "report", "RUN... --out FILE.html", "write one HTML page about one or several runs"
+    )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
-    parser.add_argument("--out", required=True, metavar="FILE.html")
+    parser.add_argument("--out", type=file, required=True, metavar="FILE.html", help="- is standard output")
 
 
 def _run_report(options: argparse.Namespace) -> None:
     from textgan.report import report
 
-    print(report(options.runs, options.out))
+    page = report(options.runs, options.out)
+    if options.out != "-":
+        print(page)
 
 
 def _quickstart(commands: Any) -> None:
     parser = _command(
-        commands, _run_quickstart, "quickstart", "the whole path on the built-in corpus, in some minutes, with a report"
-    )
-    parser.add_argument("--out", default="quickstart-run", metavar="DIR", help="default: quickstart-run")
-    _seed(parser)
+        commands, _run_quickstart, "quickstart", "[options]",
+        "the whole path on the built-in corpus, in some minutes, with a report",
+    )  # fmt: skip
+    parser.add_argument("--out", default="quickstart-run", metavar="DIR", help="a new folder (default: quickstart-run)")
+    _add_seed(parser)
 
 
 def _run_quickstart(options: argparse.Namespace) -> None:
     from textgan.quickstart import quickstart
 
-    page = quickstart(options.out, seed=options.seed, say=_say)
-    print(page)
+    print(quickstart(options.out, seed=options.seed, say=_say))
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _show_progress(row: dict[str, Any]) -> None:
-    """One line that overwrites itself on a terminal."""
-    if sys.stderr.isatty():
+@contextlib.contextmanager
+def _progress_line() -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """A line that overwrites itself on a terminal, and is gone at the end."""
+
+    def show(row: dict[str, Any]) -> None:
         shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
-        print(f"\r{shown[:110]:<110}", end="", file=sys.stderr, flush=True)
+        print(f"\r{shown[:78]:<78}", end="", file=sys.stderr, flush=True)
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield show
+    finally:
+        print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)

@@ -273,7 +273,7 @@ def _score_table(n: float | None, reference: str, items: Sequence[tuple[RunData,
 def _score_row(
     name: str, texts: Sequence[Mapping[str, Score]], reals: Sequence[Mapping[str, Score]], real: Mapping[str, Score]
 ) -> list[str]:
-    """Metric with its direction, real text, then each value with its difference to its own real text; one format a row."""
+    """Metric and direction, real text, then each value with its difference to its own real text, in one format."""
     found = [scores[name] for scores in (*texts, *reals) if name in scores]
     whole = all(score.value == int(score.value) for score in found) and any(abs(score.value) > 1 for score in found)
     places = 0 if whole else 3

@@ -1,0 +1,122 @@
+"""What the commands' lines share: one-line usage errors, guesses at misspelt options, and types of values."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+WIDTH = 29  # of the column of options in the help
+MOST_LINES = 10_000_000  # of one command; they are held in memory
+LAST_SEED = 2**32 - 1  # numpy takes no larger one
+
+
+class Parser(argparse.ArgumentParser):
+    """Usage errors take one line, name the option, and end with exit code 2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, formatter_class=Help, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        usage_error(self.prog, message.removeprefix("argument "))
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> tuple[Any, list[str]]:
+        """Refuse here what the command does not know, so that the message bears its name."""
+        found, unknown = super().parse_known_args(*args, **kwargs)
+        if unknown:
+            self.error(unknown_option(unknown, self._option_string_actions))
+        return found, []
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = list(action.choices or ())
+        if choices and value not in choices:
+            raise argparse.ArgumentError(action, f"{value!r} is not one of {', '.join(choices)}{guess(value, choices)}")
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Options in one column wide enough for most of them."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=WIDTH)
+
+
+def usage_error(prog: str, message: str) -> NoReturn:
+    """One line on standard error, exit code 2."""
+    complain(f"{prog}: error: {message} (see {prog} --help)")
+    raise SystemExit(2)
+
+
+def unknown_option(given: Sequence[str], known: Iterable[str]) -> str:
+    """What is wrong with arguments that no option took."""
+    flag = next((word for word in given if word.startswith("-") and word != "-"), None)
+    if flag is None:
+        return f"{given[0]!r} is one argument too many"
+    flag = flag.partition("=")[0]
+    return f"there is no option {flag}{guess(flag, known)}"
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """A question that names the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def once_from_standard_input(prog: str, *sources: str | None) -> None:
+    """Standard input can be read once."""
+    if sources.count("-") > 1:
+        usage_error(prog, "- is standard input, which can be read only once")
+
+
+def complain(line: str) -> None:
+    """One line on standard error, whatever is in it."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(line.split()))
+    with contextlib.suppress(OSError):  # standard error may be closed or full, too
+        print(shown, file=sys.stderr)
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The type of a whole number within bounds, checked before anything is read or loaded."""
+
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= int(text) <= most:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"a whole number from {least} to {most:,} was wanted, got {text!r}")
+
+    return parse
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """The type of a number within bounds; NaN is in none."""
+
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if least <= float(text) <= most:
+                return float(text)
+        raise argparse.ArgumentTypeError(f"a number from {least:g} to {most:g} was wanted, got {text!r}")
+
+    return parse
+
+
+def file(text: str) -> str:
+    """The type of a file to be written; found out before the work, not after it."""
+    folder = os.path.dirname(text)
+    if text != "-" and folder and not os.path.isdir(folder):
+        raise argparse.ArgumentTypeError(f"{folder}: no such folder to write in")
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text}: is a folder; a file was wanted")
+    return text
+
+
+seed = whole(0, LAST_SEED)
+count = whole(1, MOST_LINES)
+
+
+def respell(argument: str, old: str, new: str) -> str:
+    """--base_text means --base-text, or the other way round; the value after "=" is left alone."""
+    flag, equals, value = argument.partition("=")
+    return "--" + flag[2:].replace(old, new) + equals + value if argument.startswith("--") else argument
