@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import inspect
@@ -10,11 +11,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_type_hints
 
-from textgan.cli_usage import LAST_SEED, WIDTH, guess, once_from_standard_input, respell, unknown_option, usage_error
+from textgan.cli_usage import LAST_SEED, WIDTH, guess, once_from_standard_input, respell, unknown_option, usage_error, whole
 from textgan.errors import InputError
 
 PROG = "textgan train"
@@ -23,13 +23,302 @@ usage: {PROG} RECIPE CORPUS --out RUN [options]
 
 recipes: {{recipes}}
 {PROG} RECIPE --help lists a recipe's options, which are its hyper-parameters."""
+LISTED = "[N,N,...]"
+METAVARS = {int: "N", float: "X", bool: "true|false", int | None: "N", tuple[int, ...]: LISTED}
 WANTED = {
-    int: "a whole number", float: "a number", bool: "true or false", str: "text", int | None: "a whole number or null",
-    str | None: "text", tuple[int, ...]: "a list of whole numbers such as [2,3,4]",
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
+    int | None: "a whole number or null", tuple[int, ...]: "a list of whole numbers such as [2,3]",
 }  # fmt: skip
-METAVARS = {int: "N", float: "X", bool: "true|false", int | None: "N", tuple[int, ...]: "[N,N,...]"}
-LEAST = {"threads": 1, "min_count": 1, "max_len": 1, "log_every": 1, "eval_every": 1, "save_every": 1, "keep": 1}
+BOUNDS = {"seed": (0, LAST_SEED), "threads": (1, 4096)} | dict.fromkeys(
+    ("min_count", "max_len", "log_every", "eval_every", "save_every", "keep"), (1, 10**9)
+)
 
 
-class Option(dataclasses.dataclass(frozen=True)(type("_", (), {}))):  # type: ignore[misc]
-    pass
+class Option(NamedTuple):
+    """One option: its dotted name, type, default, help, and the only words that it takes, where there are such."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    words: tuple[str, ...] = ()
+    metavar: str | None = None
+
+
+def train(arguments: list[str]) -> None:
+    """Parse, then one call of `textgan.fit`."""
+    from textgan import recipes
+
+    names = [recipe.name for recipe in recipes.RECIPES]  # type: ignore[attr-defined]
+    if arguments[:1] in (["--help"], ["-h"]):
+        sys.stdout.write(USAGE.format(recipes=", ".join(names)) + "\n")
+        return
+    if not arguments or arguments[0].startswith("-"):
+        usage_error(PROG, f"the first argument is a recipe: {', '.join(names)}")
+    if arguments[0] not in names:
+        usage_error(PROG, f"recipe {arguments[0]!r} is not one of {', '.join(names)}{guess(arguments[0], names)}")
+    _fit(recipes.find_recipe(arguments[0]), _parse(recipes.find_recipe(arguments[0]), arguments[1:]))
+
+
+def _fit(kind: type, values: dict[str, Any]) -> None:
+    from textgan import recipes
+    from textgan.batches import TextSettings
+    from textgan.training import Schedule, fit
+    from textgan.updates import check_recipe
+
+    def take(part: type) -> dict[str, Any]:
+        return {field.name: values.pop(field.name) for field in dataclasses.fields(part)}
+
+    text, schedule = TextSettings(**take(TextSettings)), Schedule(**take(Schedule))
+    try:
+        recipe = recipes.from_dict(kind.name, take(kind))  # type: ignore[attr-defined]
+        check_recipe(recipe)
+    except InputError as error:
+        usage_error(f"{PROG} {kind.name}", str(error))  # type: ignore[attr-defined]
+    run = fit(recipe, values.pop("corpus"), text=text, schedule=schedule, **values)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        nll = next((f", held-out NLL {row['valid_nll']:.4f} nats a token" for row in run.log[::-1] if "valid_nll" in row), "")
+        sys.stderr.write(f"{run.path}: trained{nll}; `textgan sample {run.path} -n 10` shows its text\n")
+
+
+def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
+    """The command line and --config files as one dict; nets are dicts with their "kind". Flags win over files."""
+    prog = f"{PROG} {recipe.name}"  # type: ignore[attr-defined]
+    from textgan.recipes import FAMILIES
+
+    nets = [field.name for field in dataclasses.fields(recipe) if field.name in FAMILIES]
+    rest, files = _without_configs(prog, [respell(a, "-", "_") for a in arguments])
+    rest = [_kind_as_flag(argument, nets) for argument in rest]
+    configs = {path: _read_config(path, nets) for path in files}
+    kinds = {net: _kind_of(prog, recipe, net, configs.values(), rest) for net in nets}
+    groups = _groups(recipe, kinds)
+    known = {option.name: option for options in groups.values() for option in options}
+    _check_names(prog, kinds, rest, configs, known)
+    parser = _parser(prog, recipe, groups)
+    given = [word for config in configs.values() for word in ("--config", json.dumps(config, default=str))]
+    from jsonargparse import ArgumentError
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            values = parser.parse_args([*given, *rest]).as_dict()
+    except (ArgumentError, TypeError, ValueError) as error:
+        usage_error(prog, _reworded(str(error), known))
+    values.pop("config", None)
+    _check_values(prog, values, known)
+    once_from_standard_input(prog, values["corpus"], values["valid"])
+    return values
+
+
+def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
+    """All options of a recipe with these nets, under their headings."""
+    from textgan.batches import TextSettings
+    from textgan.recipes import FAMILIES
+    from textgan.text import LEVELS
+    from textgan.training import Schedule
+
+    defaults = recipe()
+    groups = {
+        "the run": [
+            Option("valid", str | None, None, "held-out text (default: 5 % of the corpus)", metavar="FILE"),
+            Option("start", str | None, None, "run whose generator this one begins with", metavar="RUN"),
+            Option("seed", int, 0, "same seed, same run"),
+            Option("device", str, "auto", "auto, cpu or cuda", ("auto", "cpu", "cuda")),
+            Option("precision", str, "no", "no or bf16", ("no", "bf16")),
+            Option("threads", int | None, None, "processor threads (default: torch's choice)"),
+        ],
+        f"{recipe.name}": _options(recipe, defaults, skip=kinds),  # type: ignore[attr-defined]
+    }
+    for net, kind in kinds.items():
+        spec, words = FAMILIES[net][kind], tuple(FAMILIES[net])
+        usual = getattr(defaults, net)
+        groups[f"the {net}"] = [
+            Option(f"{net}.kind", str, kind, " or ".join((", ".join(words[:-1]), words[-1])), words),
+            *_options(spec, usual if type(usual) is spec else spec(), prefix=f"{net}."),
+        ]
+    groups["the text"] = [
+        option._replace(words=words.get(option.name, ()))
+        for words in [{"tokens": tuple(LEVELS), "encoding_errors": ("strict", "replace", "skip")}]
+        for option in _options(TextSettings, TextSettings())
+    ]
+    groups["logs and checkpoints"] = _options(Schedule, Schedule())
+    return groups
+
+
+def _options(kind: type, defaults: Any, *, prefix: str = "", skip: Mapping[str, str] | None = None) -> list[Option]:
+    """The fields of a dataclass as options; their help stands in its docstring."""
+    helps = dict(re.findall(r"^ +(\w+): (.+)$", inspect.getdoc(kind) or "", re.MULTILINE))
+    hints = get_type_hints(kind)
+    return [
+        Option(prefix + field.name, hints[field.name], getattr(defaults, field.name), helps[field.name])
+        for field in dataclasses.fields(kind)
+        if field.name not in (skip or ())
+    ]
+
+
+def _parser(prog: str, recipe: type, groups: Mapping[str, Sequence[Option]]) -> Any:
+    """jsonargparse's parser: types, nesting, and --print_config."""
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Help(DefaultHelpFormatter):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs | {"max_help_position": WIDTH})
+
+        def _get_help_string(self, action: argparse.Action) -> str:
+            return "print all options as YAML, for --config" if action.dest == "print_config" else action.help or ""
+
+        def _format_action_invocation(self, action: argparse.Action) -> str:
+            if action.dest == "print_config":
+                return "--print_config"
+            return super()._format_action_invocation(action).replace(".kind ", " ")
+
+    parser = ArgumentParser(
+        prog=prog, usage=f"{prog} CORPUS --out RUN [options]", formatter_class=Help, exit_on_error=False,
+        allow_abbrev=False, description=" ".join((inspect.getdoc(recipe) or "").split("\n\n")[0].split()),
+    )  # fmt: skip
+    parser.add_argument("corpus", metavar="CORPUS", type=str, help="training text: a file, - or grammar:N")
+    parser.add_argument("--out", type=str, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly")
+    parser.add_argument("--tensorboard", action="store_true", help="also write RUN/tensorboard (needs the extra)")
+    parser.add_argument("--config", action="config", metavar="FILE", help="YAML file of options; flags win over it")
+    for title, options in groups.items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            shown = "NAME" if option.words else METAVARS.get(option.type, "FILE")
+            group.add_argument(
+                f"--{option.name}", type=option.type, default=option.default, metavar=option.metavar or shown,
+                help=option.help + _default(option),
+            )  # fmt: skip
+    return parser
+
+
+def _default(option: Option) -> str:
+    value = list(option.default) if isinstance(option.default, tuple) else option.default
+    return "" if value is None else f" (default: {value if isinstance(value, str) else json.dumps(value)})".replace(", ", ",")
+
+
+def _without_configs(prog: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The other arguments, and the files named by --config."""
+    rest, files = [], []
+    words = iter(arguments)
+    for word in words:
+        if word == "--config":
+            path = next(words, None)
+            if path is None:
+                usage_error(prog, "--config: expected one argument")
+            files.append(path)
+        elif word.startswith("--config="):
+            files.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return rest, files
+
+
+def _read_config(path: str, nets: Sequence[str]) -> dict[str, Any]:
+    """A YAML file as nested dicts: dotted keys unfolded, `generator: transformer` spelt out, what is null left out."""
+    import yaml
+
+    try:
+        if path == "-":
+            content = yaml.safe_load(sys.stdin.buffer)
+        else:
+            with open(path, "rb") as file:
+                content = yaml.safe_load(file)
+    except OSError as error:
+        raise InputError(f"--config {path}: cannot be read ({error.strerror}); give a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise InputError(f"--config {where}: is not YAML ({getattr(error, 'problem', None) or error})") from error
+    if not isinstance(content, dict | None):
+        raise InputError(f"--config {path}: option: value on each line was wanted, got {type(content).__name__}")
+    nested: dict[str, Any] = {}
+    for key, value in _flat(content or {}):
+        *above, last = (f"{key}.kind" if key in nets else key).split(".")
+        place = nested
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return nested
+
+
+def _flat(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested dicts, without those that are null."""
+    for key, value in content.items():
+        name = prefix + str(key).replace("-", "_")
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}.")
+        elif value is not None:
+            yield name, value
+
+
+def _kind_as_flag(argument: str, nets: Sequence[str]) -> str:
+    """`--generator transformer` is short for `--generator.kind transformer`."""
+    flag, equals, value = argument.partition("=")
+    return f"{flag}.kind{equals}{value}" if flag.removeprefix("--") in nets and flag.startswith("--") else argument
+
+
+def _kind_of(prog: str, recipe: type, net: str, configs: Iterator[Any] | Any, arguments: Sequence[str]) -> str:
+    """The family of a net: the last one named on the command line, else in a file, else the recipe's own."""
+    from textgan.recipes import FAMILIES, family_of
+
+    kind: Any = family_of(net, getattr(recipe(), net))
+    for config in configs:
+        kind = config[net].get("kind", kind) if isinstance(config.get(net), dict) else kind
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag == f"--{net}.kind":
+            kind = value if equals else "".join(arguments[i + 1 : i + 2])
+    words = list(FAMILIES[net])
+    if kind not in words:
+        usage_error(prog, f"--{net}: {str(kind)!r} is not one of {', '.join(words)}{guess(str(kind), words)}")
+    return str(kind)
+
+
+def _check_names(
+    prog: str,
+    kinds: Mapping[str, str],
+    arguments: Sequence[str],
+    configs: Mapping[str, Any],
+    known: Mapping[str, Option],
+) -> None:
+    """Refuse an option that the recipe, or the net it is for, does not have."""
+    names = {*known, "corpus", "out", "resume", "tensorboard"}
+
+    def refuse(name: str, message: str) -> None:
+        net = name.partition(".")[0]
+        usage_error(prog, f"{message} with {net} {kinds[net]}" if net in kinds and not guess(name, names) else message)
+
+    for argument in arguments:
+        name = argument.removeprefix("--").partition("=")[0]
+        if argument.startswith("--") and name not in names - {"corpus"} | {"help", "print_config"}:
+            refuse(name, unknown_option([argument], [f"--{n}" for n in names - {"corpus"}]))
+    for path, config in configs.items():
+        for name, _ in _flat(config):
+            if name not in names:
+                refuse(name, f"--config {path}: there is no option {name}{guess(name, names)}")
+
+
+def _check_values(prog: str, values: Mapping[str, Any], known: Mapping[str, Option]) -> None:
+    for name, value in _flat(values):
+        words = known[name].words if name in known else ()
+        if words and value not in words:
+            usage_error(prog, f"--{name}: {value!r} is not one of {', '.join(words)}{guess(str(value), words)}")
+        if name in BOUNDS:
+            try:
+                whole(*BOUNDS[name])(str(value))
+            except argparse.ArgumentTypeError as error:
+                usage_error(prog, f"--{name}: {error}")
+
+
+def _reworded(message: str, known: Mapping[str, Option]) -> str:
+    """jsonargparse's complaint in the words of the other commands."""
+    if wrong := re.match(r'Parser key "([\w.]+)":', message):
+        name, value = wrong[1], re.search(r"(?:Got|Given) value: (.*)", message)
+        kind = known[name].type if name in known else str
+        return f"--{name}: {WANTED[kind]} was wanted, got {value[1]!r}" if value else f"--{name}: {message}"
+    if lacking := re.match(r"the following arguments are required: (.*)", message):
+        shown = {"corpus": "CORPUS", "out": "--out"}
+        return f"the following arguments are required: {', '.join(shown.get(n, n) for n in lacking[1].split(', '))}"
+    if surplus := re.match(r"unrecognized arguments: (.*)", message):
+        return unknown_option(surplus[1].split(), ())
+    return message.removeprefix("argument ")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from textgan.errors import InputError
 from textgan.generators import Generator, load_generator
-from textgan.text import decode, load_tokenizer, write_lines
+from textgan.text import decode, encode, load_tokenizer, write_lines
+
+BLOCK_ROWS = 256  # sentences that the model reads at once
 
 
 class Run:
@@ -61,6 +65,19 @@ class Run:
         rng = torch.Generator().manual_seed(seed)
         samples = self.generator.sample(n, temperature=temperature, rng=rng)
         return decode(self.tokenizer, samples.tokens.numpy())
+
+    @torch.no_grad()
+    def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What the model thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
+
+        A line longer than the run's maximum length is cut there; an unknown word counts as <unk>.
+        """
+        data = encode(self.tokenizer, lines, max_len=self.generator.max_len)
+        sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
+        for start in range(0, len(order), BLOCK_ROWS):
+            rows = order[start : start + BLOCK_ROWS]
+            sums[rows] = self.generator.log_probs(torch.from_numpy(data.batch(rows))).double().sum(1).numpy()
+        return sums, np.asarray(data.lengths)
 
     def pool_rows(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> list[dict[str, Any]]:
         """n sentences as pool rows, each with its provenance (augmentation.pool)."""

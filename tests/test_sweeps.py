@@ -1,0 +1,66 @@
+"""Fronts over temperatures: models grouped by their settings, matched with maximum likelihood, real text beside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from textgan import grammar
+from textgan.errors import InputError
+from textgan.generators import LSTM
+from textgan.recipes import MLE
+from textgan.runs import Run
+from textgan.sequences import mask_of
+from textgan.sweeps import sweep_runs
+from textgan.text import encode
+from textgan.training import fit
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two seeds of one small model and one seed of a smaller one."""
+    folder = tmp_path_factory.mktemp("runs")
+    lines = grammar.sample(800)
+    sizes = {"a": (32, 0), "b": (32, 1), "c": (8, 0)}
+    return [
+        fit(MLE(batch=32, mle_steps=120, mle_lr=0.01, generator=LSTM(16, hidden, dropout=0.0)), lines,
+            out=folder / name, seed=seed, progress=False)
+        for name, (hidden, seed) in sizes.items()
+    ]  # fmt: skip
+
+
+def test_log_probs_of_a_run_are_its_generators(runs: list[Run]) -> None:
+    lines = grammar.sample(30, seed=9)
+    sums, tokens = runs[0].log_probs(lines)
+    data = encode(runs[0].tokenizer, lines, max_len=runs[0].generator.max_len)
+    for i in range(len(lines)):
+        one = torch.from_numpy(data.batch([i]))
+        assert sums[i] == pytest.approx(runs[0].generator.log_probs(one).sum().item(), abs=1e-4)
+        assert tokens[i] == int(mask_of(one).sum())
+
+
+def test_a_sweep_groups_seeds_matches_models_and_keeps_real_text(runs: list[Run]) -> None:
+    swept = sweep_runs(
+        runs, grammar.sample(400, seed=5), temperatures=(0.6, 1.0, 1.5), n=150,
+        metrics="BLEU-4,self-BLEU-4,LM-score", judges=[runs[2]],
+    )  # fmt: skip
+    assert [(m.name, len(m.evaluations[1.0])) for m in swept.models] == [("mle (1)", 2), ("mle (2)", 1)]
+    own = [np.mean([e.value("self-BLEU-4") for e in swept.models[0].evaluations[t]]) for t in (0.6, 1.0, 1.5)]
+    assert own == sorted(own, reverse=True)  # hotter text repeats itself less
+    assert {s.name for s in swept.real} == {"BLEU-4", "self-BLEU-4", "LM-score", "NLL-c"}
+    assert set(swept.matched["mle (2)"]) | set(swept.absent) >= {"LM-score"}
+    assert "real text" in swept.to_table()
+    json.dumps(swept.to_json(), allow_nan=False)
+
+
+def test_a_front_needs_two_temperatures_and_a_baseline(runs: list[Run], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--temperatures has 1 value\(s\); a front needs at least 2"):
+        sweep_runs(runs[:1], grammar.sample(100), temperatures=(1.0, 1.0))
+    alone = Run(runs[0].path, runs[0].settings | {"recipe": "seqgan"})
+    swept = sweep_runs([alone], grammar.sample(200, seed=5), temperatures=(0.8, 1.2), n=50, metrics="BLEU-4,self-BLEU-4")
+    assert swept.matched == {}
+    assert "no mle run was given" in swept.absent["all"]

@@ -1,0 +1,170 @@
+"""Quality against diversity over temperatures, for any number of runs: the only fair way to compare generators.
+
+Any model gains quality by losing diversity, so one temperature proves nothing. Runs of one recipe and one set of
+hyper-parameters are seeds of one model; each model is compared with the maximum-likelihood one at matched diversity.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textgan.comparisons import Swept, compare_sweeps, sweep
+from textgan.errors import InputError
+from textgan.evaluation import Reference, choose_metrics
+from textgan.metrics import Metric, ModelNLL, Score
+from textgan.metrics.fronts import Matched
+from textgan.metrics.tables import ARROWS, number
+from textgan.runs import Run
+
+TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
+BASELINE = "mle"
+DIVERSITY = "self-BLEU-4"
+
+
+class Sweep(NamedTuple):
+    """What `sweep_runs` found.
+
+    models: one Swept a model. real: real held-out text's own scores at the same n. matched: model -> quality metric ->
+    its difference to the baseline at equal self-BLEU-4. absent: why a comparison could not be made.
+    """
+
+    models: list[Swept]
+    real: list[Score]
+    matched: dict[str, dict[str, Matched]]
+    absent: dict[str, str]
+    warnings: list[str]
+    reference: str
+    n: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        return {
+            "reference": self.reference,
+            "n": self.n,
+            "seed": self.seed,
+            "models": {
+                model.name: {str(t): [e.to_json()["scores"] for e in runs] for t, runs in model.evaluations.items()}
+                for model in self.models
+            },
+            "real": [score._asdict() for score in self.real],
+            "matched": {name: {q: m._asdict() for q, m in found.items()} for name, found in self.matched.items()},
+            "absent": self.absent,
+            "warnings": self.warnings,
+        }
+
+    def to_table(self) -> str:
+        """Lines for a terminal: every model at every temperature, real text, and what matching supports."""
+        names = [s.name for s in self.real]
+        better = {s.name: ARROWS[s.better] for s in self.real}
+        rows = [["model", "T", *(f"{name} {better[name]}" for name in names)]]
+        for model in self.models:
+            for temperature, evaluations in sorted(model.evaluations.items()):
+                means = [_mean([e.scores for e in evaluations], name) for name in names]
+                rows.append([model.name, f"{temperature:g}", *("-" if m is None else number(m) for m in means)])
+        rows.append(["real text", "", *(number(s.value) for s in self.real)])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines.insert(1, "-" * max(map(len, lines)))
+        sentences = [m.sentence for found in self.matched.values() for m in found.values()]
+        notes = [f"not compared: {name}: {reason}" for name, reason in self.absent.items()]
+        warned = [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(
+            [*lines, "", f"{self.n} sentences a point, reference {self.reference}", *sentences, *notes, *warned]
+        )
+
+
+def sweep_runs(
+    runs: Sequence[str | Path | Run],
+    reference: Any,
+    *,
+    temperatures: Sequence[float] = TEMPERATURES,
+    train: Any = None,
+    judges: Sequence[str | Path | Run] = (),
+    n: int | None = None,
+    seed: int = 0,
+    metrics: str = MEASURED,
+    progress: Callable[[str], None] | None = None,
+) -> Sweep:
+    """Sample every run at every temperature, score all at one n, and compare each model with maximum likelihood.
+
+    n: sentences a point (default: half the reference, at most 2,000). judges: runs of another family than the n-gram
+    model (an `mle` run on real text that no compared run has seen), whose likelihood is one more measure of quality;
+    believe a gain only where two families agree. train: the training text; a warning says when it is unlike the
+    reference. Errors: InputError for fewer than two temperatures, or a reference that is too small.
+    """
+    opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    if len(set(temperatures)) < 2:
+        raise InputError(f"--temperatures has {len(set(temperatures))} value(s); a front needs at least 2")
+    fitted = reference if isinstance(reference, Reference) else Reference(reference, train=train, seed=seed)
+    n = n or min(2000, len(fitted) // 2)
+    chosen: list[Metric] = [*choose_metrics(metrics), *(_judge(judge) for judge in judges)]
+    groups: dict[str, list[Run]] = {}
+    for run in opened:
+        groups.setdefault(_model_of(run), []).append(run)
+    names = _short(list(groups))
+    models = []
+    for key, members in groups.items():
+        texts = {t: [_lines(run, n, seed, t) for run in members] for t in temperatures}
+        models.append(sweep(texts, fitted, n=n, seed=seed, metrics=chosen, name=names[key], progress=progress))
+    first = next(iter(models[0].evaluations.values()))[0]
+    qualities = [m.name for m in chosen if m.better != "match" and not m.name.startswith("self-BLEU")]
+    qualities += [m.name for m in chosen if isinstance(m, ModelNLL)]
+    matched, absent = _compare(models, {key: names[key] for key in groups}, qualities)
+    warnings = list(
+        dict.fromkeys(w for model in models for e in model.evaluations.values() for x in e for w in x.warnings)
+    )
+    return Sweep(models, first.real, matched, absent, warnings, fitted.name, n, seed)
+
+
+def _lines(run: Run, n: int, seed: int, temperature: float) -> list[str]:
+    """n sentences with a word in them; a generator may also write empty ones, which no metric takes."""
+    drawn = run.sample_text(n + n // 10 + 10, seed=seed, temperature=temperature)
+    return [line for line in drawn if line.strip()][:n]
+
+
+def _compare(
+    models: list[Swept], names: dict[str, str], qualities: list[str]
+) -> tuple[dict[str, dict[str, Matched]], dict[str, str]]:
+    base = next((name for key, name in names.items() if key.startswith(f"{BASELINE} ")), None)
+    if base is None:
+        return {}, {"all": "no mle run was given, and a gain over nothing is no gain; add one"}
+    baseline = next(model for model in models if model.name == base)
+    matched: dict[str, dict[str, Matched]] = {}
+    absent: dict[str, str] = {}
+    for model in models:
+        for quality in qualities if model is not baseline else ():
+            try:
+                found = compare_sweeps(model, baseline, quality=quality, diversity=DIVERSITY)
+                matched.setdefault(model.name, {})[quality] = found
+            except InputError as error:
+                absent[f"{model.name}, {quality}"] = str(error)
+    return matched, absent
+
+
+def _judge(judge: str | Path | Run) -> ModelNLL:
+    run = judge if isinstance(judge, Run) else Run.open(judge)
+    return ModelNLL(run.log_probs, f"{run.path.name}:{run.weights_sha256[:8]}", f"NLL-{run.path.name}")
+
+
+def _model_of(run: Run) -> str:
+    """Runs that differ in their seed alone are one model."""
+    return f"{run.settings['recipe']} {json.dumps(run.settings['fields'], sort_keys=True)}"
+
+
+def _short(keys: list[str]) -> dict[str, str]:
+    """A recipe's name where it is the only one, else numbered."""
+    words = [key.split(" ", 1)[0] for key in keys]
+    return {
+        k: w if words.count(w) == 1 else f"{w} ({words[: i + 1].count(w)})"
+        for i, (k, w) in enumerate(zip(keys, words, strict=True))
+    }
+
+
+def _mean(rows: Sequence[Sequence[Score]], name: str) -> float | None:
+    values = [score.value for scores in rows for score in scores if score.name == name]
+    return sum(values) / len(values) if values else None
