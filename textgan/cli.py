@@ -278,8 +278,8 @@ def _run_split(options: argparse.Namespace) -> None:
         },
     )
     sizes = ", ".join(f"{name} {len(lines)}" for name, lines in done.parts.items())
-    lines, duplicates, clusters, *_ = done.report
-    _say(f"{lines} lines, {duplicates} duplicates dropped, {clusters} clusters of near-duplicates: {sizes}")
+    read, duplicates, clusters, *_ = done.report
+    _say(f"{read} lines, {duplicates} duplicates dropped, {clusters} clusters of near-duplicates: {sizes}")
 
 
 def _mix(commands: Any) -> None:
@@ -338,7 +338,9 @@ def _run_finetune(options: argparse.Namespace) -> None:
     from textgan.text import read_text, write_json
 
     errors = options.encoding_errors
-    texts = {name: read_text(source, errors=errors) for name, source in given.items() if source is not None}
+    texts: dict[str, Any] = {
+        name: read_text(source, errors=errors) for name, source in given.items() if source is not None
+    }
     from textgan.lm import finetune
 
     with _progress_line() as show:

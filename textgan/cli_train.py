@@ -11,10 +11,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
-from textgan.cli_usage import LAST_SEED, WIDTH, guess, once_from_standard_input, respell, unknown_option, usage_error, whole
+from textgan.cli_usage import (
+    LAST_SEED,
+    WIDTH,
+    guess,
+    once_from_standard_input,
+    respell,
+    unknown_option,
+    usage_error,
+    whole,
+)
 from textgan.errors import InputError
 
 PROG = "textgan train"
@@ -23,8 +32,7 @@ usage: {PROG} RECIPE CORPUS --out RUN [options]
 
 recipes: {{recipes}}
 {PROG} RECIPE --help lists a recipe's options, which are its hyper-parameters."""
-LISTED = "[N,N,...]"
-METAVARS = {int: "N", float: "X", bool: "true|false", int | None: "N", tuple[int, ...]: LISTED}
+METAVARS = {int: "N", float: "X", bool: "true|false", int | None: "N", tuple[int, ...]: "[N,...]"}
 WANTED = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
     int | None: "a whole number or null", tuple[int, ...]: "a list of whole numbers such as [2,3]",
@@ -77,8 +85,8 @@ def _fit(kind: type, values: dict[str, Any]) -> None:
         usage_error(f"{PROG} {kind.name}", str(error))  # type: ignore[attr-defined]
     run = fit(recipe, values.pop("corpus"), text=text, schedule=schedule, **values)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        nll = next((f", held-out NLL {row['valid_nll']:.4f} nats a token" for row in run.log[::-1] if "valid_nll" in row), "")
-        sys.stderr.write(f"{run.path}: trained{nll}; `textgan sample {run.path} -n 10` shows its text\n")
+        nll = [row["valid_nll"] for row in run.log if "valid_nll" in row][-1]
+        sys.stderr.write(f"{run.path}: held-out NLL {nll:.4f} nats a token; textgan sample {run.path} -n 10\n")
 
 
 def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
@@ -192,8 +200,10 @@ def _parser(prog: str, recipe: type, groups: Mapping[str, Sequence[Option]]) -> 
 
 
 def _default(option: Option) -> str:
-    value = list(option.default) if isinstance(option.default, tuple) else option.default
-    return "" if value is None else f" (default: {value if isinstance(value, str) else json.dumps(value)})".replace(", ", ",")
+    if option.default is None:
+        return ""
+    shown = option.default if isinstance(option.default, str) else json.dumps(option.default, separators=(",", ":"))
+    return f" (default: {shown})"
 
 
 def _without_configs(prog: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -257,7 +267,7 @@ def _kind_as_flag(argument: str, nets: Sequence[str]) -> str:
     return f"{flag}.kind{equals}{value}" if flag.removeprefix("--") in nets and flag.startswith("--") else argument
 
 
-def _kind_of(prog: str, recipe: type, net: str, configs: Iterator[Any] | Any, arguments: Sequence[str]) -> str:
+def _kind_of(prog: str, recipe: type, net: str, configs: Iterable[dict[str, Any]], arguments: Sequence[str]) -> str:
     """The family of a net: the last one named on the command line, else in a file, else the recipe's own."""
     from textgan.recipes import FAMILIES, family_of
 

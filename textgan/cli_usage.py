@@ -18,8 +18,8 @@ LAST_SEED = 2**32 - 1  # numpy takes no larger one
 class Parser(argparse.ArgumentParser):
     """Usage errors take one line, name the option, and end with exit code 2."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, formatter_class=Help, allow_abbrev=False, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, formatter_class=Help, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         usage_error(self.prog, message.removeprefix("argument "))

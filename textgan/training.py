@@ -138,7 +138,7 @@ class _Training:
         self.phases = recipe.phases(self.players, self.rng)
         self.generator: Generator = self.players["generator"].net
         self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, rank=rank, world=world)
-        self.watch = Watch(data.held_out, SAMPLED)
+        self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED)
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
         self.window: dict[str, tuple[float, int]] = {}  # sums and counts since the last row of the log
@@ -234,7 +234,8 @@ class _Training:
             row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
             rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
             samples = self.generator.sample(SAMPLED, rng=rng)
-            row |= self.watch.measure(samples)
+            lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
+            row |= self.watch.measure(samples) | self.watch.scores(lines)
             if self.step and (warning := self.watch.warning(row)):
                 row["warning"] = warning
             if phase.keep_best and row["valid_nll"] < self.best.get("nll", float("inf")) and self.step:
@@ -243,7 +244,6 @@ class _Training:
         if not self.accelerator.is_main_process:
             return
         if evaluate:
-            lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
             write_lines(self.folder / "samples" / f"{self.step:06d}.txt", lines)
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")

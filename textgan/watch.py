@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textgan.evaluation import Reference, evaluate
 from textgan.generators import Generator, evaluating
 from textgan.sequences import Samples, lengths_of, mask_of
 from textgan.text import Encoded
 
 BLOCK_ROWS = 128
+OFTEN = "BLEU-4,self-BLEU-4,distinct-2"  # milliseconds at 200 lines; their n is that of the samples, so they are a trend
 
 
 @torch.no_grad()
@@ -47,15 +49,25 @@ class Watch:
     Each warning is a function of one row of the log and of constants, so a resumed run warns alike.
     """
 
-    def __init__(self, held_out: Encoded, sampled: int) -> None:
+    def __init__(self, held_out: Encoded, lines: list[str], sampled: int) -> None:
         rows = np.arange(len(held_out))[:sampled]
         self.real = look(torch.from_numpy(held_out.batch(rows)))
+        self.reference = Reference(lines)  # indexed once for all evaluations of the run
 
     def measure(self, samples: Samples) -> dict[str, float]:
         """sample_unique, sample_length, and sample_entropy: mean -log p a sampled token, nats (low: collapsed)."""
         seen = look(samples.tokens)
         entropy = -(samples.log_probs.double().sum() / samples.mask.sum()).item()
         return {"sample_unique": seen.unique, "sample_length": seen.length, "sample_entropy": entropy}
+
+    def scores(self, lines: list[str]) -> dict[str, float]:
+        """The cheap metrics of the samples against the held-out lines; absent where they have no value."""
+        lines = [line for line in lines if line.strip()]
+        if not lines:
+            return {}
+        n = min(len(lines), len(self.reference))
+        found = evaluate(lines, self.reference, n=n, metrics=OFTEN, groups=0)
+        return {score.name: score.value for score in found.scores}
 
     def warning(self, row: dict[str, Any]) -> str | None:
         """The signs of collapse in an evaluated row, or None. Early maximum likelihood is not judged."""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from textgan.augmentation.pool import is_row, parse_row
 from textgan.errors import InputError
-from textgan.text import Text, read_lines
+from textgan.text import Text, read_lines, read_text
 
 Source = str | Path | Sequence[str] | Text
-Pool = str | Path | Iterable[str] | Iterable[Mapping[str, Any]]
+Pool = str | Path | Text | Iterable[str] | Iterable[Mapping[str, Any]]
 
 
 def count_words(line: str) -> int:
@@ -104,11 +104,12 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
 def pool_texts(pool: Pool) -> list[str]:
     """The texts of a pool's selected rows; plain lines count as selected. Rows are known by what they are, so a pool
     may also come from standard input or from a file that is not named .jsonl."""
-    if isinstance(pool, (str, Path)):
-        lines = read_lines(pool)  # of a .jsonl file these are the selected texts already
-        if not is_row(lines[0]):
-            return lines
-        pool = (parse_row(line, f"{pool}:{number}", number - 1) for number, line in enumerate(lines, start=1))
+    if isinstance(pool, (str, Path, Text)):
+        read = read_text(pool)  # of a .jsonl file these are the selected texts already
+        if not is_row(read.lines[0]):
+            return read.lines
+        rows = enumerate(read.lines, start=1)
+        pool = (parse_row(line, f"{read.name}:{number}", number - 1) for number, line in rows)
     texts: list[str] = []
     for item in pool:
         if isinstance(item, str) or item.get("selected", True):
