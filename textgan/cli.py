@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from textgan import __version__
-from textgan.cli_usage import Parser, complain, count, file, number, once_from_standard_input, respell, seed, whole
+from textgan.cli_usage import Parser, complain, count, file, folder, number, once_from_standard_input, respell, seed, whole
 from textgan.errors import InputError, Interrupted, NotFinite
 
 ABOUT = """\
@@ -122,7 +122,9 @@ def _quiet() -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="textgan", usage="textgan COMMAND ...", description=ABOUT)
     parser.add_argument("--version", action="version", version=f"textgan {__version__}", help="show the version")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser, prog="textgan"
+    )
     commands.add_parser("train", help="train a recipe (mle, seqgan, relgan) on a text", add_help=False)
     for add in (_sample, _evaluate, _split, _mix, _finetune, _report, _quickstart):
         add(commands)
@@ -199,7 +201,7 @@ def _evaluate(commands: Any) -> None:
     )  # fmt: skip
     _add_errors(parser)
     parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
-    for word, what in (("csv", "CSV"), ("html", "an HTML"), ("tex", "a LaTeX")):
+    for word, what in (("csv", "a CSV"), ("html", "an HTML"), ("tex", "a LaTeX")):
         parser.add_argument(f"--{word}", type=file, metavar="FILE", help=f"write {what} table there")
 
 
@@ -241,7 +243,7 @@ def _split(commands: Any) -> None:
     )  # fmt: skip
     _add_seed(parser)
     _add_errors(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json")
+    parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json")
 
 
 def _parts(text: str) -> dict[str, float]:
@@ -314,7 +316,7 @@ def _finetune(commands: Any) -> None:
     parser.add_argument("lm", metavar="LM", help='hub name, local folder, .gguf file, or "small" (small:LAYERSxWIDTH)')
     parser.add_argument("text", metavar="TEXT", help="training text")
     parser.add_argument("--valid", required=True, metavar="VALID", help="held-out text that chooses the weights")
-    parser.add_argument("--out", required=True, metavar="DIR", help="gets the model as a Hugging Face folder")
+    parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets the model as a Hugging Face folder")
     parser.add_argument("--test", metavar="TEST", help="held-out text to measure on (default: VALID)")
     parser.add_argument(
         "--steps", type=whole(1, 10**9), metavar="N", help="optimiser steps (default: three passes over TEXT)"
@@ -383,7 +385,9 @@ def _quickstart(commands: Any) -> None:
         commands, _run_quickstart, "quickstart", "[options]",
         "the whole path on the built-in corpus, in some minutes, with a report",
     )  # fmt: skip
-    parser.add_argument("--out", default="quickstart-run", metavar="DIR", help="a new folder (default: quickstart-run)")
+    parser.add_argument(
+        "--out", type=folder, default="quickstart-run", metavar="DIR", help="a new folder (default: quickstart-run)"
+    )
     _add_seed(parser)
 
 

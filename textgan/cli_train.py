@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, get_type_hints
 from textgan.cli_usage import (
     LAST_SEED,
     WIDTH,
+    folder,
     guess,
     once_from_standard_input,
     respell,
@@ -294,21 +295,30 @@ def _check_names(
     """Refuse an option that the recipe, or the net it is for, does not have."""
     names = {*known, "corpus", "out", "resume", "tensorboard"}
 
-    def refuse(name: str, message: str) -> None:
-        net = name.partition(".")[0]
-        usage_error(prog, f"{message} with {net} {kinds[net]}" if net in kinds and not guess(name, names) else message)
+    def refuse(dashes: str, name: str, *, before: str = "") -> None:
+        net, dot, _ = name.partition(".")
+        hint = guess(dashes + name, [dashes + n for n in names])
+        if dot and net in kinds:  # perhaps it belongs to another family
+            sizes = [n.removeprefix(f"{net}.") for n in known if n.startswith(f"{net}.") and n != f"{net}.kind"]
+            hint = f" with --{net} {kinds[net]}, which has {', '.join(sizes)}"
+        usage_error(prog, f"{before}there is no option {dashes}{name}{hint}")
 
     for argument in arguments:
         name = argument.removeprefix("--").partition("=")[0]
         if argument.startswith("--") and name not in names - {"corpus"} | {"help", "print_config"}:
-            refuse(name, unknown_option([argument], [f"--{n}" for n in names - {"corpus"}]))
+            refuse("--", name.removesuffix(".kind"))
     for path, config in configs.items():
         for name, _ in _flat(config):
             if name not in names:
-                refuse(name, f"--config {path}: there is no option {name}{guess(name, names)}")
+                refuse("", name.removesuffix(".kind"), before=f"--config {path}: ")
 
 
 def _check_values(prog: str, values: Mapping[str, Any], known: Mapping[str, Option]) -> None:
+    """Refuse words and numbers that no recipe can use, before anything is read."""
+    try:
+        folder(values["out"])
+    except argparse.ArgumentTypeError as error:
+        usage_error(prog, f"--out: {error}")
     for name, value in _flat(values):
         words = known[name].words if name in known else ()
         if words and value not in words:

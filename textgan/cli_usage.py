@@ -103,12 +103,19 @@ def number(least: float, most: float) -> Callable[[str], float]:
 
 
 def file(text: str) -> str:
-    """The type of a file to be written; found out before the work, not after it."""
-    folder = os.path.dirname(text)
-    if text != "-" and folder and not os.path.isdir(folder):
-        raise argparse.ArgumentTypeError(f"{folder}: no such folder to write in")
-    if os.path.isdir(text):
-        raise argparse.ArgumentTypeError(f"{text}: is a folder; a file was wanted")
+    """The type of a file to be written; that it cannot be is found out before the work, not after it."""
+    above = os.path.dirname(text)
+    if not text or os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"a file was wanted, got {f'the folder {text}' if text else 'nothing'}")
+    if text != "-" and above and not os.path.isdir(above):
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {above}")
+    return text
+
+
+def folder(text: str) -> str:
+    """The type of a folder to be written in."""
+    if not text or (os.path.exists(text) and not os.path.isdir(text)):
+        raise argparse.ArgumentTypeError(f"a folder was wanted, got {f'the file {text}' if text else 'nothing'}")
     return text
 
 

@@ -60,6 +60,11 @@ class Schedule:
     save_every: int = 500
     keep: int = 2
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise InputError(f"--{name} {value} must be at least 1")
+
 
 def fit(
     recipe: Recipe | str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -93,11 +94,24 @@ class Spec(Protocol):
 
 
 def check_recipe(recipe: Any) -> None:
-    """Refuse impossible numbers of a recipe in one line that names the flag."""
-    for field, value in vars(recipe).items():
-        least = 1 if field in ("batch", "rollouts", "discriminator_updates") else 0
-        if isinstance(value, (int, float)) and (value < least or value != value):
-            raise InputError(f"--{field} {value} must be at least {least}")
+    """Refuse impossible numbers of a recipe and its nets in one line that names the flag."""
+    for name, value in _numbers(recipe):
+        last = name.rpartition(".")[2]
+        least = 0 if last.endswith("_steps") or (isinstance(value, float) and last != "beta_max") else 1
+        most = 1 if last in ("dropout", "rollout_keep") else math.inf
+        if not least <= value <= most or value == math.inf:
+            wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise InputError(f"--{name} {value} must be {wanted}")
+
+
+def _numbers(spec: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Dotted names and values of the numbers in a dataclass, those in its dataclasses and tuples too."""
+    for name, value in vars(spec).items():
+        if is_dataclass(value):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif not isinstance(value, bool):
+            each = value if isinstance(value, tuple) else (value,)
+            yield from ((prefix + name, x) for x in each if isinstance(x, int | float))
 
 
 def cosine(step: int, steps: int) -> float:
