@@ -18,7 +18,18 @@ from types import FrameType
 from typing import Any
 
 from textgan import __version__
-from textgan.cli_usage import Parser, complain, count, file, folder, number, once_from_standard_input, respell, seed, whole
+from textgan.cli_usage import (
+    Parser,
+    complain,
+    count,
+    file,
+    folder,
+    number,
+    once_from_standard_input,
+    respell,
+    seed,
+    whole,
+)
 from textgan.errors import InputError, Interrupted, NotFinite
 
 ABOUT = """\
@@ -243,7 +254,9 @@ def _split(commands: Any) -> None:
     )  # fmt: skip
     _add_seed(parser)
     _add_errors(parser)
-    parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json")
+    parser.add_argument(
+        "--out", type=folder, required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json"
+    )
 
 
 def _parts(text: str) -> dict[str, float]:
@@ -316,7 +329,9 @@ def _finetune(commands: Any) -> None:
     parser.add_argument("lm", metavar="LM", help='hub name, local folder, .gguf file, or "small" (small:LAYERSxWIDTH)')
     parser.add_argument("text", metavar="TEXT", help="training text")
     parser.add_argument("--valid", required=True, metavar="VALID", help="held-out text that chooses the weights")
-    parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets the model as a Hugging Face folder")
+    parser.add_argument(
+        "--out", type=folder, required=True, metavar="DIR", help="gets the model as a Hugging Face folder"
+    )
     parser.add_argument("--test", metavar="TEST", help="held-out text to measure on (default: VALID)")
     parser.add_argument(
         "--steps", type=whole(1, 10**9), metavar="N", help="optimiser steps (default: three passes over TEXT)"
