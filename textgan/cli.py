@@ -43,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     with _quiet(), _terminable():
         try:
-            for stream in (sys.stdout, sys.stderr):
-                if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
-                    stream.reconfigure(errors="backslashreplace")
+            _prepare_output()
             _run(arguments)
             sys.stdout.flush()
         except BaseException as error:
@@ -62,6 +60,16 @@ def _run(arguments: list[str]) -> None:
         return train(arguments[1:])
     options = _parser().parse_args([respell(a, "_", "-") for a in arguments])
     return options.command(options)
+
+
+def _prepare_output() -> None:
+    """A terminal that lacks a sign shows its number; what is said to a closed stream goes nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _explain(error: BaseException) -> int:
@@ -83,7 +91,7 @@ def _explain(error: BaseException) -> int:
             said = str(error)
         case OSError():
             _abandon_output()
-            said = f"{error.filename or 'the system'}: {error.strerror or error}"
+            said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         case MemoryError() | RuntimeError() if isinstance(error, MemoryError) or any(w in str(error) for w in FULL):
             said = "out of memory; give smaller numbers (--batch, --n, the sizes of the nets) or less text"
         case _:
