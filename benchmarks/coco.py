@@ -34,7 +34,9 @@ TRANSFORMER = (
 MLE = "--mle_steps 1400 --eval_every 100"
 RECIPES = {  # name -> (recipe, flags, starts from)
     "mle": ("mle", f"{LSTM} {MLE}", None),
-    "seqgan": ("seqgan", f"{LSTM} --mle_steps 0 --judge_steps 300 --adversarial_steps 120 --rollouts 4 --eval_every 30", "mle"),
+    "seqgan": (
+        "seqgan", f"{LSTM} --mle_steps 0 --judge_steps 300 --adversarial_steps 120 --rollouts 4 --eval_every 30", "mle"
+    ),
     "relgan": ("relgan", f"{LSTM} --mle_steps 0 --adversarial_steps 150 --eval_every 25", "mle"),
     "mle-transformer": ("mle", f"{TRANSFORMER} {MLE}", None),
     "relgan-transformer": (

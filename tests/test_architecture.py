@@ -22,8 +22,8 @@ MODULES = {
 FLOORS = {
     1: "autoload errors grammar lstm metrics objectives sequences text",
     2: "augmentation comparisons discriminators estimators evaluation generators lm updates",
-    3: "batches checkpoints machine progress quickstart recipes report runs training watch",
-    4: "__main__ cli cli_train",
+    3: "batches checkpoints machine progress quickstart recipes report runs sweeps training watch",
+    4: "__main__ cli cli_train cli_usage",
 }
 FLOOR_OF = {f"textgan.{name}": floor for floor, names in FLOORS.items() for name in names.split()}
 HEAVY = {"accelerate", "matplotlib", "nltk", "numpy", "scipy", "tokenizers", "torch", "transformers"}

@@ -61,6 +61,7 @@ def test_a_front_needs_two_temperatures_and_a_baseline(runs: list[Run], tmp_path
     with pytest.raises(InputError, match=r"--temperatures has 1 value\(s\); a front needs at least 2"):
         sweep_runs(runs[:1], grammar.sample(100), temperatures=(1.0, 1.0))
     alone = Run(runs[0].path, runs[0].settings | {"recipe": "seqgan"})
-    swept = sweep_runs([alone], grammar.sample(200, seed=5), temperatures=(0.8, 1.2), n=50, metrics="BLEU-4,self-BLEU-4")
+    other = grammar.sample(200, seed=5)
+    swept = sweep_runs([alone], other, temperatures=(0.8, 1.2), n=50, metrics="BLEU-4,self-BLEU-4")
     assert swept.matched == {}
     assert "no mle run was given" in swept.absent["all"]

@@ -403,11 +403,11 @@ def test_bf16_trains_and_says_so(recipe: type, tmp_path: Path) -> None:
 
 
 def test_two_processes_train_together_and_write_one_run(tmp_path: Path) -> None:
-    """torchrun starts two real processes, which finish together; one of them writes, and each has random states of its own."""
+    """torchrun starts two real processes, which finish together; one writes, and each has its own random states."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1",
-        "--master_port", str(_free_port()), "-m", "textgan", "train", "mle", "grammar:100", "--out", str(tmp_path / "run"),
-        "--batch", "8", "--mle_steps", "6", "--generator.hidden", "12", "--generator.embedding", "8", "--device", "cpu",
+        "--master_port", str(_free_port()), "-m", "textgan", "train", "mle", "grammar:100",
+        "--out", str(tmp_path / "run"), "--batch", "8", "--mle_steps", "6", "--generator.hidden", "12", "--generator.embedding", "8", "--device", "cpu",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -20,9 +20,11 @@ _PUBLIC = {
     "runs": "Run",
     "training": "Schedule fit",
     "metrics": "METRICS Metric Score",
-    "evaluation": "Evaluation evaluate",
+    "evaluation": "Evaluation Reference evaluate",
     "lm": "FineTuned finetune load_lm",
-    "augmentation": "compare mix pool_rows read_pool write_pool",
+    "comparisons": "Comparison compare",
+    "sweeps": "Sweep sweep_runs",
+    "augmentation": "compare_seeds mix pool_rows read_pool write_pool",
     "grammar": "grammar",
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}

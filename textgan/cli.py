@@ -1,11 +1,10 @@
-"""The commands; each is one library call of like arguments.
+"""The `textgan` command: whatever happens inside, the terminal gets at most one line about it, and an exit code.
 
 Exit codes: 0 done, 1 failed with one line on standard error, 2 usage, 130 or 143 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -13,28 +12,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any
 
-from textgan import __version__
-from textgan.cli_usage import (
-    Parser,
-    complain,
-    count,
-    file,
-    folder,
-    number,
-    once_from_standard_input,
-    respell,
-    seed,
-    whole,
-)
+from textgan.cli_usage import complain, respell
 from textgan.errors import InputError, Interrupted, NotFinite
 
-ABOUT = """\
-Text-native GANs: train them, sample from them, measure their text, and see what it does to a language model.
-A text is a file with one sentence a line, - for standard input, or grammar:N for N sentences of the built-in corpus."""
 FULL = ("out of memory", "can't allocate memory")  # how torch says it
 
 
@@ -58,7 +41,9 @@ def _run(arguments: list[str]) -> None:
         from textgan.cli_train import train
 
         return train(arguments[1:])
-    options = _parser().parse_args([respell(a, "_", "-") for a in arguments])
+    from textgan.cli_commands import build_parser
+
+    options = build_parser().parse_args([respell(a, "_", "-") for a in arguments])
     return options.command(options)
 
 
@@ -67,7 +52,7 @@ def _prepare_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -136,306 +121,3 @@ def _quiet() -> Iterator[None]:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         yield
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="textgan", usage="textgan COMMAND ...", description=ABOUT)
-    parser.add_argument("--version", action="version", version=f"textgan {__version__}", help="show the version")
-    commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", required=True, parser_class=Parser, prog="textgan"
-    )
-    commands.add_parser("train", help="train a recipe (mle, seqgan, relgan) on a text", add_help=False)
-    for add in (_sample, _evaluate, _split, _mix, _finetune, _report, _quickstart):
-        add(commands)
-    return parser
-
-
-def _command(commands: Any, run: Callable[[argparse.Namespace], None], name: str, usage: str, about: str) -> Any:
-    parser = commands.add_parser(
-        name, usage=f"textgan {name} {usage}", help=about, description=about[0].upper() + about[1:] + "."
-    )
-    parser.set_defaults(command=run)
-    return parser
-
-
-def _add_seed(parser: Any) -> None:
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
-
-
-def _add_errors(parser: Any) -> None:
-    parser.add_argument(
-        "--encoding-errors", choices=("strict", "replace", "skip"), default="strict", metavar="HOW",
-        help="strict, replace or skip lines that are not UTF-8 or hold control characters (default: strict)",
-    )  # fmt: skip
-
-
-def _sample(commands: Any) -> None:
-    parser = _command(commands, _run_sample, "sample", "RUN -n N [options]", "write sentences of a trained run")
-    parser.add_argument("run", metavar="RUN", help="folder of a run")
-    parser.add_argument("-n", type=count, required=True, metavar="N", help="how many sentences")
-    parser.add_argument(
-        "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
-        help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
-    )  # fmt: skip
-    _add_seed(parser)
-    parser.add_argument(
-        "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
-        help="text, or jsonl: rows with their provenance (default: text)",
-    )  # fmt: skip
-    parser.add_argument("--out", type=file, default="-", metavar="FILE", help="default: standard output")
-
-
-def _run_sample(options: argparse.Namespace) -> None:
-    from textgan.runs import Run
-
-    run = Run.open(options.run)
-    chosen = {"seed": options.seed, "temperature": options.temperature}
-    if options.format == "text":
-        run.write_text(options.out, options.n, **chosen)
-    else:
-        from textgan.augmentation import write_pool
-
-        write_pool(run.pool_rows(options.n, **chosen), options.out)
-
-
-def _evaluate(commands: Any) -> None:
-    parser = _command(
-        commands, _run_evaluate, "evaluate", "TEXT --reference REF [options]",
-        "score a text beside real held-out text at the same n",
-    )  # fmt: skip
-    parser.add_argument("text", metavar="TEXT", help="the text to score")
-    parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
-    parser.add_argument("--train", metavar="TRAIN", help="the training text, for novelty and copying")
-    parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smaller text)")
-    _add_seed(parser)
-    parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
-    parser.add_argument(
-        "--tokenise", choices=("words", "characters"), default="words", metavar="HOW",
-        help="words, or characters for text without spaces (default: words)",
-    )  # fmt: skip
-    parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
-    parser.add_argument(
-        "--protocol", default="default", metavar="NAME",
-        help="count as texygen, textgan-pytorch, relgan or gansfallingshort did, faults included",
-    )  # fmt: skip
-    _add_errors(parser)
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
-    for word, what in (("csv", "a CSV"), ("html", "an HTML"), ("tex", "a LaTeX")):
-        parser.add_argument(f"--{word}", type=file, metavar="FILE", help=f"write {what} table there")
-
-
-def _run_evaluate(options: argparse.Namespace) -> None:
-    once_from_standard_input("textgan evaluate", options.text, options.reference, options.train)
-    from textgan.evaluation import evaluate
-    from textgan.text import read_text, write_json, write_lines
-
-    done = evaluate(
-        read_text(options.text, errors=options.encoding_errors),
-        read_text(options.reference, errors=options.encoding_errors),
-        train=None if options.train is None else read_text(options.train, errors=options.encoding_errors),
-        n=options.n,
-        seed=options.seed,
-        metrics=options.metrics,
-        tokenise=options.tokenise,
-        encoder=options.encoder,
-        protocol=options.protocol,
-        progress=_say if sys.stderr.isatty() else None,
-    )
-    if "-" not in (options.json, options.csv, options.html, options.tex):
-        print(done.to_table())
-    if options.json:
-        write_json(options.json, done.to_json())
-    for path, text in ((options.csv, done.to_csv), (options.html, done.to_html), (options.tex, done.to_tex)):
-        if path:
-            write_lines(path, text().rstrip("\n").split("\n"))
-
-
-def _split(commands: Any) -> None:
-    parser = _command(
-        commands, _run_split, "split", "FILE... --parts NAME=SHARE,... --out DIR [options]",
-        "divide text into parts that share no duplicate and no near-duplicate",
-    )  # fmt: skip
-    parser.add_argument("files", nargs="+", metavar="FILE", help="texts, taken together")
-    parser.add_argument(
-        "--parts", required=True, type=_parts, metavar="NAME=SHARE,...",
-        help="such as train=.8,valid=.1,test=.1, or numbers of lines",
-    )  # fmt: skip
-    _add_seed(parser)
-    _add_errors(parser)
-    parser.add_argument(
-        "--out", type=folder, required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json"
-    )
-
-
-def _parts(text: str) -> dict[str, float]:
-    """The type of --parts; whether the shares make sense is for `split` to say."""
-    parts: dict[str, float] = {}
-    for item in text.split(","):
-        name, _, share = item.strip().partition("=")
-        try:
-            if name in parts:
-                raise ValueError
-            parts[name] = float(share)
-        except ValueError:
-            twice = f"{name!r} comes twice" if name in parts else f"{item.strip()!r} is not NAME=SHARE"
-            raise argparse.ArgumentTypeError(f"{twice}; give, say, train=.8,valid=.1,test=.1") from None
-    return parts
-
-
-def _run_split(options: argparse.Namespace) -> None:
-    once_from_standard_input("textgan split", *options.files)
-    from textgan.text import make_folder, read_text, split, write_json, write_lines
-
-    texts = [read_text(name, errors=options.encoding_errors) for name in options.files]
-    done = split(texts, options.parts, seed=options.seed)
-    out = make_folder(options.out)
-    for name, lines in done.parts.items():
-        write_lines(out / f"{name}.txt", lines)
-    write_json(
-        out / "split.json",
-        {
-            "sources": [{"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for text in texts],
-            "parts": {name: len(lines) for name, lines in done.parts.items()},
-            "seed": options.seed,
-            "found": done.report._asdict(),
-        },
-    )
-    sizes = ", ".join(f"{name} {len(lines)}" for name, lines in done.parts.items())
-    read, duplicates, clusters, *_ = done.report
-    _say(f"{read} lines, {duplicates} duplicates dropped, {clusters} clusters of near-duplicates: {sizes}")
-
-
-def _mix(commands: Any) -> None:
-    parser = _command(
-        commands, _run_mix, "mix", "REAL POOL --ratio R --out FILE [options]", "blend real lines with synthetic ones"
-    )
-    parser.add_argument("real", metavar="REAL", help="real text")
-    parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (.jsonl) or plain lines")
-    parser.add_argument(
-        "--ratio", type=number(0, 1e6), required=True, metavar="R", help="synthetic lines for each real line"
-    )
-    parser.add_argument("--tokens", type=whole(1, 10**12), metavar="N", help="at most so many words in all")
-    _add_seed(parser)
-    _add_errors(parser)
-    parser.add_argument("--out", type=file, required=True, metavar="FILE", help="- is standard output")
-
-
-def _run_mix(options: argparse.Namespace) -> None:
-    once_from_standard_input("textgan mix", options.real, options.pool)
-    from textgan.augmentation import mix
-    from textgan.text import read_text, write_lines
-
-    real, pool = (read_text(name, errors=options.encoding_errors) for name in (options.real, options.pool))
-    write_lines(options.out, mix(real, pool, ratio=options.ratio, seed=options.seed, tokens=options.tokens))
-
-
-def _finetune(commands: Any) -> None:
-    parser = _command(
-        commands, _run_finetune, "finetune", "LM TEXT --valid VALID --out DIR [options]",
-        "fine-tune a causal language model and measure it",
-    )  # fmt: skip
-    parser.add_argument("lm", metavar="LM", help='hub name, local folder, .gguf file, or "small" (small:LAYERSxWIDTH)')
-    parser.add_argument("text", metavar="TEXT", help="training text")
-    parser.add_argument("--valid", required=True, metavar="VALID", help="held-out text that chooses the weights")
-    parser.add_argument(
-        "--out", type=folder, required=True, metavar="DIR", help="gets the model as a Hugging Face folder"
-    )
-    parser.add_argument("--test", metavar="TEST", help="held-out text to measure on (default: VALID)")
-    parser.add_argument(
-        "--steps", type=whole(1, 10**9), metavar="N", help="optimiser steps (default: three passes over TEXT)"
-    )
-    parser.add_argument(
-        "--lr", type=number(1e-9, 10), metavar="X", help="learning rate (default: 5e-5; 1e-3 for a small model)"
-    )
-    parser.add_argument("--base-text", metavar="FILE", help="what a small model is pre-trained on (default: TEXT)")
-    _add_seed(parser)
-    _add_errors(parser)
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
-        help="auto, cpu or cuda (default: auto)",
-    )  # fmt: skip
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
-
-
-def _run_finetune(options: argparse.Namespace) -> None:
-    given = {name: getattr(options, name) for name in ("text", "valid", "test", "base_text")}
-    once_from_standard_input("textgan finetune", *given.values())
-    from textgan.text import read_text, write_json
-
-    errors = options.encoding_errors
-    texts: dict[str, Any] = {
-        name: read_text(source, errors=errors) for name, source in given.items() if source is not None
-    }
-    from textgan.lm import finetune
-
-    with _progress_line() as show:
-        done = finetune(
-            options.lm,
-            texts.pop("text"),
-            **texts,
-            out=options.out,
-            steps=options.steps,
-            lr=options.lr,
-            seed=options.seed,
-            device=options.device,
-            on_progress=show,
-        )
-    if options.json != "-":
-        print(f"{done.lm}\n{done.measured_on}: {done.nll_per_token:.4f} nats a token, {done.nll_per_byte:.4f} a byte, "
-              f"perplexity {done.perplexity:.2f} (step {done.best_step} of {done.steps})")  # fmt: skip
-    if options.json:
-        write_json(options.json, done.to_json())
-
-
-def _report(commands: Any) -> None:
-    parser = _command(
-        commands, _run_report, "report", "RUN... --out FILE.html", "write one HTML page about one or several runs"
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
-    parser.add_argument("--out", type=file, required=True, metavar="FILE.html", help="- is standard output")
-
-
-def _run_report(options: argparse.Namespace) -> None:
-    from textgan.report import report
-
-    page = report(options.runs, options.out)
-    if options.out != "-":
-        print(page)
-
-
-def _quickstart(commands: Any) -> None:
-    parser = _command(
-        commands, _run_quickstart, "quickstart", "[options]",
-        "the whole path on the built-in corpus, in some minutes, with a report",
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=folder, default="quickstart-run", metavar="DIR", help="a new folder (default: quickstart-run)"
-    )
-    _add_seed(parser)
-
-
-def _run_quickstart(options: argparse.Namespace) -> None:
-    from textgan.quickstart import quickstart
-
-    print(quickstart(options.out, seed=options.seed, say=_say))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _progress_line() -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """A line that overwrites itself on a terminal, and is gone at the end."""
-
-    def show(row: dict[str, Any]) -> None:
-        shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
-        print(f"\r{shown[:78]:<78}", end="", file=sys.stderr, flush=True)
-
-    if not sys.stderr.isatty():
-        yield None
-        return
-    try:
-        yield show
-    finally:
-        print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)

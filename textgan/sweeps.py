@@ -7,13 +7,14 @@ hyper-parameters are seeds of one model; each model is compared with the maximum
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgan.comparisons import Swept, compare_sweeps, sweep
 from textgan.errors import InputError
-from textgan.evaluation import Reference, choose_metrics
+from textgan.evaluation import Evaluation, Reference, choose_metrics
 from textgan.metrics import Metric, ModelNLL, Score
 from textgan.metrics.fronts import Matched
 from textgan.metrics.tables import ARROWS, number
@@ -23,6 +24,7 @@ TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 BASELINE = "mle"
 DIVERSITY = "self-BLEU-4"
+QUALITIES = ("BLEU-4", "LM-score", "reverse-LM-score", "Frechet")  # of those measured, what is matched
 
 
 class Sweep(NamedTuple):
@@ -77,6 +79,25 @@ class Sweep(NamedTuple):
             [*lines, "", f"{self.n} sentences a point, reference {self.reference}", *sentences, *notes, *warned]
         )
 
+    def to_html(self) -> str:
+        """A page with one plot for each measure of quality."""
+        from textgan.report.fronts import fronts
+
+        def means(evaluations: Sequence[Evaluation]) -> dict[str, float]:
+            scores = [e.scores for e in evaluations]
+            found = {name: _mean(scores, name) for name in {score.name for row in scores for score in row}}
+            return {name: value for name, value in found.items() if value is not None}
+
+        return fronts(
+            {m.name: [(t, means(runs)) for t, runs in sorted(m.evaluations.items())] for m in self.models},
+            {score.name: score.value for score in self.real},
+            better={score.name: score.better for score in self.real},
+            diversity=DIVERSITY,
+            sentences=[m.sentence for found in self.matched.values() for m in found.values()],
+            notes=[*self.warnings, *(f"not compared: {name}: {reason}" for name, reason in self.absent.items())],
+            about=f"{self.n} sentences a point, reference {self.reference}, seed {self.seed}.",
+        )
+
 
 def sweep_runs(
     runs: Sequence[str | Path | Run],
@@ -112,12 +133,12 @@ def sweep_runs(
         texts = {t: [_lines(run, n, seed, t) for run in members] for t in temperatures}
         models.append(sweep(texts, fitted, n=n, seed=seed, metrics=chosen, name=names[key], progress=progress))
     first = next(iter(models[0].evaluations.values()))[0]
-    qualities = [m.name for m in chosen if m.better != "match" and not m.name.startswith("self-BLEU")]
+    qualities = [m.name for m in chosen if m.name in QUALITIES]
     qualities += [m.name for m in chosen if isinstance(m, ModelNLL)]
     matched, absent = _compare(models, {key: names[key] for key in groups}, qualities)
-    warnings = list(
-        dict.fromkeys(w for model in models for e in model.evaluations.values() for x in e for w in x.warnings)
-    )
+    said = [w for m in models for runs in m.evaluations.values() for e in runs for w in e.warnings]
+    alike = {re.sub(r"\d+", "", warning): warning for warning in reversed(said)}  # one of each kind, the first
+    warnings = list(reversed(alike.values()))
     return Sweep(models, first.real, matched, absent, warnings, fitted.name, n, seed)
 
 

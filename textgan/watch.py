@@ -14,7 +14,7 @@ from textgan.sequences import Samples, lengths_of, mask_of
 from textgan.text import Encoded
 
 BLOCK_ROWS = 128
-OFTEN = "BLEU-4,self-BLEU-4,distinct-2"  # milliseconds at 200 lines; their n is that of the samples, so they are a trend
+OFTEN = "BLEU-4,self-BLEU-4,distinct-2"  # milliseconds at 200 lines; a trend within a run, whose n is always the same
 
 
 @torch.no_grad()

@@ -104,9 +104,11 @@ def line_chart(
     """Curves over a common x; bands are shaded, guides are level lines (value, text), `labels` names the curves."""
     drawn = [thin(line) for line in lines if line.x]
     levels = [v for line in drawn for v in (*line.y, *line.low, *line.high)] + [value for value, _ in guides]
+    levels += [point.y for point in marks]
     if marks:  # room for their names below them
         levels.append(min(levels) - 0.12 * (max(levels) - min(levels)))
-    xs = extent([value for line in drawn for value in line.x], x, 0.0 if x.log else 0.015)
+    places = [value for line in drawn for value in line.x] + [point.x for point in marks]
+    xs = extent(places, x, 0.0 if x.log else 0.015)
     names = [shorten(line.name, 150) for line in drawn]
     right = 12 + max((width_of(name, 13.5) for name in names), default=0) if labels else 12
     x_scale, y_scale = scales(xs, extent(levels, y), x, y, size, right, 34 if y.label else 20)

@@ -1,0 +1,107 @@
+"""`textgan compare` and `textgan sweep`: what the difference of two texts, or of several models, supports."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from textgan.cli_usage import complain, count, file, once_from_standard_input, seed
+from textgan.errors import InputError
+
+
+def add_compare(commands: Any) -> None:
+    """TEXT against TEXT; a text may be several files, one a training run of the same model."""
+    parser = commands.add_parser(
+        "compare", usage="textgan compare A B --reference REF [options]",
+        help="say what the difference of two texts supports",
+        description="Say what the difference of two texts supports: intervals, Holm over the metrics, one sentence.",
+    )  # fmt: skip
+    parser.set_defaults(command=_run_compare)
+    parser.add_argument("a", metavar="A", help="a text; or several, separated by commas, one a training run")
+    parser.add_argument("b", metavar="B", help="the text to compare with it; several likewise")
+    parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
+    parser.add_argument("--train", metavar="TRAIN", help="the training text, for novelty and copying")
+    parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smallest text)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same draw (default: 0)")
+    parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
+    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+
+
+def _run_compare(options: argparse.Namespace) -> None:
+    sides = [tuple(side.split(",")) for side in (options.a, options.b)]
+    once_from_standard_input("textgan compare", *sides[0], *sides[1], options.reference, options.train)
+    from textgan.comparisons import compare
+    from textgan.text import write_json
+
+    done = compare(
+        *sides,
+        options.reference,
+        train=options.train,
+        n=options.n,
+        seed=options.seed,
+        metrics=options.metrics,
+        progress=complain if sys.stderr.isatty() else None,
+    )
+    if options.json != "-":
+        print(done.to_table())
+    if options.json:
+        write_json(options.json, done.to_json())
+
+
+def add_sweep(commands: Any) -> None:
+    """Runs over temperatures."""
+    parser = commands.add_parser(
+        "sweep", usage="textgan sweep RUN... --reference REF [options]",
+        help="quality against diversity over temperatures, for several runs",
+        description="Quality against diversity over temperatures. Runs that differ in their seed alone are one model; "
+        "each model is compared with the mle one at equal self-BLEU-4.",
+    )  # fmt: skip
+    parser.set_defaults(command=_run_sweep)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs; one of them an mle run")
+    parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
+    parser.add_argument("--train", metavar="TRAIN", help="the training text; warns where it is unlike the reference")
+    parser.add_argument(
+        "--temperatures", type=_temperatures, default=None, metavar="T,T,...", help="default: .7,.8,.9,1,1.1,1.2"
+    )
+    parser.add_argument(
+        "--judge", action="append", default=[], metavar="RUN", help="a run whose likelihood also judges"
+    )
+    parser.add_argument("--n", type=count, metavar="N", help="sentences a point (default: half of REF, 2000 at most)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
+    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    parser.add_argument("--html", type=file, metavar="FILE", help="write the fronts as a page there")
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers separated by commas were wanted, got {text!r}") from None
+    if not all(0 < value < 1000 for value in values):
+        raise argparse.ArgumentTypeError(f"temperatures must be above 0, got {text!r}")
+    return values
+
+
+def _run_sweep(options: argparse.Namespace) -> None:
+    from textgan.sweeps import TEMPERATURES, sweep_runs
+    from textgan.text import write_json, write_lines
+
+    if len(set(options.temperatures or TEMPERATURES)) < 2:
+        raise InputError("--temperatures holds one value; a front needs at least 2")
+    done = sweep_runs(
+        options.runs,
+        options.reference,
+        temperatures=options.temperatures or TEMPERATURES,
+        train=options.train,
+        judges=options.judge,
+        n=options.n,
+        seed=options.seed,
+        progress=complain if sys.stderr.isatty() else None,
+    )
+    if "-" not in (options.json, options.html):
+        print(done.to_table())
+    if options.json:
+        write_json(options.json, done.to_json())
+    if options.html:
+        write_lines(options.html, done.to_html().rstrip("\n").split("\n"))
