@@ -23,7 +23,7 @@ FLOORS = {
     1: "autoload errors grammar lstm metrics objectives sequences text",
     2: "augmentation comparisons discriminators estimators evaluation generators lm updates",
     3: "batches checkpoints machine progress quickstart recipes report runs sweeps training watch",
-    4: "__main__ cli cli_train cli_usage",
+    4: "__main__ cli cli_commands cli_compare cli_train cli_usage",
 }
 FLOOR_OF = {f"textgan.{name}": floor for floor, names in FLOORS.items() for name in names.split()}
 HEAVY = {"accelerate", "matplotlib", "nltk", "numpy", "scipy", "tokenizers", "torch", "transformers"}
