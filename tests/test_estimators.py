@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from slow_rollouts import slow_rollout_rewards
 from torch import Tensor
-from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
 
+from slow_rollouts import slow_rollout_rewards
 from textgan import estimators
 from textgan.estimators import (
     MovingBaseline,
@@ -20,6 +19,7 @@ from textgan.estimators import (
     score_blocks,
 )
 from textgan.sequences import EOS, PAD, Samples, mask_of, pad_to
+from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
 
 families = pytest.mark.parametrize("family", FAMILIES)
 CODES = torch.tensor([VOCAB**2, VOCAB, 1])

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
 
 from textgan.errors import InputError
 from textgan.generators import GENERATORS, Generator, load_generator
 from textgan.sequences import BOS, EOS, PAD, embed, mask_of
+from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
 
 families = pytest.mark.parametrize("family", FAMILIES)
 

@@ -407,7 +407,8 @@ def test_two_processes_train_together_and_write_one_run(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1",
         "--master_port", str(_free_port()), "-m", "textgan", "train", "mle", "grammar:100",
-        "--out", str(tmp_path / "run"), "--batch", "8", "--mle_steps", "6", "--generator.hidden", "12", "--generator.embedding", "8", "--device", "cpu",
+        "--out", str(tmp_path / "run"), "--batch", "8", "--mle_steps", "6", "--generator.hidden", "12",
+        "--generator.embedding", "8", "--device", "cpu",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -125,7 +125,8 @@ class Batches(Iterator[Tensor]):
 
     def _row(self, first: int) -> np.ndarray:
         """Rows first .. first + batch of the endless sequence of epochs."""
-        n, rows = len(self.data), []
+        n = len(self.data)
+        rows: list[np.int64] = []
         while len(rows) < self.batch:
             epoch, at = divmod(first + len(rows), n)
             if epoch != self._epoch:

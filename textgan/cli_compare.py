@@ -35,7 +35,8 @@ def _run_compare(options: argparse.Namespace) -> None:
     from textgan.text import write_json
 
     done = compare(
-        *sides,
+        sides[0],
+        sides[1],
         options.reference,
         train=options.train,
         n=options.n,

@@ -6,7 +6,7 @@ Each takes (B, T) int64 ids or (B, T, V) soft tokens through one door (`sequence
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +58,7 @@ class Highway(nn.Module):
         return gate * F.relu(self.transform(x)) + (1 - gate) * x
 
 
-def pooled_windows(x: Tensor, mask: Tensor, convolutions: Sequence[nn.Conv1d]) -> Tensor:
+def pooled_windows(x: Tensor, mask: Tensor, convolutions: Iterable[nn.Module]) -> Tensor:
     """The strongest response of each filter over the windows inside each sentence: (B, T, E), (B, T) -> (B, F).
 
     A window of width k counts where it lies in the sentence; a sentence shorter than k has one, filled up with
@@ -68,7 +68,7 @@ def pooled_windows(x: Tensor, mask: Tensor, convolutions: Sequence[nn.Conv1d]) -
     x = (x * mask[..., None]).transpose(1, 2)  # (B, E, T)
     pooled = []
     for convolution in convolutions:
-        (k,) = convolution.kernel_size
+        k = int(convolution.weight.shape[2])  # type: ignore[index, arg-type]
         wide = F.pad(x, (0, max(0, k - x.shape[2])))
         response = convolution(wide)  # (B, F_k, W)
         window = torch.arange(response.shape[2], device=x.device)
@@ -97,7 +97,7 @@ class CNNDiscriminator(Discriminator):
         self.highway, self.dropout, self.out = Highway(size), nn.Dropout(spec.dropout), nn.Linear(size, 1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.highway(pooled_windows(embed(x, self.embedding.weight), mask, list(self.convolutions)))
+        return self.highway(pooled_windows(embed(x, self.embedding.weight), mask, self.convolutions))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.out(self.dropout(self.features(x, mask))).squeeze(1)
@@ -128,7 +128,7 @@ class MultiCNNDiscriminator(Discriminator):
         batch, time, _ = embedded.shape
         parts = embedded.view(batch, time, self.representations, -1).transpose(1, 2).flatten(0, 1)  # (B * R, T, E)
         repeated = mask.repeat_interleave(self.representations, 0)
-        hidden = self.highway(pooled_windows(parts, repeated, list(self.convolutions)))
+        hidden = self.highway(pooled_windows(parts, repeated, self.convolutions))
         return self.layer(self.dropout(hidden)).view(batch, -1)  # (B, R * F)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from textgan.errors import InputError
 from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, embed, mask_of, straight_through
 
 NEVER = -1e9  # a forbidden token's logit; finite, since 0 * (-inf - -inf) makes an exact KL NaN
-BLOCK = 1 << 20  # logits at once while drawing (4 MB in float32: they stay in cache); measured, benchmarks/throughput.py
+BLOCK = 1 << 20  # logits at once while drawing: 4 MB in float32, which stay in cache
 ROWS = 4096  # sentences at once while sampling: bounds memory for any n
 
 State = Any  # whatever a family carries between steps
@@ -62,6 +62,8 @@ def check_temperature(temperature: float) -> None:
 
 class Generator(nn.Module, ABC):
     """A distribution over sentences of at most `max_len` tokens (EOS included) from a vocabulary of `vocab_size`."""
+
+    model: Any  # a Hugging Face PreTrainedModel
 
     def __init__(self, model: nn.Module, vocab_size: int, max_len: int) -> None:
         super().__init__()

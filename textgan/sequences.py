@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from textgan.text import BOS, EOS, PAD, SPECIALS, UNK
 
 __all__ = [
-    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "pad_to", "straight_through",
+    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "pad_to",
+    "straight_through",
 ]  # fmt: skip
 
 
