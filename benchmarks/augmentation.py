@@ -19,12 +19,14 @@ from pathlib import Path
 from coco import ROOT, RUNS, Job, prepare, texts
 
 from textgan.augmentation import compare_seeds, write_pool
+from textgan.lm import pretrain_small
 from textgan.runs import Run
 from textgan.text import write_json
 
 RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
 POOLS = ("mle", "seqgan", "relgan")
-SETTINGS = {"lm": "small:2x128", "ratio": 0.5, "base_steps": 1500, "steps": 600, "n": 5000, "seeds": [0, 1, 2]}
+BASE = {"layers": 2, "width": 128, "steps": 1200, "seed": 0}
+SETTINGS = {"ratio": 0.5, "steps": 400, "n": 2000, "seeds": [0, 1, 2]}
 
 
 def work(name: str) -> None:
@@ -37,14 +39,16 @@ def work(name: str) -> None:
     run = Run.open(Job("resplit", name, 0).run)
     pool = run.path / "pool.jsonl"
     write_pool(run.pool_rows(5000, seed=1), pool)
-    out = RUNS / "augmentation" / name
-    found = compare_seeds(train, pool, valid=valid, test=test, out=out, **SETTINGS)
+    out, base = RUNS / "augmentation" / name, RUNS / "augmentation" / "base"
+    if not (base / "model.safetensors").exists():  # one model for all pools: a small GPT-2 pre-trained on the real text
+        pretrain_small(train, base, valid=valid, **BASE)
+    found = compare_seeds(train, pool, valid=valid, test=test, out=out, lm=base, **SETTINGS)
     for path in sorted(out.glob("augmentation-seed-*.json")):
         (run.path / path.name).write_bytes(path.read_bytes())  # where `textgan report` looks for it
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
     command = f"python benchmarks/augmentation.py  # pool: {name}"
     seconds = round(time.time() - began, 1)
-    write_json(result, {"command": command, "commit": commit, "seconds": seconds, "settings": SETTINGS, "found": found})
+    write_json(result, {"command": command, "commit": commit, "seconds": seconds, "settings": SETTINGS | {"base": BASE}, "found": found})
 
 
 def table() -> str:

@@ -68,7 +68,7 @@ def pooled_windows(x: Tensor, mask: Tensor, convolutions: Iterable[nn.Module]) -
     x = (x * mask[..., None]).transpose(1, 2)  # (B, E, T)
     pooled = []
     for convolution in convolutions:
-        k = int(convolution.weight.shape[2])  # type: ignore[index, arg-type]
+        k = int(convolution.weight.shape[2])  # type: ignore[index]
         wide = F.pad(x, (0, max(0, k - x.shape[2])))
         response = convolution(wide)  # (B, F_k, W)
         window = torch.arange(response.shape[2], device=x.device)
