@@ -48,7 +48,10 @@ def work(name: str) -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
     command = f"python benchmarks/augmentation.py  # pool: {name}"
     seconds = round(time.time() - began, 1)
-    write_json(result, {"command": command, "commit": commit, "seconds": seconds, "settings": SETTINGS | {"base": BASE}, "found": found})
+    settings = SETTINGS | {"base": BASE}
+    write_json(
+        result, {"command": command, "commit": commit, "seconds": seconds, "settings": settings, "found": found}
+    )
 
 
 def table() -> str:
