@@ -25,8 +25,8 @@ from textgan.text import write_json
 
 RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
 POOLS = ("mle", "seqgan", "relgan")
-BASE = {"layers": 2, "width": 128, "steps": 1200, "seed": 0}
-SETTINGS = {"ratio": 0.5, "steps": 400, "n": 2000, "seeds": [0, 1, 2]}
+BASE = {"layers": 2, "width": 128, "steps": 900, "seed": 0}
+SETTINGS = {"ratio": 0.5, "steps": 300, "n": 1000, "seeds": [0, 1, 2]}
 
 
 def work(name: str) -> None:

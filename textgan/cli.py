@@ -27,24 +27,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _quiet(), _terminable():
         try:
             _prepare_output()
-            _run(arguments)
+            code = _run(arguments)
             sys.stdout.flush()
+            return code
         except BaseException as error:
-            if os.getenv("TEXTGAN_TRACEBACK") and not isinstance(error, SystemExit):
+            if os.getenv("TEXTGAN_TRACEBACK"):
                 raise
             return _explain(error)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == ["train"]:
+            from textgan.cli_train import train
+
+            train(arguments[1:])
+        else:
+            from textgan.cli_commands import build_parser
+
+            options = build_parser().parse_args([respell(a, "_", "-") for a in arguments])
+            options.command(options)
+    except SystemExit as stop:  # --help, or a usage error that has been told
+        return int(stop.code or 0)
     return 0
-
-
-def _run(arguments: list[str]) -> None:
-    if arguments[:1] == ["train"]:
-        from textgan.cli_train import train
-
-        return train(arguments[1:])
-    from textgan.cli_commands import build_parser
-
-    options = build_parser().parse_args([respell(a, "_", "-") for a in arguments])
-    return options.command(options)
 
 
 def _prepare_output() -> None:
@@ -60,8 +65,6 @@ def _prepare_output() -> None:
 def _explain(error: BaseException) -> int:
     """Say what happened, in one line, and give the exit code."""
     match error:
-        case SystemExit():  # --help, or a usage error that has been told
-            return int(error.code or 0)
         case Interrupted():
             complain(f"textgan: {error}")
             return error.code

@@ -297,7 +297,7 @@ def _check_names(
 
     def refuse(dashes: str, name: str, *, before: str = "") -> None:
         net, dot, _ = name.partition(".")
-        hint = guess(dashes + name, [dashes + n for n in names])
+        hint = guess(dashes + name, [dashes + n for n in names if not (dashes and n == "corpus")])
         if dot and net in kinds:  # perhaps it belongs to another family
             sizes = [n.removeprefix(f"{net}.") for n in known if n.startswith(f"{net}.") and n != f"{net}.kind"]
             hint = f" with --{net} {kinds[net]}, which has {', '.join(sizes)}"

@@ -61,7 +61,8 @@ def unknown_option(given: Sequence[str], known: Iterable[str]) -> str:
 
 def guess(word: str, known: Iterable[str]) -> str:
     """A question that names the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    words = list(known)
+    near = [w for w in words if word and w.startswith(word)] or difflib.get_close_matches(word, words, 1, 0.7)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -21,7 +21,7 @@ class Progress:
         quiet = not sys.stderr.isatty()
         self.bar = tqdm(
             total=total, disable=not shown, file=sys.stderr, unit=" steps", mininterval=30 if quiet else 0.2,
-            maxinterval=60 if quiet else 10, dynamic_ncols=True, smoothing=0.1,
+            maxinterval=60 if quiet else 10, dynamic_ncols=True, smoothing=0.1, delay=0.5,
         )  # fmt: skip
         self.batch, self.writer = batch, None
         self.latest: dict[str, str] = {}

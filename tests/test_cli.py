@@ -1,0 +1,321 @@
+"""The commands as a user types them: one round trip from a grammar to a report, by the names the contract gives."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from textgan.cli import main
+from textgan.metrics.protocols import PROTOCOLS
+from textgan.recipes import RECIPES
+from textgan.runs import Run
+
+SMALL = "--batch 8 --generator.hidden 16 --generator.embedding 8 --eval_every 5 --log_every 2"
+GAME = "--judge_steps 2 --adversarial_steps 2 --rollouts 2 --discriminator.widths [1,2] --discriminator.filters [8,8]"
+COMMANDS = ["train mle", "train seqgan", "train relgan", "sample", "evaluate", "compare", "sweep", "split", "mix",
+            "finetune", "report", "quickstart"]  # fmt: skip
+
+
+class Journey(NamedTuple):
+    """Where the round trip was made, and what each command wrote on standard output."""
+
+    folder: Path
+    said: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
+    """Every command once, in one folder."""
+    lines = [
+        "split grammar:300 --parts train=.8,valid=.1,test=.1 --seed 0 --out parts",
+        f"train mle parts/train.txt --out mle --valid parts/valid.txt --mle_steps 5 {SMALL}",
+        f"train seqgan parts/train.txt --out gan --valid parts/valid.txt --start mle --mle_steps 0 {SMALL} {GAME}",
+        "sample gan -n 40 --seed 3 --out text.txt",
+        "sample gan -n 200 --seed 3 --temperature 0.8 --format jsonl --out pool.jsonl",
+        "evaluate text.txt --reference parts/test.txt --train parts/train.txt --n 20 --json gan/evaluation.json",
+        "mix parts/train.txt pool.jsonl --ratio 0.5 --seed 1 --out mixed.txt",
+        "finetune mle/generator mixed.txt --valid parts/valid.txt --test parts/test.txt --steps 3 --out tuned "
+        "--json gan/finetune.json",
+        "report mle gan --out report.html",
+    ]
+    folder = tmp_path_factory.mktemp("journey")
+    said: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in lines:
+            patch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+            assert main(shlex.split(line)) == 0, line
+            sys.stdout.seek(0)
+            said[" ".join(line.split()[:2])] = sys.stdout.read()
+    return Journey(folder, said)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_split_writes_each_part_and_what_it_found(journey: Journey) -> None:
+    parts = {name: _lines(journey.folder / "parts" / f"{name}.txt") for name in ("train", "valid", "test")}
+    told = _json(journey.folder / "parts" / "split.json")
+    assert told["parts"] == {name: len(lines) for name, lines in parts.items()}
+    assert (told["seed"], told["found"]["lines"]) == (0, 300)
+    assert [source["name"] for source in told["sources"]] == ["grammar:300"]
+    assert not set(parts["train"]) & {*parts["valid"], *parts["test"]}
+
+
+def test_train_leaves_a_run_folder_with_the_flags_in_it(journey: Journey) -> None:
+    run = journey.folder / "gan"
+    recipe = _json(run / "recipe.json")
+    assert (recipe["recipe"], recipe["seed"], recipe["start"]["run"]) == ("seqgan", 0, "mle")
+    fields = recipe["fields"]
+    assert fields["generator"] == {"kind": "lstm", "embedding": 8, "hidden": 16, "layers": 1, "dropout": 0.3,
+                                   "tied": True, "init_std": 0.0}  # fmt: skip
+    assert (fields["discriminator"]["kind"], fields["discriminator"]["widths"]) == ("cnn", [1, 2])
+    assert recipe["schedule"]["eval_every"] == 5
+    assert _lines(run / "heldout.txt") == _lines(journey.folder / "parts" / "valid.txt")
+    assert {row["phase"] for row in map(json.loads, _lines(run / "log.jsonl"))} == {"mle", "judge", "adversarial"}
+    assert (run / "generator" / "model.safetensors").exists()
+
+
+def test_a_run_that_starts_from_another_begins_with_its_likelihood(journey: Journey) -> None:
+    end = [row for row in Run.open(journey.folder / "mle").log if "valid_nll" in row][-1]
+    begin = Run.open(journey.folder / "gan").log[0]
+    assert begin["step"] == 0
+    assert begin["valid_nll"] == pytest.approx(end["valid_nll"], rel=1e-6)
+
+
+def test_sample_writes_n_lines_or_n_rows_with_their_provenance(journey: Journey) -> None:
+    assert len(_lines(journey.folder / "text.txt")) == 40
+    rows = [json.loads(line) for line in _lines(journey.folder / "pool.jsonl")]
+    assert [row["index"] for row in rows] == list(range(200))
+    assert len({row["id"] for row in rows}) == 200
+    first = rows[0]
+    assert list(first) == ["id", "text", "source", "generator", "run", "seed", "index", "temperature", "scores", "flags",
+                           "selected", "weight"]  # fmt: skip
+    sha = Run.open(journey.folder / "gan").weights_sha256
+    assert first["generator"] == {"name": "seqgan", "sha256": sha}
+    assert (first["run"], first["seed"], first["temperature"]) == ("gan", 3, 0.8)
+
+
+def test_the_same_seed_samples_the_same_bytes_and_another_seed_others(
+    journey: Journey, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(journey.folder)
+    assert main(shlex.split("sample gan -n 40 --seed 3")) == 0
+    out, err = capsysbinary.readouterr()
+    assert (out, err) == ((journey.folder / "text.txt").read_bytes(), b"")
+    assert main(shlex.split("sample gan -n 40 --seed 4 --out -")) == 0
+    assert capsysbinary.readouterr().out != out
+    assert main(shlex.split("sample gan -n 40 --seed 3 --temperature 0.5")) == 0
+    assert capsysbinary.readouterr().out != out
+
+
+def test_evaluate_writes_scores_beside_real_texts_own(journey: Journey) -> None:
+    found = _json(journey.folder / "gan" / "evaluation.json")
+    assert (found["text"], found["reference"], found["n"], found["seed"]) == ("text.txt", "test.txt", 20, 0)
+    names = [f"{metric}-{k}" for metric in ("BLEU", "self-BLEU") for k in (2, 3, 4, 5)]
+    names += [f"distinct-{k}" for k in (1, 2, 3, 4)]
+    for rows in (found["scores"], found["real"]):
+        by_name = {row["name"]: row for row in rows}
+        assert set(names) <= set(by_name)
+        for row in rows:
+            assert {"name", "value", "better", "n", "signature"} <= set(row)
+            assert isinstance(row["value"], float) and math.isfinite(row["value"])
+            assert row["better"] in ("higher", "lower", "match")
+            assert row["signature"].startswith(row["name"] + "|")
+        assert by_name["BLEU-4"]["n"] == 20
+    table = journey.said["evaluate text.txt"]
+    assert table.startswith("text.txt: 20 lines (seed 0) against test.txt, protocol default\n")
+    assert all(name in table for name in names)
+
+
+def test_standard_input_and_output_stand_where_a_file_may(
+    journey: Journey, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(journey.folder)
+
+    def piped(name: str) -> None:
+        content = io.BytesIO((journey.folder / name).read_bytes())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content, encoding="utf-8"))
+
+    piped("text.txt")
+    assert main(shlex.split("evaluate - --reference parts/test.txt --metrics BLEU --n 20 --json -")) == 0
+    found = json.loads(capsys.readouterr().out)  # and nothing else
+    whole = {row["name"]: row for row in _json(journey.folder / "gan" / "evaluation.json")["scores"]}
+    assert found["text"] == "standard input"
+    assert [row["value"] for row in found["scores"]] == [whole[row["name"]]["value"] for row in found["scores"]]
+
+    piped("pool.jsonl")
+    assert main(shlex.split("mix parts/train.txt - --ratio 0.5 --seed 1 --out -")) == 0
+    assert capsys.readouterr().out == (journey.folder / "mixed.txt").read_text(encoding="utf-8")
+
+    piped("parts/train.txt")
+    assert main(shlex.split(f"train mle - --out piped --valid parts/valid.txt --mle_steps 5 {SMALL}")) == 0
+    assert _lines(journey.folder / "piped" / "log.jsonl") == _lines(journey.folder / "mle" / "log.jsonl")
+
+    capsys.readouterr()
+    assert main(shlex.split("report mle --out -")) == 0
+    assert capsys.readouterr().out.rstrip().endswith("</html>")
+
+
+def test_every_table_format_is_written(
+    journey: Journey, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(journey.folder)
+    line = (
+        "evaluate text.txt --reference parts/test.txt --metrics BLEU-2,distinct --csv t.csv --html t.html --tex t.tex"
+    )
+    assert main(shlex.split(line)) == 0
+    assert (journey.folder / "t.csv").read_text().count("\n") == 1 + 1 + 4  # head, BLEU-2, distinct-1..4
+    assert "<html" in (journey.folder / "t.html").read_text()
+    assert "\\begin{tabular}" in (journey.folder / "t.tex").read_text()
+
+
+def test_mix_adds_ratio_synthetic_lines_to_all_real_ones(journey: Journey) -> None:
+    real, mixed = _lines(journey.folder / "parts" / "train.txt"), _lines(journey.folder / "mixed.txt")
+    pool = {json.loads(line)["text"] for line in _lines(journey.folder / "pool.jsonl")}
+    assert len(mixed) == len(real) + len(real) // 2  # 240 + 120
+    rest = list(mixed)
+    for line in real:
+        rest.remove(line)
+    assert set(rest) <= pool
+
+
+def test_finetune_tells_nll_and_perplexity_and_which_model_it_was(journey: Journey) -> None:
+    found = _json(journey.folder / "gan" / "finetune.json")
+    assert {"nll_per_token", "nll_per_byte", "perplexity", "lm"} <= set(found)
+    assert found["perplexity"] == pytest.approx(math.exp(found["nll_per_token"]))
+    assert 0 < found["nll_per_byte"] < found["nll_per_token"]
+    assert found["lm"].startswith("local folder generator (textgan_lstm")
+    assert (found["measured_on"], found["steps"]) == ("test", 3)
+    assert (journey.folder / "tuned" / "model.safetensors").exists()
+    assert f"perplexity {found['perplexity']:.2f}" in journey.said["finetune mle/generator"]
+
+
+def test_report_is_one_page_about_all_runs_and_its_name_is_told(journey: Journey) -> None:
+    page = (journey.folder / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert all(name in page for name in ("mle", "gan", "seqgan", "self-BLEU"))
+    assert journey.said["report mle"] == "report.html\n"
+
+
+def test_standard_output_is_for_results_alone(journey: Journey) -> None:
+    quiet = ("train mle", "train seqgan", "split grammar:300", "sample gan", "mix parts/train.txt")
+    assert {name: journey.said[name] for name in quiet} == dict.fromkeys(quiet, "")
+
+
+def _printed(line: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The options that --print_config gives for a command line."""
+    capsys.readouterr()
+    assert main(shlex.split(f"{line} --print_config")) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return yaml.safe_load(out)
+
+
+def test_printed_options_are_a_config_file_that_gives_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = f"train seqgan grammar:60 --out a --mle_steps 2 {SMALL} {GAME} --min_count 2"
+    options = _printed(line, capsys)
+    assert main(shlex.split(line)) == 0
+    Path("a.yaml").write_text(yaml.safe_dump(options))
+    assert main(shlex.split("train seqgan --config a.yaml --out b")) == 0  # a flag wins over the file
+    assert (tmp_path / "b" / "recipe.json").read_bytes() == (tmp_path / "a" / "recipe.json").read_bytes()
+    assert (tmp_path / "b" / "log.jsonl").read_bytes() == (tmp_path / "a" / "log.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "generator: transformer\ngenerator.width: 16\nmle_lr: 1e-4\n",
+        "generator:\n  kind: transformer\n  width: 16\nmle-lr: 0.0001\n",
+        "generator.kind: transformer\ngenerator.width: 16\nmle_lr: 1.0e-4\nvalid:\n",
+    ],
+)
+def test_config_files_may_nest_or_dot_and_yaml_floats_need_no_point(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(config)
+    options = _printed(f"train mle grammar:60 --out a --config {tmp_path / 'c.yaml'} --batch 4", capsys)
+    assert options["generator"] == {"kind": "transformer", "width": 16, "layers": 2, "heads": 4, "dropout": 0.1}
+    assert (options["mle_lr"], options["batch"], options["valid"]) == (1e-4, 4, None)
+
+
+def test_flags_win_over_the_config_wherever_they_stand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("batch: 4\ncorpus: grammar:9\ngenerator: {kind: lstm}\nmle_steps: 7\n")
+    line = f"train mle grammar:60 --out a --batch 5 --generator transformer --config {tmp_path / 'c.yaml'}"
+    options = _printed(line, capsys)
+    assert (options["batch"], options["corpus"], options["mle_steps"]) == (5, "grammar:60", 7)
+    assert options["generator"]["kind"] == "transformer"
+
+
+def test_dashes_and_equals_signs_are_as_good_as_underscores_and_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    options = _printed(
+        "train mle grammar:60 --out=a-b --mle-steps=3 --generator=transformer --generator.width=8", capsys
+    )
+    assert (options["out"], options["mle_steps"], options["generator"]["width"]) == ("a-b", 3, 8)
+
+
+def test_every_field_of_every_recipe_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    for recipe in RECIPES:
+        name = recipe.name  # type: ignore[attr-defined]
+        assert main(["train", name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: textgan train {name} CORPUS --out RUN [options]\n")
+        assert all(f"--{field} " in shown for field in vars(recipe()))
+        assert "--generator.hidden N" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_terminal_and_tells_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith(f"usage: textgan {command} ")
+    assert max(map(len, out.splitlines())) <= 80
+    described = [line for line in out.splitlines() if line.startswith("  --")]
+    assert len(described) >= 2
+    assert "==SUPPRESS==" not in out and "%(" not in out
+
+
+def test_the_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    whole = capsys.readouterr().out
+    assert f"train a recipe ({', '.join(recipe.name for recipe in RECIPES)})" in whole  # type: ignore[attr-defined]
+    assert all(f"\n    {command.split()[0]}" in whole for command in COMMANDS)
+    assert main(["train", "--help"]) == 0
+    assert f"recipes: {', '.join(recipe.name for recipe in RECIPES)}" in capsys.readouterr().out  # type: ignore[attr-defined]
+    assert main(["evaluate", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(protocol.name in shown for protocol in PROTOCOLS)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from textgan.cli import main; main(['--help']); main(['sample', '--help']); main(['sample', 'x'])\n"
+        "print(*sorted({'torch', 'transformers', 'jsonargparse', 'numpy', 'yaml', 'nltk'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    import textgan
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"textgan {textgan.__version__}\n"
