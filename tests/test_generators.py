@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from textgan.errors import InputError
-from textgan.generators import GENERATORS, Generator, load_generator
+from textgan.generators import GENERATORS, Generator, load_generator, search
 from textgan.sequences import BOS, EOS, PAD, embed, mask_of
 from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
 
@@ -154,6 +154,34 @@ def test_relaxed_tokens_are_exact_samples_at_any_gumbel_temperature(family: str)
         for t in range(2):
             p, q = (relaxed.tokens[:, t] == token), (drawn.tokens[:, t] == token)
             assert abs(p.float().mean() - q.float().mean()) < 5 * math.sqrt(2 * 0.25 / n)
+
+
+@pytest.mark.parametrize("size", [1, 5, 128, 129, 192, 1000])
+def test_a_search_finds_the_place_in_the_cumulative_sum_and_never_a_weight_of_zero(size: int) -> None:
+    rng = torch.Generator().manual_seed(20)
+    weights = torch.rand(400, size, generator=rng) ** 8
+    weights[torch.rand(400, size, generator=rng) < 0.4] = 0
+    weights[:, size // 2] += 1e-3
+    u = torch.rand(400, 1, generator=rng)
+    u[:4] = torch.tensor([[0.0], [1 - 2**-24], [2**-24], [0.5]])
+    found = search(weights, u)
+    assert (weights.gather(1, found) > 0).all()
+    cdf = weights.double().cumsum(1)
+    place = u.double() * cdf[:, -1:]
+    slow = torch.searchsorted(cdf, place, right=True).clamp(max=size - 1)
+    above, below = cdf.gather(1, found) - place, place - (cdf - weights).gather(1, found)
+    assert (torch.minimum(above, below) > -1e-5 * cdf[:, -1:]).all()  # right but for float32's rounding
+    assert (found != slow).float().mean() < 0.01
+    lost = search(weights * float("nan"), u)
+    assert ((lost >= 0) & (lost < size)).all()
+
+
+@pytest.mark.parametrize("size", [7, 1000])
+def test_searched_draws_follow_the_weights(size: int) -> None:
+    weights = torch.rand(1, size, generator=torch.Generator().manual_seed(21)) ** 4
+    u = torch.linspace(0, 1, 100_001)[:-1, None]  # a grid instead of draws: shares are right to a step
+    share = torch.bincount(search(weights.expand(100_000, -1), u).squeeze(1), minlength=size) / 100_000
+    assert torch.allclose(share, weights[0] / weights.sum(), atol=3e-5)
 
 
 def test_hard_and_soft_tokens_go_through_one_door() -> None:

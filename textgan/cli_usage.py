@@ -37,11 +37,14 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"{value!r} is not one of {', '.join(choices)}{guess(value, choices)}")
 
 
-class Help(argparse.RawDescriptionHelpFormatter):
-    """Options in one column wide enough for most of them."""
+class Help(argparse.HelpFormatter):
+    """Options in one column wide enough for most of them; each line of a description is a paragraph."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=WIDTH)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(super(Help, self)._fill_text(line, width, indent) for line in text.splitlines())
 
 
 def usage_error(prog: str, message: str) -> NoReturn:

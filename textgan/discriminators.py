@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from textgan.errors import InputError
 from textgan.sequences import embed, lengths_of
 
+BLOCK = 1 << 18  # responses of filters at once, and
+ROWS = 512  # sentences at once, where no gradient is kept: they stay in cache; benchmarks/SPEED.md
+
 
 class Discriminator(nn.Module, ABC):
     """D(x) = sigmoid(logit): the probability that x is real text. Logits are (B,), or (B, R) for R representations."""
@@ -68,12 +71,49 @@ def pooled_windows(x: Tensor, mask: Tensor, convolutions: Iterable[nn.Module]) -
     x = (x * mask[..., None]).transpose(1, 2)  # (B, E, T)
     pooled = []
     for convolution in convolutions:
-        k = int(convolution.weight.shape[2])  # type: ignore[index]
-        wide = F.pad(x, (0, max(0, k - x.shape[2])))
-        response = convolution(wide)  # (B, F_k, W)
-        window = torch.arange(response.shape[2], device=x.device)
-        outside = (window > 0) & (window + k > lengths[:, None])  # (B, W)
+        k = convolution.get_parameter("weight").shape[2]
+        response = convolution(F.pad(x, (0, max(0, k - x.shape[2]))))  # (B, F_k, W)
+        outside = _outside(response.shape[2], k, lengths)
         pooled.append(response.masked_fill(outside[:, None], float("-inf")).amax(2))
+    return F.relu(torch.cat(pooled, 1))
+
+
+def _outside(windows: int, k: int, lengths: Tensor) -> Tensor:
+    """Windows of width k that end past their sentence, save for the first: (B, W) bool."""
+    window = torch.arange(windows, device=lengths.device)
+    return (window > 0) & (window + k > lengths[:, None])
+
+
+@torch.no_grad()
+def looked_up_windows(tokens: Tensor, mask: Tensor, weight: Tensor, convolutions: Iterable[nn.Module]) -> Tensor:
+    """`pooled_windows` of many embedded sentences without a gradient: (B, T) int64, weight (V, E) -> (B, F).
+
+    A convolution over embedded tokens is a sum of k table look-ups. The tables are made for the words that occur, and
+    each adds a row where a product would take E of them; widths with fewer windows than words are left to the product.
+    """
+    words, places = tokens.unique(return_inverse=True)  # (U,), (B, T)
+    vectors = F.pad(weight[words], (0, 0, 0, 1))  # (U + 1, E); the last, of zeros, stands past the end
+    places = places.masked_fill(~mask, len(words))
+    lengths, pooled = lengths_of(mask), []
+    for convolution in convolutions:
+        filters, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
+        k = filters.shape[2]
+        at = F.pad(places, (0, max(0, k - places.shape[1])), value=len(words)).unfold(1, k, 1)  # (B, W, k)
+        outside = _outside(at.shape[1], k, lengths)
+        if outside.numel() < 2 * len(words):
+            pooled.append(pooled_windows(vectors[places], mask, [convolution]))
+            continue
+        table = vectors @ filters.permute(2, 1, 0)  # (k, U + 1, F_k)
+        at = at + torch.arange(k, device=at.device) * len(vectors)
+        rows = max(1, BLOCK // (at.shape[1] * table.shape[2]))
+        strongest = [
+            F.embedding_bag(window.flatten(0, 1), table.flatten(0, 1), mode="sum")
+            .view(*window.shape[:2], -1)
+            .masked_fill_(hidden[..., None], float("-inf"))
+            .amax(1)
+            for window, hidden in zip(at.split(rows), outside.split(rows), strict=True)
+        ]
+        pooled.append(torch.cat(strongest) + bias)
     return F.relu(torch.cat(pooled, 1))
 
 
@@ -97,7 +137,11 @@ class CNNDiscriminator(Discriminator):
         self.highway, self.dropout, self.out = Highway(size), nn.Dropout(spec.dropout), nn.Linear(size, 1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.highway(pooled_windows(embed(x, self.embedding.weight), mask, self.convolutions))
+        weight, convolutions = self.embedding.weight, self.convolutions
+        if x.dtype == torch.int64 and not torch.is_grad_enabled():
+            pooled = looked_up_windows(x, mask, weight, convolutions)
+            return torch.cat([self.highway(rows) for rows in pooled.split(ROWS)])
+        return self.highway(pooled_windows(embed(x, weight), mask, convolutions))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.out(self.dropout(self.features(x, mask))).squeeze(1)

@@ -21,8 +21,9 @@ from textgan.errors import InputError
 from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, embed, mask_of, straight_through
 
 NEVER = -1e9  # a forbidden token's logit; finite, since 0 * (-inf - -inf) makes an exact KL NaN
-BLOCK = 1 << 20  # logits at once while drawing: 4 MB in float32, which stay in cache
-ROWS = 4096  # sentences at once while sampling: bounds memory for any n
+BLOCK = 1 << 18  # logits at once while drawing (1 MB in float32: they stay in cache); benchmarks/SPEED.md
+SEGMENT = 64  # probabilities added up before they are searched; benchmarks/SPEED.md
+ROWS = 1024  # sentences at once while sampling or rolling out: bounds memory for any n
 
 State = Any  # whatever a family carries between steps
 
@@ -58,6 +59,38 @@ def check_temperature(temperature: float) -> None:
     """Refuse what would divide by zero or turn the distribution over."""
     if not 0 < temperature < float("inf"):
         raise InputError(f"temperature {temperature} must be a positive number; near 0 is greedy, 1 is the model")
+
+
+def search(weights: Tensor, u: Tensor) -> Tensor:
+    """Where u of the total falls in the cumulative sum: weights (b, V) >= 0, u (b, 1) in [0, 1) -> (b, 1) int64.
+
+    An index of weight 0 is never returned; rows with NaN get any index. The sums of segments are searched first and
+    then the one segment, since a sum is many times faster than a cumulative sum of as many numbers.
+    """
+    size = weights.shape[1]
+    if size <= 2 * SEGMENT:
+        return _scan(weights, u)[0]
+    whole = size - size % SEGMENT
+    sums = weights[:, :whole].unflatten(1, (-1, SEGMENT)).sum(-1)
+    if whole < size:
+        sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True)], 1)
+    segment, u = _scan(sums, u)
+    first = segment * SEGMENT
+    at = first + torch.arange(SEGMENT, device=weights.device)  # (b, SEGMENT)
+    if whole < size:
+        inside = weights.gather(1, at.clamp(max=size - 1)).masked_fill_(at >= size, 0)
+    else:
+        inside = weights.gather(1, at)
+    return (first + _scan(inside, u)[0]).clamp_(max=size - 1)
+
+
+def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """The index, (b, 1), and which share of that weight lies below the place searched for, (b, 1) in [0, 1)."""
+    cdf = weights.cumsum(-1)
+    place = u.clamp(0, 1 - 2**-22) * cdf[:, -1:]  # below the total, whatever the rounding
+    index = torch.searchsorted(cdf, place, right=True).clamp_(max=weights.shape[1] - 1)
+    weight = weights.gather(1, index)
+    return index, (place - cdf.gather(1, index) + weight) / weight
 
 
 class Generator(nn.Module, ABC):
@@ -132,23 +165,20 @@ class Generator(nn.Module, ABC):
     def draw(self, hidden: Tensor, *, temperature: float = 1.0, rng: torch.Generator | None = None) -> Samples:
         """Draw the next token of each row: hidden (B, H) -> Samples of shape (B,).
 
-        Inverse transform: one uniform a row is searched in the cumulative sum, in blocks of rows that stay in cache.
+        Inverse transform, one uniform a row, in blocks of rows that stay in cache.
         """
-        u = torch.rand(len(hidden), 1, generator=rng, device=hidden.device) * (1 - 2**-22)  # u * total < total
+        u = torch.rand(len(hidden), 1, generator=rng, device=hidden.device)
         tokens = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
         log_probs = torch.empty(len(hidden), device=hidden.device)
-        size = max(16, BLOCK // self.vocab_size)
+        size = max(64, BLOCK // self.vocab_size)
         for i in range(0, len(hidden), size):
             logits = self.head(hidden[i : i + size]).float()  # (b, V)
             if temperature != 1:
                 logits /= temperature
-            logits -= logits.amax(-1, keepdim=True)
-            cdf = logits.exp().cumsum(-1)
-            total = cdf[:, -1:]
-            token = torch.searchsorted(cdf, u[i : i + size] * total, right=True)  # (b, 1)
-            token.clamp_(max=self.vocab_size - 1)  # past the end only where logits are NaN; then log_probs say so
+            probs = logits.softmax(-1)
+            token = search(probs, u[i : i + size])  # (b, 1)
             tokens[i : i + size] = token.squeeze(1)
-            log_probs[i : i + size] = (logits.gather(1, token) - total.log()).squeeze(1)
+            log_probs[i : i + size] = probs.gather(1, token).log().squeeze(1)
         return Samples(tokens, log_probs, mask_of(tokens))
 
     @torch.no_grad()

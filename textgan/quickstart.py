@@ -17,6 +17,13 @@ def quickstart(out: str | Path, *, seed: int = 0, say: Callable[[str], None] | N
     GPT-2 fine-tuned on the real text alone and on the real text with the GAN's. Errors: InputError where `out` holds
     something already.
     """
+    from textgan import machine
+
+    with machine.threads(1):  # nets of this size gain nothing from more, and lose much where the machine is busy
+        return _quickstart(Path(out), seed, say or (lambda line: None))
+
+
+def _quickstart(folder: Path, seed: int, say: Callable[[str], None]) -> Path:
     from textgan.augmentation import compare, mix, write_pool
     from textgan.evaluation import Reference, evaluate
     from textgan.recipes import MLE, SeqGAN
@@ -24,8 +31,6 @@ def quickstart(out: str | Path, *, seed: int = 0, say: Callable[[str], None] | N
     from textgan.text import make_folder, split, write_json, write_lines
     from textgan.training import fit
 
-    say = say or (lambda line: None)
-    folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; give another --out")
     make_folder(folder)
