@@ -86,7 +86,7 @@ class Run:
         return list(
             pool_rows(
                 self.sample_text(n, seed=seed, temperature=temperature),
-                source="gan",
+                source=self.settings["recipe"],
                 generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
                 run=self.path.name,
                 seed=seed,
