@@ -38,9 +38,9 @@ RECIPES = {  # name -> (recipe, flags, starts from)
         "seqgan", f"{LSTM} --mle_steps 0 --judge_steps 300 --adversarial_steps 120 --rollouts 4 --eval_every 30", "mle"
     ),
     "relgan": ("relgan", f"{LSTM} --mle_steps 0 --adversarial_steps 150 --eval_every 25", "mle"),
-    "mle-transformer": ("mle", f"{TRANSFORMER} --mle_steps 1000 --eval_every 100", None),
+    "mle-transformer": ("mle", f"{TRANSFORMER} {MLE}", None),
     "relgan-transformer": (
-        "relgan", f"{TRANSFORMER} --mle_steps 0 --adversarial_steps 80 --eval_every 20", "mle-transformer"
+        "relgan", f"{TRANSFORMER} --mle_steps 0 --adversarial_steps 60 --eval_every 20", "mle-transformer"
     ),
 }  # fmt: skip
 SEEDS = {  # name -> seeds on the re-split, seeds on the published split
