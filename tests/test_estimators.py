@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from slow_rollouts import slow_rollout_rewards
-from textgan import estimators
+from textgan import discriminators, estimators
+from textgan.discriminators import CNN
 from textgan.estimators import (
     MovingBaseline,
     discounted_returns,
@@ -102,6 +103,24 @@ def test_scores_come_back_in_order_whatever_the_blocks(monkeypatch: pytest.Monke
     monkeypatch.setattr(estimators, "SCORED_ROWS", 7)
     assert torch.equal(score_blocks(reward_of, tokens), reward_of(tokens))
     assert score_blocks(reward_of, tokens[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(("sentences", "vocab"), [(400, 30), (40, 500)])
+def test_a_convolution_over_words_is_a_sum_of_table_look_ups(
+    sentences: int, vocab: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many windows to a word take the tables, few take the product; both are SeqGAN's D with a gradient kept."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(discriminators, "ROWS", 16)
+    monkeypatch.setattr(discriminators, "BLOCK", 1 << 10)
+    discriminator = CNN(widths=(1, 2, 5, 20), filters=(7, 5, 3, 4)).build(vocab, 12).eval()
+    tokens = torch.randint(EOS + 1, vocab, (sentences, 12))
+    tokens[torch.arange(12) > torch.randint(12, (sentences, 1))] = PAD  # shorter than the widest window
+    slow = discriminator(tokens, mask_of(tokens))
+    with torch.no_grad():
+        fast = discriminator(tokens, mask_of(tokens))
+    assert slow.requires_grad
+    assert torch.allclose(slow, fast, atol=1e-5)
 
 
 def test_rewards_of_another_shape_are_refused() -> None:
