@@ -184,6 +184,17 @@ def test_searched_draws_follow_the_weights(size: int) -> None:
     assert torch.allclose(share, weights[0] / weights.sum(), atol=3e-5)
 
 
+@families
+def test_noise_and_log_probs_are_never_of_half_precision(family: str) -> None:
+    """bfloat16 has 8 bits: Gumbel noise of 8 bits would bias the draw, and a sum of such log-probabilities drifts."""
+    generator = build(family)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        samples = generator.sample(50, rng=torch.Generator().manual_seed(23))
+        relaxed = generator.relaxed_sample(50, temperature=0.5, hard=False, rng=torch.Generator().manual_seed(24))
+        assert generator.log_probs(samples.tokens).dtype == samples.log_probs.dtype == torch.float32
+    assert relaxed.probs.dtype == torch.float32
+
+
 def test_hard_and_soft_tokens_go_through_one_door() -> None:
     weight = torch.randn(VOCAB, 5)
     tokens = torch.randint(VOCAB, (3, 4))

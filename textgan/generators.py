@@ -158,7 +158,7 @@ class Generator(nn.Module, ABC):
         Only real positions reach the V-sized head.
         """
         mask = mask_of(tokens)
-        logits = self.head(self.hidden(tokens)[mask])  # (N, V)
+        logits = self.head(self.hidden(tokens)[mask]).float()  # (N, V)
         flat = -F.cross_entropy(logits, tokens[mask], reduction="none")
         return torch.zeros_like(tokens, dtype=flat.dtype).masked_scatter(mask, flat)
 
@@ -280,6 +280,7 @@ class Generator(nn.Module, ABC):
         probs, tokens = [], []
         for _ in range(max_len or self.max_len):
             logits, state = self.step(x, state)  # (B, V)
+            logits = logits.float()  # noise of bfloat16's 8 bits would bias the draw
             noise = torch.empty_like(logits).exponential_(generator=rng).clamp_(min=1e-30)
             soft = ((logits - noise.log()) / temperature).softmax(-1)
             token = soft.argmax(-1).masked_fill(done, PAD)
