@@ -1,11 +1,14 @@
 """How fast the hot paths are, each beside a naive reference of the same work in one run.
 
-    python benchmarks/throughput.py            the quick form (about a minute); `make bench`
+    python benchmarks/throughput.py            the quick form (80 seconds); `make bench`
     python benchmarks/throughput.py --full     more repeats, all roll-outs of the naive reference
+    python benchmarks/throughput.py --default-allocator     without machine.keep_memory, which `textgan train` calls
 
 The naive references are the slow twins that the tests hold the fast paths against (tests/slow_rollouts.py): the prefix
-is recomputed for every token, torch.multinomial draws it, and one roll-out runs at a time. Ratios are of medians within
-this run; both sides suffer alike from what else the machine does. Writes benchmarks/results/throughput.json.
+is recomputed for every token, torch.multinomial draws it, and one roll-out runs at a time. "lean" is the same twin with
+the vocabulary-sized layer at the last position alone. Seconds are this process's processor time where it has one
+thread (what a clock shows on an idle machine), else wall time; both sides run in turn, and ratios are of medians within
+this run. Writes benchmarks/results/throughput.json; benchmarks/SPEED.md keeps what was tried.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from slow_rollouts import slow_complete, slow_rollout_rewards  # noqa: E402
+from textgan import machine  # noqa: E402
 from textgan.discriminators import CNN, MultiCNN  # noqa: E402
 from textgan.estimators import rollout_rewards  # noqa: E402
 from textgan.generators import LSTM, Generator, Transformer, evaluating  # noqa: E402
@@ -46,30 +50,35 @@ Row = dict[str, Any]
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
+    """Processor time of one call on one thread, else wall time."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def row(name: str, fast: Callable[[], object], naive: Callable[[], object] | None, repeats: int, scale: int = 1) -> Row:
-    """Medians and range of both sides, run in turn; `scale`: how many times the naive side would have to run."""
-    fast()
-    times: tuple[list[float], list[float]] = ([], [])
+def row(name: str, fast: Callable[[], object], repeats: int, scale: int = 1, **slow: Callable[[], object]) -> Row:
+    """Medians and ranges of the fast side and of each slow one, run in turn; a slow one counts `scale` times.
+
+    What is repeated is run once before, uncounted.
+    """
+    if repeats > 1:
+        fast()
+    times: dict[str, list[float]] = {}
     for _ in range(repeats):
-        times[0].append(seconds(fast))
-        if naive is not None:
-            times[1].append(seconds(naive) * scale)
-    found: Row = {"name": name, "seconds": statistics.median(times[0]), "range": [min(times[0]), max(times[0])]}
-    if naive is not None:
-        found |= {
-            "naive_seconds": statistics.median(times[1]),
-            "naive_range": [min(times[1]), max(times[1])],
-            "naive_scaled_by": scale,
-            "ratio": statistics.median(times[1]) / statistics.median(times[0]),
-        }
-    beside = f"   naive {found['naive_seconds']:8.2f} s   {found['ratio']:6.1f} x" if naive is not None else ""
-    print(f"{name:58s} {found['seconds']:8.3f} s{beside}", flush=True)
+        for side, work in {"fast": fast, **slow}.items():
+            times.setdefault(side, []).append(seconds(work) * (1 if side == "fast" else scale))
+    median = {side: statistics.median(values) for side, values in times.items()}
+    found: Row = {"name": name, "seconds": median["fast"], "range": [min(times["fast"]), max(times["fast"])]}
+    text = f"{name:60s} {median['fast']:7.3f} s"
+    for side in slow:
+        ratio = median[side] / median["fast"]
+        found[side] = {"seconds": median[side], "range": [min(times[side]), max(times[side])], "ratio": ratio}
+        text += f"  {side} {median[side]:6.2f} s {ratio:5.1f} x"
+    if slow and scale > 1:
+        found["slow_sides_scaled_by"] = scale
+        text += f"  (slow sides: a part, times {scale})"
+    print(text, flush=True)
     return found
 
 
@@ -81,22 +90,28 @@ def generator(spec: LSTM | Transformer) -> Generator:
 
 
 @torch.no_grad()
-def naive_sample(net: Generator, n: int) -> None:
+def naive_sample(net: Generator, n: int, *, lean: bool) -> None:
     """Loops of 64, the prefix recomputed for each token."""
     with evaluating(net):
         for _ in range(0, n, BATCH):
-            slow_complete(net, torch.empty(BATCH, 0, dtype=torch.int64), None)
+            slow_complete(net, torch.empty(BATCH, 0, dtype=torch.int64), None, lean=lean)
 
 
-def sampling(repeats: int) -> list[Row]:
+def sampling(repeats: int, full: bool) -> list[Row]:
+    part = 1024 if full else 128
     lstm = generator(LSTM(32, 32, dropout=0.0, tied=False, init_std=0.1))
     small = generator(Transformer(width=32, layers=2, heads=2))
     return [
-        row("sample 1,024 sentences, LSTM 32/32, V 5000, T 20", lambda: lstm.sample(1024),
-            lambda: naive_sample(lstm, 1024), repeats),
-        row("sample 1,024 sentences, transformer 32 x 2, V 5000, T 20", lambda: small.sample(1024),
-            lambda: naive_sample(small, 1024), max(1, repeats // 2)),
-    ]  # fmt: skip
+        row(
+            f"sample 1,024 sentences, {name}, V 5000, T 20",
+            lambda net=net: net.sample(1024),
+            repeats,
+            1024 // part,
+            naive=lambda net=net: naive_sample(net, part, lean=False),
+            lean=lambda net=net: naive_sample(net, part, lean=True),
+        )
+        for name, net in (("LSTM 32/32", lstm), ("transformer 32 x 2", small))
+    ]
 
 
 def rewards(repeats: int, full: bool) -> list[Row]:
@@ -111,21 +126,27 @@ def rewards(repeats: int, full: bool) -> list[Row]:
         return row(
             f"SeqGAN reward, B 64, T 20, {n} roll-outs, 12 filters",
             lambda: rollout_rewards(lstm, score, samples, n=n),
-            lambda: slow_rollout_rewards(lstm, score, samples, n=part),
-            max(1, repeats // 2),
+            repeats // 3,
             n // part,
+            naive=lambda: slow_rollout_rewards(lstm, score, samples, n=part),
+            lean=lambda: slow_rollout_rewards(lstm, score, samples, n=part, lean=True),
         )
 
-    return [both(4), both(16)]
+    big = generator(Transformer(width=192, layers=3))
+    drawn = big.sample(BATCH, rng=torch.Generator().manual_seed(0))
+    alone = row(
+        "roll-outs without D, B 64, T 20, 4, transformer 192 x 3",
+        lambda: rollout_rewards(big, lambda tokens: tokens[:, 0].float(), drawn, n=4),
+        1,
+    )
+    return [both(4), both(16), alone]
 
 
-def steps(repeats: int) -> list[Row]:
+def steps(repeats: int, full: bool) -> list[Row]:
     """One step of training each, without a naive side."""
     seqgan = SeqGAN(generator=LSTM(32, 32, dropout=0.0, tied=False), discriminator=SEQGAN_CNN, rollouts=4)
-    relgan = RelGAN(
-        generator=LSTM(32, 512, dropout=0.0, tied=False),
-        discriminator=MultiCNN(representations=64, filters=(300, 300, 300, 300)),
-    )
+    judge = MultiCNN(representations=64, filters=(300, 300, 300, 300)) if full else MultiCNN()  # the paper's, or ours
+    relgan = RelGAN(generator=LSTM(32, 512, dropout=0.0, tied=False), discriminator=judge)
     torch.manual_seed(2)
     real = torch.randint(4, VOCAB, (BATCH, TIME))
 
@@ -137,31 +158,49 @@ def steps(repeats: int) -> list[Row]:
     for recipe, phase, name in (
         (seqgan, 0, "MLE step, B 64, LSTM 32/32"),
         (seqgan, 1, "D step with its 64 fresh samples, 12 filters"),
-        (relgan, 2, "RelGAN iteration, 1 G : 5 D, memory 512, 64 representations"),
+        (relgan, 2, f"RelGAN iteration, 1 G : 5 D, LSTM 512, {judge.representations} x {judge.filters[0]} filters"),
     ):
         players = recipe.players(VOCAB, TIME)
         update = recipe.phases(players, torch.Generator().manual_seed(0))[phase].update
         stream = batches()
-        found.append(row(name, lambda update=update, stream=stream: update(0, stream), None, repeats))
+        found.append(row(name, lambda update=update, stream=stream: update(0, stream), repeats if phase < 2 else 1))
     return found
 
 
-def memory() -> list[Row]:
-    """Peak resident memory of the roll-outs of a fresh process: bounded whatever their number."""
+MEMORY = """
+import sys
+sys.path[:0] = ["benchmarks", "tests"]
+import torch, throughput as t
+torch.set_num_threads(1)
+g = t.generator(t.LSTM(32, 32, dropout=0.0, tied=False, init_std=0.1))
+score = t.sentence_score(t.SEQGAN_CNN.build(t.VOCAB, t.TIME))
+s = g.sample(64)
+before = t.peak()
+WORK
+print(t.peak() - before)
+"""
+
+
+def peak() -> int:
+    """Largest resident memory of this process so far, MB; getrusage's figure begins at the parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def memory(full: bool) -> list[Row]:
+    """Peak resident memory that one piece of work adds to a fresh process."""
+    counts = (4, 16, 64) if full else (4, 16)
+    works = {f"{n} roll-outs of 64 sentences": f"t.rollout_rewards(g, score, s, n={n})" for n in counts}
+    works["a relaxed sample of 64 sentences, kept for its gradient"] = "y = g.relaxed_sample(64, temperature=0.5)"
+    works["10,000 sentences sampled"] = "g.sample(10_000)"
     found = []
-    for n in (4, 16, 64):
-        code = (
-            "import sys; sys.path[:0] = ['benchmarks', 'tests']; import torch, throughput as t\n"
-            "g = t.generator(t.LSTM(32, 32, dropout=0., tied=False, init_std=.1))\n"
-            "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024\n"
-            "s = g.sample(64); before = peak()\n"
-            "score = t.sentence_score(t.SEQGAN_CNN.build(t.VOCAB, t.TIME))\n"
-            f"t.rollout_rewards(g, score, s, n={n})\n"
-            "print(peak() - before)"  # not ru_maxrss, which begins at the peak of the parent
-        )
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-        found.append({"name": f"{n} roll-outs of 64 sentences: memory added", "megabytes": int(out)})
-        print(f"{found[-1]['name']:58s} {out.strip():>8} MB", flush=True)
+    for name, work in works.items():
+        command = [sys.executable, "-c", MEMORY.replace("WORK", work)]
+        out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+        found.append({"name": f"memory added: {name}", "megabytes": int(out)})
+        print(f"memory added: {name:58s} {out.strip():>6} MB", flush=True)
     return found
 
 
@@ -171,7 +210,8 @@ def self_bleu(repeats: int) -> list[Row]:
     if not path.exists():
         print(f"self-BLEU: left out, {path} is not there (set TEXTGAN_DATA)")
         return []
-    from textgan.evaluation import evaluate  # noqa: F401  (imported before the clock runs)
+    import numpy as np
+
     from textgan.metrics import NgramIndex, sentence_bleu
     from textgan.text import read_lines
 
@@ -179,40 +219,62 @@ def self_bleu(repeats: int) -> list[Row]:
 
     def ours() -> Any:
         index = NgramIndex(lines)
-        import numpy as np
-
         return sentence_bleu(index, index, highest=5, own=np.arange(len(lines)))
 
+    slow: dict[str, Callable[[], object]] = {}
     try:
         from fast_bleu import SelfBLEU
     except ImportError:
-        theirs = None
+        print("self-BLEU: fast-bleu is not installed, so it has no rival here")
     else:
         words = [line.split() for line in lines]
+        slow["fast_bleu"] = lambda: SelfBLEU(words, {str(n): (1 / n,) * n for n in (2, 3, 4, 5)}).get_score()
+    found = row("self-BLEU-2..5 of 10,000 captions", ours, max(1, repeats // 2), **slow)
+    code = (
+        "import numpy as np, sys\n"
+        "from textgan.metrics import NgramIndex, sentence_bleu\nfrom textgan.text import read_lines\n"
+        "index = NgramIndex(read_lines(sys.argv[1]))\nsentence_bleu(index, index, own=np.arange(len(index)))\n"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    )
+    if Path("/proc/self/status").exists():
+        command = [sys.executable, "-c", code, str(path)]
+        out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+        found["megabytes"] = int(out) // 1024
+        print(f"   peak memory of the whole process: {found['megabytes']} MB")
+    return [found]
 
-        def theirs() -> Any:
-            return SelfBLEU(words, {str(n): (1 / n,) * n for n in (2, 3, 4, 5)}).get_score()
 
-    return [row("self-BLEU-2..5 of 10,000 captions (naive: fast-bleu)", ours, theirs, max(1, repeats // 2))]
+def commit() -> str:
+    """HEAD, and whether the files differ from it."""
+    head, changes = (
+        subprocess.run(["git", *words], capture_output=True, text=True, cwd=ROOT).stdout.strip()
+        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "textgan", "benchmarks/*.py"))
+    )
+    return head + ", with changes" * bool(changes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--default-allocator", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    repeats = 7 if options.full else 3
-    rows = [*sampling(repeats), *rewards(repeats, options.full), *steps(repeats), *self_bleu(repeats), *memory()]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    if not options.default_allocator:
+        machine.keep_memory()
+    print(f"torch {torch.__version__}, {options.threads} thread(s), commit {commit()}", flush=True)
+    full, repeats = options.full, 7 if options.full else 3
+    rows = [*sampling(repeats, full), *rewards(repeats, full), *steps(repeats, full)]
+    rows += [*self_bleu(repeats), *memory(full)]
     value = {
-        "command": "python benchmarks/throughput.py" + " --full" * options.full,
-        "commit": commit,
+        "command": " ".join(["python benchmarks/throughput.py", *sys.argv[1:]]),
+        "commit": commit(),
+        "seconds_of": "processor time" if options.threads == 1 else "wall time",
         "threads": options.threads,
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_megabytes": peak(),
         "rows": rows,
     }
     out = ROOT / "benchmarks" / "results" / "throughput.json"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slow_rollouts import slow_rollout_rewards
 from textgan import discriminators, estimators
-from textgan.discriminators import CNN
+from textgan.discriminators import CNN, MultiCNN
 from textgan.estimators import (
     MovingBaseline,
     discounted_returns,
@@ -92,15 +92,22 @@ def test_chunks_of_rollouts_change_nothing_but_the_draws(family: str, monkeypatc
     generator = build(family)
     samples = generator.sample(9, rng=torch.Generator().manual_seed(6))
     whole = rollout_rewards(generator, reward_of, samples, n=300, rng=torch.Generator().manual_seed(7))
-    monkeypatch.setattr(estimators, "ROLLOUT_ROWS", 1)
-    monkeypatch.setattr(estimators, "SCORED_ROWS", 5)
+    monkeypatch.setattr(estimators, "ROWS", 7)
+    monkeypatch.setattr(estimators, "SCORED_TOKENS", 15)
     chunks = rollout_rewards(generator, reward_of, samples, n=300, rng=torch.Generator().manual_seed(8))
     assert (whole - chunks).abs().max() < 0.14
 
 
+def test_a_row_without_text_gets_no_reward_and_disturbs_nobody() -> None:
+    tokens = torch.tensor([[PAD, PAD, PAD], [4, EOS, PAD]])
+    samples = Samples(tokens, torch.zeros(2, 3), mask_of(tokens))
+    rewards = rollout_rewards(build("lstm"), lambda x: torch.ones(len(x)), samples, n=3)
+    assert torch.equal(rewards, torch.tensor([[0.0, 0, 0], [1, 1, 0]]))
+
+
 def test_scores_come_back_in_order_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = all_sentences()
-    monkeypatch.setattr(estimators, "SCORED_ROWS", 7)
+    monkeypatch.setattr(estimators, "SCORED_TOKENS", 21)
     assert torch.equal(score_blocks(reward_of, tokens), reward_of(tokens))
     assert score_blocks(reward_of, tokens[:0]).shape == (0,)
 
@@ -121,6 +128,39 @@ def test_a_convolution_over_words_is_a_sum_of_table_look_ups(
         fast = discriminator(tokens, mask_of(tokens))
     assert slow.requires_grad
     assert torch.allclose(slow, fast, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_finding_the_strongest_windows_first_changes_no_value_and_no_gradient(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(discriminators, "BLOCK", 1 << 10)
+    discriminator = MultiCNN(embedding=8, representations=8 // channels, filters=(7, 6, 5, 4)).build(30, 12).eval()
+    soft = torch.rand(16, 12, 30).softmax(-1)
+    mask = torch.arange(12) <= torch.randint(1, 12, (16, 1))  # some are shorter than the widest window
+
+    def gradients(few: int) -> list[Tensor]:
+        monkeypatch.setattr(discriminators, "FEW", few)
+        x = soft.clone().requires_grad_()
+        value = discriminator(x, mask).square().sum()
+        first = torch.autograd.grad(value, [x, *discriminator.parameters()], create_graph=True)
+        (again,) = torch.autograd.grad(first[0].square().sum(), x)  # what a gradient penalty asks for
+        return [value, *first, again]
+
+    for chosen, whole in zip(gradients(2), gradients(0), strict=True):
+        assert torch.allclose(chosen, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", discriminators.DISCRIMINATORS)
+def test_scores_are_the_same_in_blocks(kind: str) -> None:
+    torch.manual_seed(0)
+    discriminator = discriminators.DISCRIMINATORS[kind]().build(VOCAB, MAX_LEN).eval()
+    sentences = all_sentences()
+    with torch.no_grad():
+        whole = discriminator.score(sentences, mask_of(sentences))
+        discriminator.scored_rows = 7
+        assert torch.allclose(whole, discriminator.score(sentences, mask_of(sentences)), atol=1e-6)
 
 
 def test_rewards_of_another_shape_are_refused() -> None:

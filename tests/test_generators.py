@@ -6,26 +6,14 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
+from slow_rollouts import slow_complete
 from textgan.errors import InputError
-from textgan.generators import GENERATORS, Generator, load_generator, search
+from textgan.generators import GENERATORS, Generator, gumbel, load_generator, search
 from textgan.sequences import BOS, EOS, PAD, embed, mask_of
 from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
 
 families = pytest.mark.parametrize("family", FAMILIES)
-
-
-def slow_sample(generator: Generator, n: int, rng: torch.Generator, temperature: float = 1.0) -> Tensor:
-    """The obvious twin: recompute the whole prefix for each token, one torch.multinomial a step."""
-    tokens = torch.full((n, generator.max_len), PAD)
-    done = torch.zeros(n, dtype=torch.bool)
-    for t in range(generator.max_len):
-        logits = generator(tokens[:, : t + 1])[:, t]
-        token = torch.multinomial((logits / temperature).softmax(-1), 1, generator=rng).squeeze(1)
-        tokens[:, t] = token.masked_fill(done, PAD)
-        done |= tokens[:, t] == EOS
-    return tokens
 
 
 @families
@@ -69,11 +57,18 @@ def test_samples_follow_the_distribution(family: str, temperature: float) -> Non
 def test_fast_sampling_agrees_with_the_slow_twin(family: str) -> None:
     generator, n = build(family), 8000
     fast = generator.sample(n, rng=torch.Generator().manual_seed(3)).tokens
-    slow = slow_sample(generator, n, torch.Generator().manual_seed(4))
+    slow = slow_complete(generator, torch.empty(n, 0, dtype=torch.int64), torch.Generator().manual_seed(4))
     for token in range(EOS, VOCAB):
         for t in range(fast.shape[1]):
             p, q = (fast[:, t] == token).float().mean().item(), (slow[:, t] == token).float().mean().item()
             assert abs(p - q) < 5 * math.sqrt(2 * 0.25 / n)
+
+
+@families
+def test_the_lean_slow_twin_draws_what_the_slow_twin_draws(family: str) -> None:
+    generator, prefix = build(family), torch.empty(50, 0, dtype=torch.int64)
+    slow, lean = (slow_complete(generator, prefix, torch.Generator().manual_seed(1), lean=b) for b in (False, True))
+    assert torch.equal(slow, lean)
 
 
 @families
@@ -112,17 +107,48 @@ def test_stepwise_and_whole_hidden_states_agree(family: str) -> None:
 
 
 @families
-def test_states_can_be_selected_and_joined(family: str) -> None:
+def test_states_can_be_selected_and_repeated(family: str) -> None:
     generator = build(family, vocab=20, max_len=7)
     tokens = torch.randint(EOS + 1, 20, (6, 4), generator=torch.Generator().manual_seed(10))
     state = generator.start(6)
     for t in range(3):
         _, state = generator.advance(tokens[:, t], state)
     order = torch.tensor([4, 0, 0, 5])
-    joined = generator.concat(generator.select(state, order[:1]), generator.select(state, order[1:]))
-    ours, _ = generator.advance(tokens[order, 3], joined)
-    theirs, _ = generator.advance(tokens[:, 3], state)
+    selected = generator.select(state, order)
+    ours, _ = generator.advance(tokens[order, 3], selected)
+    theirs, _ = generator.advance(tokens[:, 3], state)  # which the selection has left as it was
     assert torch.allclose(ours, theirs[order], atol=1e-5)
+
+
+@families
+def test_forbidden_tokens_never_get_probability_with_a_gradient_or_without(family: str) -> None:
+    generator, sentences = build(family), all_sentences()
+    with_gradient = generator(sentences)
+    with torch.no_grad():
+        without = generator(sentences)
+    assert torch.equal(with_gradient.softmax(-1)[..., :EOS], torch.zeros(*sentences.shape, EOS))
+    assert torch.allclose(with_gradient[..., EOS:], without[..., EOS:], atol=1e-5)
+    assert torch.allclose(with_gradient.softmax(-1), without.softmax(-1), atol=1e-6)
+
+
+@families
+def test_noise_and_log_probs_are_never_of_half_precision(family: str) -> None:
+    """bfloat16 has 8 bits: Gumbel noise of 8 bits would bias the draw, and a sum of such log-probabilities drifts."""
+    generator = build(family)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        samples = generator.sample(50, rng=torch.Generator().manual_seed(23))
+        relaxed = generator.relaxed_sample(50, temperature=0.5, hard=False, rng=torch.Generator().manual_seed(24))
+        assert generator.log_probs(samples.tokens).dtype == samples.log_probs.dtype == torch.float32
+    assert relaxed.probs.dtype == torch.float32
+
+
+def test_gumbel_noise_is_finite_and_of_the_right_mean_and_variance() -> None:
+    """Mean .57722 (Euler's constant), variance pi^2 / 6; a million draws: 5 sd of the mean are .0064."""
+    noise = gumbel(torch.Size((1_000_000,)), torch.device("cpu"), torch.Generator().manual_seed(22)).double()
+    assert torch.isfinite(noise).all()
+    assert noise.mean().item() == pytest.approx(0.57722, abs=0.0064)
+    assert noise.var().item() == pytest.approx(math.pi**2 / 6, abs=0.02)
+    assert (noise > 10).double().mean().item() == pytest.approx(math.exp(-10), rel=0.7)  # 45 expected
 
 
 @families
@@ -182,17 +208,6 @@ def test_searched_draws_follow_the_weights(size: int) -> None:
     u = torch.linspace(0, 1, 100_001)[:-1, None]  # a grid instead of draws: shares are right to a step
     share = torch.bincount(search(weights.expand(100_000, -1), u).squeeze(1), minlength=size) / 100_000
     assert torch.allclose(share, weights[0] / weights.sum(), atol=3e-5)
-
-
-@families
-def test_noise_and_log_probs_are_never_of_half_precision(family: str) -> None:
-    """bfloat16 has 8 bits: Gumbel noise of 8 bits would bias the draw, and a sum of such log-probabilities drifts."""
-    generator = build(family)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        samples = generator.sample(50, rng=torch.Generator().manual_seed(23))
-        relaxed = generator.relaxed_sample(50, temperature=0.5, hard=False, rng=torch.Generator().manual_seed(24))
-        assert generator.log_probs(samples.tokens).dtype == samples.log_probs.dtype == torch.float32
-    assert relaxed.probs.dtype == torch.float32
 
 
 def test_hard_and_soft_tokens_go_through_one_door() -> None:

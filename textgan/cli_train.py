@@ -70,7 +70,7 @@ def train(arguments: list[str]) -> None:
 
 
 def _fit(kind: type, values: dict[str, Any]) -> None:
-    from textgan import recipes
+    from textgan import machine, recipes
     from textgan.batches import TextSettings
     from textgan.training import Schedule, fit
     from textgan.updates import check_recipe
@@ -84,6 +84,7 @@ def _fit(kind: type, values: dict[str, Any]) -> None:
         check_recipe(recipe)
     except InputError as error:
         usage_error(f"{PROG} {kind.name}", str(error))  # type: ignore[attr-defined]
+    machine.keep_memory()
     run = fit(recipe, values.pop("corpus"), text=text, schedule=schedule, **values)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         nll = [row["valid_nll"] for row in run.log if "valid_nll" in row][-1]

@@ -6,7 +6,7 @@ Each takes (B, T) int64 ids or (B, T, V) soft tokens through one door (`sequence
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +18,13 @@ from textgan.sequences import embed, lengths_of
 
 BLOCK = 1 << 18  # responses of filters at once, and
 ROWS = 512  # sentences at once, where no gradient is kept: they stay in cache; benchmarks/SPEED.md
+FEW = 2  # channels up to which a filter's strongest window is cheaper to find first; benchmarks/SPEED.md
 
 
 class Discriminator(nn.Module, ABC):
     """D(x) = sigmoid(logit): the probability that x is real text. Logits are (B,), or (B, R) for R representations."""
+
+    scored_rows = 1024  # sentences at once while scoring: bounds memory
 
     @abstractmethod
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -32,8 +35,9 @@ class Discriminator(nn.Module, ABC):
         """(B, T) or (B, T, V) -> logits (B,) or (B, R)."""
 
     def score(self, x: Tensor, mask: Tensor) -> Tensor:
-        """One probability a sentence, (B,) in [0, 1]: the sigmoid of the mean logit."""
-        logits = self(x, mask)
+        """One probability a sentence, (B,) in [0, 1]: the sigmoid of the mean logit. Any number of sentences."""
+        blocks = zip(x.split(self.scored_rows), mask.split(self.scored_rows), strict=True)
+        logits = torch.cat([self(x, mask) for x, mask in blocks])
         return (logits if logits.dim() == 1 else logits.mean(1)).sigmoid()
 
 
@@ -67,15 +71,41 @@ def pooled_windows(x: Tensor, mask: Tensor, convolutions: Iterable[nn.Module]) -
     A window of width k counts where it lies in the sentence; a sentence shorter than k has one, filled up with
     zeros. ReLU follows the maximum, which is the same as before it and touches T times fewer numbers. Kim 2014.
     """
-    lengths = lengths_of(mask)
-    x = (x * mask[..., None]).transpose(1, 2)  # (B, E, T)
-    pooled = []
-    for convolution in convolutions:
-        k = convolution.get_parameter("weight").shape[2]
-        response = convolution(F.pad(x, (0, max(0, k - x.shape[2]))))  # (B, F_k, W)
-        outside = _outside(response.shape[2], k, lengths)
-        pooled.append(response.masked_fill(outside[:, None], float("-inf")).amax(2))
-    return F.relu(torch.cat(pooled, 1))
+    x, lengths = x * mask[..., None], lengths_of(mask)
+    pool = _pool_chosen if torch.is_grad_enabled() and x.shape[2] <= FEW else _pool
+    return F.relu(torch.cat([pool(x, lengths, convolution) for convolution in convolutions], 1))
+
+
+def _pool(x: Tensor, lengths: Tensor, convolution: nn.Module) -> Tensor:
+    """(B, T, E), (B,) -> (B, F_k), in blocks of sentences where no gradient needs the responses."""
+    return torch.cat([response.amax(2) for response in _responses(x, lengths, convolution)])
+
+
+def _pool_chosen(x: Tensor, lengths: Tensor, convolution: nn.Module) -> Tensor:
+    """`_pool` for a few channels: finds the strongest windows first, and only those are computed with a gradient.
+
+    Neither the responses, T times larger than the result, nor their gradients are kept.
+    """
+    filters = convolution.get_parameter("weight")
+    _, channels, k = filters.shape
+    with torch.no_grad():
+        window = torch.cat([response.max(2).indices for response in _responses(x, lengths, convolution)])  # (B, F_k)
+    x = F.pad(x, (0, 0, 0, max(0, k - x.shape[1])))
+    total: Tensor = convolution.get_parameter("bias")
+    for channel in range(channels):
+        for j in range(k):
+            total = total + x[..., channel].gather(1, window + j) * filters[:, channel, j]
+    return total
+
+
+def _responses(x: Tensor, lengths: Tensor, convolution: nn.Module) -> Iterator[Tensor]:
+    """(B, T, E), (B,) -> blocks of (b, F_k, W), -inf outside the sentences."""
+    size, _, k = convolution.get_parameter("weight").shape
+    wide = F.pad(x.transpose(1, 2), (0, max(0, k - x.shape[1])))  # (B, E, T)
+    rows = len(x) if torch.is_grad_enabled() else max(1, BLOCK // (wide.shape[2] * size))
+    for block, length in zip(wide.split(rows), lengths.split(rows), strict=True):
+        response = convolution(block)
+        yield response.masked_fill(_outside(response.shape[2], k, length)[:, None], float("-inf"))
 
 
 def _outside(windows: int, k: int, lengths: Tensor) -> Tensor:
@@ -128,6 +158,8 @@ def _convolutions(channels: int, widths: Sequence[int], filters: Sequence[int]) 
 
 class CNNDiscriminator(Discriminator):
     """SeqGAN's: convolutions of many widths over one embedding, max over time, a highway layer, dropout, a logit."""
+
+    scored_rows = 8192  # its tables pay the more, the more sentences share them
 
     def __init__(self, vocab_size: int, spec: CNN) -> None:
         super().__init__()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from textgan.generators import Generator, evaluating
+from textgan.generators import ROWS, Generator, evaluating
 from textgan.sequences import BOS, EOS, PAD, Samples, lengths_of, mask_of
 
 Score = Callable[[Tensor], Tensor]  # (B, T) tokens -> (B,) rewards
 
-ROLLOUT_ROWS = 8192  # unfinished sentences at once: bounds memory whatever the number of roll-outs
-SCORED_ROWS = 1024  # sentences that a discriminator sees at once
+SCORED_TOKENS = 1 << 17  # text that a discriminator sees at once; many sentences, so that tables pay (discriminators)
 
 
 def reinforce(log_probs: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
@@ -36,66 +35,51 @@ def rollout_rewards(
     """What a sentence is worth once each of its tokens is fixed: q[b, t] = E score(tokens[b, :t+1] completed).
 
     The mean over n completions by `generator`; the last token's is the score of the sentence itself. SeqGAN (Yu et al.
-    2017), eq. 4. samples: (B, T); returns (B, T), 0 outside the mask. All prefixes of all sentences run together: at
-    position t those of length t join the batch with a copy of their sentence's state. Errors: n < 1.
+    2017), eq. 4. samples: (B, T); returns (B, T), 0 outside the mask. Errors: n < 1.
     """
     if n < 1:
         raise ValueError(f"n {n} must be at least one roll-out")
-    rewards = torch.zeros_like(samples.log_probs)
-    size = max(1, ROLLOUT_ROWS // (n * samples.tokens.shape[1]))
+    rewards = torch.zeros(samples.tokens.shape, device=samples.tokens.device)
     with evaluating(generator):
-        for i in range(0, len(rewards), size):
-            tokens, mask = samples.tokens[i : i + size], samples.mask[i : i + size]
-            rewards[i : i + size] = _rollouts(generator, score, tokens, mask, n, rng)
-    return rewards
+        for places, complete in _gathered(_completions(generator, samples, n, rng)):
+            rewards.view(-1).index_add_(0, places, score_blocks(score, complete) / n)
+    last = (lengths_of(samples.mask) - 1).clamp(min=0)[:, None]  # (B, 1) where each sentence ends
+    return rewards.scatter_(1, last, score_blocks(score, samples.tokens)[:, None]) * samples.mask
 
 
-def _rollouts(
-    generator: Generator, score: Score, tokens: Tensor, mask: Tensor, n: int, rng: torch.Generator | None
-) -> Tensor:
-    """(B, T) -> (B, T): complete, score, and average by owner."""
+def _completions(
+    generator: Generator, samples: Samples, n: int, rng: torch.Generator | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each prefix that is not a whole sentence, n times: its place in the flattened (B, T), (N,), and tokens (N, T').
+
+    All completions of the prefixes of one length run together, each from a copy of its sentence's state.
+    """
+    tokens, mask, device = samples.tokens, samples.mask, samples.tokens.device
     batch, time = tokens.shape
-    device = tokens.device
-    length = max(time, generator.max_len)
-    last = lengths_of(mask) - 1  # (B,) where the sentence ends
-    owner, position = _open_prefixes(mask, n)
-    joins = [0, *(mask[:, 1:].sum(0) * n).tolist()]  # how many roll-outs begin to draw at each position
-    rows, start = torch.arange(len(owner), device=device), 0
-    complete = torch.full((len(owner), length), PAD, device=device)
-    complete[:, :time] = tokens[owner].masked_fill(torch.arange(time, device=device) > position[:, None], PAD)
+    _, state = generator.advance(torch.full((batch,), BOS, device=device), generator.start(batch))
+    for t in range(1, time):
+        hidden, state = generator.advance(tokens[:, t - 1], state)
+        for owner in mask[:, t].nonzero().squeeze(1).repeat_interleave(n).split(ROWS):
+            complete = torch.full((len(owner), max(time, generator.max_len)), PAD, device=device)
+            complete[:, :t] = tokens[owner, :t]
+            complete[:, t] = x = generator.draw(hidden[owner], rng=rng).tokens
+            log_probs = torch.empty(complete.shape, device=device)
+            generator.extend(generator.select(state, owner), x, complete, log_probs, t + 1, done=x == EOS, rng=rng)
+            yield owner * time + t - 1, complete
 
-    own_state, own_x = generator.start(batch), torch.full((batch,), BOS, device=device)
-    state, x, alive = None, complete[:0, 0], rows[:0]
-    for t in range(length):
-        if alive.numel():
-            hidden, state = generator.advance(x, state)
-        else:
-            hidden, state = None, None
-        if t < time:
-            own_hidden, own_state = generator.advance(own_x, own_state)
-            own_x = tokens[:, t]
-            joining = rows[start : start + joins[t]]
-            start += len(joining)
-            if joining.numel():
-                fresh = generator.select(own_state, owner[joining])
-                own = own_hidden[owner[joining]]
-                hidden = own if hidden is None else torch.cat([hidden, own])
-                state = fresh if state is None else generator.concat(state, fresh)
-                alive = torch.cat([alive, joining])
-        if hidden is None:
-            if t >= time:
-                break
-            continue
-        x = generator.draw(hidden, rng=rng).tokens
-        complete[alive, t] = x
-        going = (x != EOS).nonzero().squeeze(1)
-        if len(going) < len(x):
-            alive, x, state = alive[going], x[going], generator.select(state, going)
 
-    rewards = torch.zeros(batch, time, device=device)
-    rewards.index_put_((owner, position), score_blocks(score, complete) / n, accumulate=True)
-    rewards[torch.arange(batch, device=device), last] = score_blocks(score, tokens)
-    return rewards
+def _gathered(parts: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The parts joined until they hold SCORED_TOKENS."""
+    places: list[Tensor] = []
+    tokens: list[Tensor] = []
+    for place, complete in parts:
+        places.append(place)
+        tokens.append(complete)
+        if sum(map(torch.numel, tokens)) >= SCORED_TOKENS:
+            yield torch.cat(places), torch.cat(tokens)
+            places, tokens = [], []
+    if places:
+        yield torch.cat(places), torch.cat(tokens)
 
 
 @torch.no_grad()
@@ -104,17 +88,10 @@ def score_blocks(score: Score, tokens: Tensor) -> Tensor:
     lengths = lengths_of(mask_of(tokens))
     order = lengths.argsort()
     values = torch.zeros(len(tokens), device=tokens.device)
-    for rows in order.split(SCORED_ROWS):
+    for rows in order.split(max(1, SCORED_TOKENS // tokens.shape[1])):
         if rows.numel():
             values[rows] = score(tokens[rows, : int(lengths[rows[-1]])]).to(values.dtype)
     return values
-
-
-def _open_prefixes(mask: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Owner and last position of every roll-out, n for each token that is not its sentence's last, by position."""
-    open_ = mask[:, 1:]  # a token after t means that the prefix ending at t is open
-    position, owner = open_.t().nonzero(as_tuple=True)
-    return owner.repeat_interleave(n), position.repeat_interleave(n)
 
 
 def discounted_returns(rewards: Tensor, mask: Tensor, *, gamma: float) -> Tensor:

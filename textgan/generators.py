@@ -93,6 +93,16 @@ def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     return index, (place - cdf.gather(1, index) + weight) / weight
 
 
+def gumbel(shape: torch.Size, device: torch.device, rng: torch.Generator | None = None) -> Tensor:
+    """Standard Gumbel noise, -log E with E = -log(1 - u) exponential; never infinite.
+
+    u has 24 bits and is finest where E is small, which is where a draw is won. Four times as fast on the CPU as
+    `exponential_`.
+    """
+    u = torch.empty(shape, device=device).uniform_(2**-25, 1 - 2**-23, generator=rng)
+    return u.neg_().log1p_().neg_().log_().neg_()
+
+
 class Generator(nn.Module, ABC):
     """A distribution over sentences of at most `max_len` tokens (EOS included) from a vocabulary of `vocab_size`."""
 
@@ -119,10 +129,6 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def select(self, state: State, rows: Tensor) -> State:
         """A new state of the given rows, (N,) int64, which may repeat."""
-
-    @abstractmethod
-    def concat(self, a: State, b: State) -> State:
-        """One state of both batches, whose sentences must be equally long so far."""
 
     @property
     def device(self) -> torch.device:
@@ -277,16 +283,13 @@ class Generator(nn.Module, ABC):
         check_temperature(temperature)
         state, x = self.start(n), _bos(n, self.device)
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
+        ended = F.one_hot(torch.tensor(PAD, device=self.device), self.vocab_size).float()
         probs, tokens = [], []
         for _ in range(max_len or self.max_len):
             logits, state = self.step(x, state)  # (B, V)
-            logits = logits.float()  # noise of bfloat16's 8 bits would bias the draw
-            noise = torch.empty_like(logits).exponential_(generator=rng).clamp_(min=1e-30)
-            soft = ((logits - noise.log()) / temperature).softmax(-1)
+            soft = ((logits.float() + gumbel(logits.shape, logits.device, rng)) / temperature).softmax(-1)
             token = soft.argmax(-1).masked_fill(done, PAD)
-            y = straight_through(soft, token) if hard else soft
-            ended = F.one_hot(torch.full_like(token, PAD), self.vocab_size).to(y.dtype)
-            y = torch.where(done[:, None], ended, y)
+            y = torch.where(done[:, None], ended, straight_through(soft, token) if hard else soft)
             probs.append(y)
             tokens.append(token)
             done = done | (token == EOS)
@@ -335,9 +338,6 @@ class LSTMGenerator(Generator):
     def select(self, state: State, rows: Tensor) -> State:
         return state[0].index_select(1, rows), state[1].index_select(1, rows)
 
-    def concat(self, a: State, b: State) -> State:
-        return torch.cat([a[0], b[0]], 1), torch.cat([a[1], b[1]], 1)
-
     def hidden(self, tokens: Tensor) -> Tensor:
         inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
         return self.model.hidden(self.model.embedding(inputs), self.start(len(tokens)))[0]
@@ -382,10 +382,6 @@ class CausalLM(Generator):
 
     def select(self, state: State, rows: Tensor) -> State:
         return _cache([(k[rows], v[rows]) for k, v in _layers(state)])
-
-    def concat(self, a: State, b: State) -> State:
-        pairs = zip(_layers(a), _layers(b), strict=True)
-        return _cache([(torch.cat([p[0], q[0]]), torch.cat([p[1], q[1]])) for p, q in pairs])
 
     def hidden(self, tokens: Tensor) -> Tensor:
         inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
