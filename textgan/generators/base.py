@@ -1,4 +1,4 @@
-"""p(tokens): what a generator can do, and the two families that do it.
+"""p(tokens): what every generator can do.
 
 A subclass says how to start, how to advance a state by one token and how to read logits off a hidden vector; the
 log-probabilities, sampling and relaxed sampling follow from these. PAD and BOS are never generated.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.errors import InputError
-from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, embed, mask_of, straight_through
+from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, mask_of, straight_through
 
 NEVER = -1e9  # a forbidden token's logit; finite, since 0 * (-inf - -inf) makes an exact KL NaN
 BLOCK = 1 << 18  # logits at once while drawing (1 MB in float32: they stay in cache); benchmarks/SPEED.md
-SEGMENT = 64  # probabilities added up before they are searched; benchmarks/SPEED.md
 ROWS = 1024  # sentences at once while sampling or rolling out: bounds memory for any n
 
 State = Any  # whatever a family carries between steps
@@ -53,54 +51,6 @@ def quiet_transformers() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def check_temperature(temperature: float) -> None:
-    """Refuse what would divide by zero or turn the distribution over."""
-    if not 0 < temperature < float("inf"):
-        raise InputError(f"temperature {temperature} must be a positive number; near 0 is greedy, 1 is the model")
-
-
-def search(weights: Tensor, u: Tensor) -> Tensor:
-    """Where u of the total falls in the cumulative sum: weights (b, V) >= 0, u (b, 1) in [0, 1) -> (b, 1) int64.
-
-    An index of weight 0 is never returned; rows with NaN get any index. The sums of segments are searched first and
-    then the one segment, since a sum is many times faster than a cumulative sum of as many numbers.
-    """
-    size = weights.shape[1]
-    if size <= 2 * SEGMENT:
-        return _scan(weights, u)[0]
-    whole = size - size % SEGMENT
-    sums = weights[:, :whole].unflatten(1, (-1, SEGMENT)).sum(-1)
-    if whole < size:
-        sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True)], 1)
-    segment, u = _scan(sums, u)
-    first = segment * SEGMENT
-    at = first + torch.arange(SEGMENT, device=weights.device)  # (b, SEGMENT)
-    if whole < size:
-        inside = weights.gather(1, at.clamp(max=size - 1)).masked_fill_(at >= size, 0)
-    else:
-        inside = weights.gather(1, at)
-    return (first + _scan(inside, u)[0]).clamp_(max=size - 1)
-
-
-def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """The index, (b, 1), and which share of that weight lies below the place searched for, (b, 1) in [0, 1)."""
-    cdf = weights.cumsum(-1)
-    place = u.clamp(0, 1 - 2**-22) * cdf[:, -1:]  # below the total, whatever the rounding
-    index = torch.searchsorted(cdf, place, right=True).clamp_(max=weights.shape[1] - 1)
-    weight = weights.gather(1, index)
-    return index, (place - cdf.gather(1, index) + weight) / weight
-
-
-def gumbel(shape: torch.Size, device: torch.device, rng: torch.Generator | None = None) -> Tensor:
-    """Standard Gumbel noise, -log E with E = -log(1 - u) exponential; never infinite.
-
-    u has 24 bits and is finest where E is small, which is where a draw is won. Four times as fast on the CPU as
-    `exponential_`.
-    """
-    u = torch.empty(shape, device=device).uniform_(2**-25, 1 - 2**-23, generator=rng)
-    return u.neg_().log1p_().neg_().log_().neg_()
 
 
 class Generator(nn.Module, ABC):
@@ -320,176 +270,3 @@ class Generator(nn.Module, ABC):
 
 def _bos(n: int, device: torch.device) -> Tensor:
     return torch.full((n,), BOS, device=device)
-
-
-class LSTMGenerator(Generator):
-    """An `LSTMForCausalLM` in the game; the state is (h, c), each (layers, B, H)."""
-
-    def start(self, n: int) -> State:
-        return self.model.zero_state(n)
-
-    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        hidden, state = self.model.hidden(embed(x, self.model.embedding.weight).unsqueeze(1), state)
-        return hidden.squeeze(1), state
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self.model.head(hidden)
-
-    def select(self, state: State, rows: Tensor) -> State:
-        return state[0].index_select(1, rows), state[1].index_select(1, rows)
-
-    def hidden(self, tokens: Tensor) -> Tensor:
-        inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
-        return self.model.hidden(self.model.embedding(inputs), self.start(len(tokens)))[0]
-
-
-class CausalLM(Generator):
-    """Any Hugging Face causal language model in the game; the state is its key-value cache.
-
-    The base model gives hidden vectors and the output embedding gives logits; a model that does more between the two
-    (a soft cap, a scale) is found out at once and runs with its logits as the hidden vector.
-    """
-
-    def __init__(self, model: nn.Module, vocab_size: int, max_len: int) -> None:
-        super().__init__(model, vocab_size, max_len)
-        self._split = self._head_is_linear()
-
-    @torch.no_grad()
-    def _head_is_linear(self) -> bool:
-        ids = torch.tensor([[BOS, EOS]], device=self.device)
-        with evaluating(self):
-            hidden = self.model.base_model(input_ids=ids).last_hidden_state
-            linear = self.model.get_output_embeddings()(hidden)
-            return bool(torch.allclose(linear, self.model(input_ids=ids).logits, atol=1e-5))
-
-    def _run(self, embedded: Tensor, cache: State) -> Tensor:
-        out = (self.model.base_model if self._split else self.model)(
-            inputs_embeds=embedded, past_key_values=cache, use_cache=cache is not None
-        )
-        return out.last_hidden_state if self._split else out.logits
-
-    def start(self, n: int) -> State:
-        from transformers import DynamicCache
-
-        return DynamicCache()
-
-    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        weight = self.model.get_input_embeddings().weight
-        return self._run(embed(x, weight).unsqueeze(1), state).squeeze(1), state
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self.model.get_output_embeddings()(hidden) if self._split else hidden.clone()
-
-    def select(self, state: State, rows: Tensor) -> State:
-        return _cache([(k[rows], v[rows]) for k, v in _layers(state)])
-
-    def hidden(self, tokens: Tensor) -> Tensor:
-        inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
-        return self._run(embed(inputs, self.model.get_input_embeddings().weight), None)
-
-
-def _layers(cache: State) -> list[tuple[Tensor, Tensor]]:
-    return [(layer.keys, layer.values) for layer in cache.layers]
-
-
-def _cache(layers: list[tuple[Tensor, Tensor]]) -> State:
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    for i, (keys, values) in enumerate(layers):
-        cache.update(keys, values, i)
-    return cache
-
-
-@dataclass(frozen=True)
-class LSTM:
-    """An LSTM generator's sizes.
-
-    Args:
-        embedding: size of a token's vector
-        hidden: size of the recurrent state
-        layers: LSTM layers
-        dropout: share of units dropped in maximum-likelihood training
-        tied: one matrix for embedding and output
-        init_std: normal initialisation of every weight (SeqGAN: 0.1); 0 is torch's uniform one
-    """
-
-    embedding: int = 128
-    hidden: int = 256
-    layers: int = 1
-    dropout: float = 0.3
-    tied: bool = True
-    init_std: float = 0.0
-
-    def build(self, vocab_size: int, max_len: int) -> Generator:
-        """A freshly initialised generator; draws from torch's global random state."""
-        from textgan.lstm import LSTMConfig, LSTMForCausalLM
-
-        config = LSTMConfig(
-            vocab_size=vocab_size,
-            embedding_size=self.embedding,
-            hidden_size=self.hidden,
-            num_layers=self.layers,
-            dropout=self.dropout,
-            tie_word_embeddings=self.tied,
-            initializer_range=self.init_std or None,
-        )
-        return LSTMGenerator(LSTMForCausalLM(config), vocab_size, max_len)
-
-
-@dataclass(frozen=True)
-class Transformer:
-    """A small GPT-2 generator's sizes.
-
-    Args:
-        width: size of a token's vector, a multiple of heads
-        layers: transformer blocks
-        heads: attention heads
-        dropout: share of units dropped in maximum-likelihood training
-    """
-
-    width: int = 128
-    layers: int = 2
-    heads: int = 4
-    dropout: float = 0.1
-
-    def build(self, vocab_size: int, max_len: int) -> Generator:
-        """A freshly initialised generator; draws from torch's global random state."""
-        from transformers import GPT2Config, GPT2LMHeadModel
-
-        if self.width % self.heads:
-            raise InputError(f"generator.width {self.width} must be a multiple of generator.heads {self.heads}")
-        config = GPT2Config(
-            vocab_size=vocab_size,
-            n_positions=max_len + 1,
-            n_embd=self.width,
-            n_layer=self.layers,
-            n_head=self.heads,
-            resid_pdrop=self.dropout,
-            embd_pdrop=self.dropout,
-            attn_pdrop=self.dropout,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-            pad_token_id=PAD,
-        )
-        return CausalLM(GPT2LMHeadModel(config), vocab_size, max_len)
-
-
-GENERATORS = {"lstm": LSTM, "transformer": Transformer}
-
-
-def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
-    """A generator from a Hugging Face folder (safetensors only, no remote code); max_len defaults to the saved one."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from textgan import lstm
-
-    lstm.register()
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json; a generator is a Hugging Face folder such as RUN/generator")
-    with quiet_transformers():
-        config = AutoConfig.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
-    length = max_len or getattr(config, "max_sentence_len", None) or 64
-    family = LSTMGenerator if isinstance(model, lstm.LSTMForCausalLM) else CausalLM
-    return family(model, config.vocab_size, length).eval()

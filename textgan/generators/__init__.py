@@ -1,0 +1,48 @@
+"""p(tokens): the families of generators. `base.Generator` says what each can do; a new one is a file and a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textgan.errors import InputError
+from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, quiet_transformers
+from textgan.generators.causal import CausalLM, Transformer
+from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.generators.recurrent import LSTM, LSTMGenerator
+
+__all__ = [
+    "GENERATORS",
+    "LSTM",
+    "NEVER",
+    "ROWS",
+    "CausalLM",
+    "Generator",
+    "LSTMGenerator",
+    "State",
+    "Transformer",
+    "check_temperature",
+    "evaluating",
+    "gumbel",
+    "load_generator",
+    "quiet_transformers",
+    "search",
+]
+
+GENERATORS = {"lstm": LSTM, "transformer": Transformer}
+
+
+def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
+    """A generator from a Hugging Face folder (safetensors only, no remote code); max_len defaults to the saved one."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from textgan import lstm
+
+    lstm.register()
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json; a generator is a Hugging Face folder such as RUN/generator")
+    with quiet_transformers():
+        config = AutoConfig.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
+    length = max_len or getattr(config, "max_sentence_len", None) or 64
+    family = LSTMGenerator if isinstance(model, lstm.LSTMForCausalLM) else CausalLM
+    return family(model, config.vocab_size, length).eval()

@@ -1,0 +1,109 @@
+"""Any causal language model of transformers in the game, and a small GPT-2 made here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from textgan.errors import InputError
+from textgan.generators.base import Generator, State, evaluating
+from textgan.sequences import BOS, EOS, PAD, embed
+
+
+class CausalLM(Generator):
+    """Any Hugging Face causal language model in the game; the state is its key-value cache.
+
+    The base model gives hidden vectors and the output embedding gives logits; a model that does more between the two
+    (a soft cap, a scale) is found out at once and runs with its logits as the hidden vector.
+    """
+
+    def __init__(self, model: nn.Module, vocab_size: int, max_len: int) -> None:
+        super().__init__(model, vocab_size, max_len)
+        self._split = self._head_is_linear()
+
+    @torch.no_grad()
+    def _head_is_linear(self) -> bool:
+        ids = torch.tensor([[BOS, EOS]], device=self.device)
+        with evaluating(self):
+            hidden = self.model.base_model(input_ids=ids).last_hidden_state
+            linear = self.model.get_output_embeddings()(hidden)
+            return bool(torch.allclose(linear, self.model(input_ids=ids).logits, atol=1e-5))
+
+    def _run(self, embedded: Tensor, cache: State) -> Tensor:
+        out = (self.model.base_model if self._split else self.model)(
+            inputs_embeds=embedded, past_key_values=cache, use_cache=cache is not None
+        )
+        return out.last_hidden_state if self._split else out.logits
+
+    def start(self, n: int) -> State:
+        from transformers import DynamicCache
+
+        return DynamicCache()
+
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        weight = self.model.get_input_embeddings().weight
+        return self._run(embed(x, weight).unsqueeze(1), state).squeeze(1), state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.model.get_output_embeddings()(hidden) if self._split else hidden.clone()
+
+    def select(self, state: State, rows: Tensor) -> State:
+        return _cache([(k[rows], v[rows]) for k, v in _layers(state)])
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
+        return self._run(embed(inputs, self.model.get_input_embeddings().weight), None)
+
+
+def _layers(cache: State) -> list[tuple[Tensor, Tensor]]:
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _cache(layers: list[tuple[Tensor, Tensor]]) -> State:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    for i, (keys, values) in enumerate(layers):
+        cache.update(keys, values, i)
+    return cache
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A small GPT-2 generator's sizes.
+
+    Args:
+        width: size of a token's vector, a multiple of heads
+        layers: transformer blocks
+        heads: attention heads
+        dropout: share of units dropped in maximum-likelihood training
+    """
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    dropout: float = 0.1
+
+    def build(self, vocab_size: int, max_len: int) -> Generator:
+        """A freshly initialised generator; draws from torch's global random state."""
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        if self.width % self.heads:
+            raise InputError(f"generator.width {self.width} must be a multiple of generator.heads {self.heads}")
+        config = GPT2Config(
+            vocab_size=vocab_size,
+            n_positions=max_len + 1,
+            n_embd=self.width,
+            n_layer=self.layers,
+            n_head=self.heads,
+            resid_pdrop=self.dropout,
+            embd_pdrop=self.dropout,
+            attn_pdrop=self.dropout,
+            bos_token_id=BOS,
+            eos_token_id=EOS,
+            pad_token_id=PAD,
+        )
+        return CausalLM(GPT2LMHeadModel(config), vocab_size, max_len)

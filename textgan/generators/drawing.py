@@ -1,0 +1,58 @@
+"""One token out of V: an inverse transform for a draw, Gumbel noise for a relaxed one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from textgan.errors import InputError
+
+SEGMENT = 64  # probabilities added up before they are searched; benchmarks/SPEED.md
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse what would divide by zero or turn the distribution over."""
+    if not 0 < temperature < float("inf"):
+        raise InputError(f"temperature {temperature} must be a positive number; near 0 is greedy, 1 is the model")
+
+
+def search(weights: Tensor, u: Tensor) -> Tensor:
+    """Where u of the total falls in the cumulative sum: weights (b, V) >= 0, u (b, 1) in [0, 1) -> (b, 1) int64.
+
+    An index of weight 0 is never returned; rows with NaN get any index. The sums of segments are searched first and
+    then the one segment, since a sum is many times faster than a cumulative sum of as many numbers.
+    """
+    size = weights.shape[1]
+    if size <= 2 * SEGMENT:
+        return _scan(weights, u)[0]
+    whole = size - size % SEGMENT
+    sums = weights[:, :whole].unflatten(1, (-1, SEGMENT)).sum(-1)
+    if whole < size:
+        sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True)], 1)
+    segment, u = _scan(sums, u)
+    first = segment * SEGMENT
+    at = first + torch.arange(SEGMENT, device=weights.device)  # (b, SEGMENT)
+    if whole < size:
+        inside = weights.gather(1, at.clamp(max=size - 1)).masked_fill_(at >= size, 0)
+    else:
+        inside = weights.gather(1, at)
+    return (first + _scan(inside, u)[0]).clamp_(max=size - 1)
+
+
+def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """The index, (b, 1), and which share of that weight lies below the place searched for, (b, 1) in [0, 1)."""
+    cdf = weights.cumsum(-1)
+    place = u.clamp(0, 1 - 2**-22) * cdf[:, -1:]  # below the total, whatever the rounding
+    index = torch.searchsorted(cdf, place, right=True).clamp_(max=weights.shape[1] - 1)
+    weight = weights.gather(1, index)
+    return index, (place - cdf.gather(1, index) + weight) / weight
+
+
+def gumbel(shape: torch.Size, device: torch.device, rng: torch.Generator | None = None) -> Tensor:
+    """Standard Gumbel noise, -log E with E = -log(1 - u) exponential; never infinite.
+
+    u has 24 bits and is finest where E is small, which is where a draw is won. Four times as fast on the CPU as
+    `exponential_`.
+    """
+    u = torch.empty(shape, device=device).uniform_(2**-25, 1 - 2**-23, generator=rng)
+    return u.neg_().log1p_().neg_().log_().neg_()
