@@ -359,3 +359,5 @@ class Bidirectional:
 
 
 DISCRIMINATORS = {"cnn": CNN, "multi_cnn": MultiCNN, "recurrent": Recurrent, "transformer": Bidirectional}
+DiscriminatorSpec = CNN | MultiCNN | Recurrent | Bidirectional
+"""The sizes of a discriminator of any family, as a recipe's field."""

@@ -17,6 +17,7 @@ __all__ = [
     "ROWS",
     "CausalLM",
     "Generator",
+    "GeneratorSpec",
     "LSTMGenerator",
     "State",
     "Transformer",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 GENERATORS = {"lstm": LSTM, "transformer": Transformer}
+GeneratorSpec = LSTM | Transformer
+"""The sizes of a generator of any family, as a recipe's field."""
 
 
 def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from textgan.generators import LSTM, Transformer
+from textgan.generators import LSTM, GeneratorSpec
 from textgan.updates import Phase, Player, Players, adamw, likelihood_phase
 
 
@@ -29,7 +29,7 @@ class MLE:
     mle_steps: int = 1500
     mle_lr: float = 3e-3
     weight_decay: float = 0.1
-    generator: LSTM | Transformer = LSTM()
+    generator: GeneratorSpec = LSTM()
 
     def players(self, vocab_size: int, max_len: int) -> Players:
         generator = self.generator.build(vocab_size, max_len)

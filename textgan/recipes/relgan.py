@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from textgan.discriminators import CNN, Bidirectional, MultiCNN, Recurrent
+from textgan.discriminators import DiscriminatorSpec, MultiCNN
 from textgan.estimators import exponential_temperature
-from textgan.generators import LSTM, Transformer
+from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import RELATIVISTIC
 from textgan.sequences import Relaxed, mask_of
 from textgan.updates import Logs, Phase, Player, Players, adam, adamw, judge, judge_phase, likelihood_phase
@@ -56,8 +56,8 @@ class RelGAN:
     weight_decay: float = 0.1
     generator_lr: float = 1e-4
     discriminator_lr: float = 1e-4
-    generator: LSTM | Transformer = LSTM()
-    discriminator: MultiCNN | CNN | Recurrent | Bidirectional = MultiCNN()
+    generator: GeneratorSpec = LSTM()
+    discriminator: DiscriminatorSpec = MultiCNN()
 
     def players(self, vocab_size: int, max_len: int) -> Players:
         generator = self.generator.build(vocab_size, max_len)

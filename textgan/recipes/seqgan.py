@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from textgan.discriminators import CNN, Bidirectional, MultiCNN, Recurrent
+from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import position_baseline, reinforce, rollout_rewards
-from textgan.generators import LSTM, Transformer
+from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
 from textgan.updates import (
     Logs,
@@ -66,8 +66,8 @@ class SeqGAN:
     weight_decay: float = 0.1
     generator_lr: float = 1e-4
     discriminator_lr: float = 1e-4
-    generator: LSTM | Transformer = LSTM()
-    discriminator: CNN | MultiCNN | Recurrent | Bidirectional = CNN()
+    generator: GeneratorSpec = LSTM()
+    discriminator: DiscriminatorSpec = CNN()
 
     def players(self, vocab_size: int, max_len: int) -> Players:
         generator = self.generator.build(vocab_size, max_len)
