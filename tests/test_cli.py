@@ -296,7 +296,7 @@ def test_help_fits_a_terminal_and_tells_every_option(command: str, capsys: pytes
 def test_the_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     whole = capsys.readouterr().out
-    assert f"train a recipe ({', '.join(recipe.name for recipe in RECIPES)})" in whole  # type: ignore[attr-defined]
+    assert "textgan train --help" in whole
     assert all(f"\n    {command.split()[0]}" in whole for command in COMMANDS)
     assert main(["train", "--help"]) == 0
     assert f"recipes: {', '.join(recipe.name for recipe in RECIPES)}" in capsys.readouterr().out  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ import pytest
 
 from textgan.cli import main
 from textgan.errors import InputError
+from textgan.recipes import RECIPES
 
 TINY = "--batch 4 --mle_steps 2 --generator.hidden 8 --generator.embedding 8"
 SEEDS = "a whole number from 0 to 4,294,967,295 was wanted"
@@ -35,6 +36,7 @@ NO_LM = (
     'give a local model folder, or "small" for a GPT-2 made here'
 )
 MLE = "train mle grammar:50 --out new"
+RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)  # type: ignore[attr-defined]
 SEQGAN = "train seqgan grammar:50 --out new"
 SPLIT = "split grammar:100 --out new"
 MIX = "mix grammar:20 grammar:10:1 --out new.txt"
@@ -46,10 +48,10 @@ USAGE = [
     ("", "the following arguments are required: COMMAND"),
     ("sampel run", "COMMAND: 'sampel' is not one of train, sample, evaluate, compare, sweep, split, mix, finetune, "
      "report, quickstart; did you mean sample?"),
-    ("train", "the first argument is a recipe: mle, seqgan, relgan"),
-    ("train --out new", "the first argument is a recipe: mle, seqgan, relgan"),
-    ("train relgam grammar:50 --out new", "recipe 'relgam' is not one of mle, seqgan, relgan; did you mean relgan?"),
-    ("train leakgan grammar:50 --out new", "recipe 'leakgan' is not one of mle, seqgan, relgan"),
+    ("train", f"the first argument is a recipe: {RECIPE_NAMES}"),
+    ("train --out new", f"the first argument is a recipe: {RECIPE_NAMES}"),
+    ("train relgam grammar:50 --out new", f"recipe 'relgam' is not one of {RECIPE_NAMES}; did you mean relgan?"),
+    ("train foo grammar:50 --out new", f"recipe 'foo' is not one of {RECIPE_NAMES}"),
     ("train mle", "the following arguments are required: CORPUS, --out"),
     ("train mle grammar:50", "the following arguments are required: --out"),
     ("train mle grammar:50 --out ''", "--out: a folder was wanted, got nothing"),

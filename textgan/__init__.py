@@ -16,7 +16,7 @@ _PUBLIC = {
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",
-    "recipes": "MLE RECIPES RelGAN SeqGAN",
+    "recipes": "MLE PGBLEU RECIPES MaliGAN RankGAN RelGAN SeqGAN",
     "runs": "Run",
     "training": "Schedule fit",
     "metrics": "METRICS Metric Score",

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=Parser, prog="textgan"
     )
-    commands.add_parser("train", help="train a recipe (mle, seqgan, relgan) on a text", add_help=False)
+    commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
     for add in (_sample, _evaluate, add_compare, add_sweep, _split, _mix, _finetune, _report, _quickstart):
         add(commands)
     return parser

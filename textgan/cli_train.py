@@ -155,8 +155,10 @@ def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
 
 
 def _options(kind: type, defaults: Any, *, prefix: str = "", skip: Mapping[str, str] | None = None) -> list[Option]:
-    """The fields of a dataclass as options; their help stands in its docstring."""
-    helps = dict(re.findall(r"^ +(\w+): (.+)$", inspect.getdoc(kind) or "", re.MULTILINE))
+    """The fields of a dataclass as options; their help stands in its docstring, or in FIELDS for what recipes share."""
+    from textgan.updates import FIELDS
+
+    helps = FIELDS | dict(re.findall(r"^ +(\w+): (.+)$", inspect.getdoc(kind) or "", re.MULTILINE))
     hints = get_type_hints(kind)
     return [
         Option(prefix + field.name, hints[field.name], getattr(defaults, field.name), helps[field.name])

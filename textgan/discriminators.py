@@ -34,11 +34,15 @@ class Discriminator(nn.Module, ABC):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T) or (B, T, V) -> logits (B,) or (B, R)."""
 
-    def score(self, x: Tensor, mask: Tensor) -> Tensor:
-        """One probability a sentence, (B,) in [0, 1]: the sigmoid of the mean logit. Any number of sentences."""
+    def sentence_logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        """One logit a sentence, (B,): the mean over the representations. Any number of sentences."""
         blocks = zip(x.split(self.scored_rows), mask.split(self.scored_rows), strict=True)
         logits = torch.cat([self(x, mask) for x, mask in blocks])
-        return (logits if logits.dim() == 1 else logits.mean(1)).sigmoid()
+        return logits if logits.dim() == 1 else logits.mean(1)
+
+    def score(self, x: Tensor, mask: Tensor) -> Tensor:
+        """One probability a sentence, (B,) in [0, 1]: the sigmoid of `sentence_logits`."""
+        return self.sentence_logits(x, mask).sigmoid()
 
 
 class StepDiscriminator(Discriminator):

@@ -47,6 +47,11 @@ def rollout_rewards(
     return rewards.scatter_(1, last, score_blocks(score, samples.tokens)[:, None]) * samples.mask
 
 
+def last_of(rewards: Tensor, mask: Tensor) -> Tensor:
+    """The last token's, which is the finished sentence's own: (B, T) -> (B,)."""
+    return rewards.gather(1, (lengths_of(mask) - 1).clamp(min=0)[:, None]).squeeze(1)
+
+
 def _completions(
     generator: Generator, samples: Samples, n: int, rng: torch.Generator | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -114,6 +119,11 @@ def position_baseline(rewards: Tensor, mask: Tensor) -> Tensor:
     rewards = rewards * mask
     others = mask.sum(0) - mask.long()  # (B, T)
     return (rewards.sum(0) - rewards) / others.clamp(min=1) * (others > 0) * mask
+
+
+def importance_weights(logits: Tensor) -> Tensor:
+    """D / (1 - D) = exp(logit), normalised over the batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10."""
+    return logits.softmax(0) * len(logits)
 
 
 class MovingBaseline(nn.Module):

@@ -12,11 +12,30 @@ from torch import Tensor, nn
 
 from textgan.discriminators import Discriminator
 from textgan.errors import InputError, NotFinite
+from textgan.estimators import reinforce
 from textgan.generators import Generator, evaluating
 from textgan.objectives import Objective
 from textgan.sequences import Relaxed, Samples, mask_of
 
 Logs = dict[str, float]
+
+FIELDS = {
+    "batch": "sentences a step",
+    "mle_steps": "steps of maximum likelihood",
+    "judge_steps": "steps of D alone before the game",
+    "adversarial_steps": "rounds of the game",
+    "discriminator_updates": "steps of D a round",
+    "rollouts": "completions of each prefix",
+    "rollout_keep": "share of the old weights that the roll-out policy keeps each round (SeqGAN: 0.8)",
+    "mle_lr": "learning rate of maximum likelihood at the start",
+    "weight_decay": "decoupled decay of the matrices in maximum likelihood",
+    "generator_lr": "Adam's learning rate of G in the game",
+    "discriminator_lr": "Adam's learning rate of D",
+    "generator": "the generator's family and sizes",
+    "discriminator": "the discriminator's family and sizes",
+}
+"""What the fields mean that most recipes share; a recipe's docstring says the others (and wins)."""
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -93,12 +112,15 @@ class Spec(Protocol):
     def build(self, vocab_size: int, max_len: int) -> Any: ...
 
 
+SHARES = {"dropout", "rollout_keep"}  # fields that lie between 0 and 1
+
+
 def check_recipe(recipe: Any) -> None:
     """Refuse impossible numbers of a recipe and its nets in one line that names the flag."""
     for name, value in _numbers(recipe):
         last = name.rpartition(".")[2]
         least = 0 if last.endswith("_steps") or (isinstance(value, float) and last != "beta_max") else 1
-        most = 1 if last in ("dropout", "rollout_keep") else math.inf
+        most = 1 if last in SHARES else math.inf
         if not least <= value <= most or value == math.inf:
             wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
             raise InputError(f"--{name} {value} must be {wanted}")
@@ -133,6 +155,22 @@ def adamw(net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimiz
     )
 
 
+def generator_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
+    """One generator with two optimisers: AdamW for maximum likelihood, Adam for the game."""
+    generator = recipe.generator.build(vocab_size, max_len)
+    return {
+        "likelihood": Player(generator, adamw(generator, recipe.mle_lr, recipe.weight_decay)),
+        "generator": Player(generator, adam(generator, recipe.generator_lr)),
+    }
+
+
+def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
+    """`generator_players` and a discriminator with Adam, after the recipe's fields of these names."""
+    players = generator_players(recipe, vocab_size, max_len)
+    discriminator = recipe.discriminator.build(vocab_size, max_len)
+    return players | {"discriminator": Player(discriminator, adam(discriminator, recipe.discriminator_lr))}
+
+
 def likelihood_phase(player: Player[Generator], steps: int) -> Phase:
     """Maximum likelihood with teacher forcing: minimise the mean -log p a token; cosine decay, best held-out kept."""
     generator = player.net
@@ -158,27 +196,56 @@ def judge(player: Player[Discriminator], objective: Objective, real: Tensor, fak
     return {"d_loss": loss, "d_accuracy": (real_logits > fake_logits).float().mean().item()}
 
 
+def judge_samples(
+    player: Player[Discriminator],
+    generator: Generator,
+    objective: Objective,
+    batches: Iterator[Tensor],
+    rng: torch.Generator,
+    *,
+    updates: int = 1,
+) -> Logs:
+    """Steps of D, each on the next real batch against as many fresh samples; the last one's logs."""
+    logs: Logs = {}
+    for _ in range(updates):
+        real = next(batches)
+        logs = judge(player, objective, real, generator.sample(len(real), rng=rng))
+    return logs
+
+
 def judge_phase(
     player: Player[Discriminator], generator: Generator, steps: int, objective: Objective, rng: torch.Generator
 ) -> Phase:
     """D alone, against fresh samples of a fixed generator."""
-
-    def update(step: int, batches: Iterator[Tensor]) -> Logs:
-        real = next(batches)
-        return judge(player, objective, real, generator.sample(len(real), rng=rng))
-
-    return Phase("judge", steps, update)
+    return Phase("judge", steps, lambda step, batches: judge_samples(player, generator, objective, batches, rng))
 
 
-def sentence_score(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:
-    """D's probability of "real" as a reward: (B, T) ids -> (B,) in [0, 1], without dropout."""
+def policy_step(player: Player[Generator], samples: Samples, advantages: Tensor) -> Logs:
+    """One REINFORCE step, advantages (B, T); without dropout, so that the policy improved is the one sampled."""
+    log_probs = player.net.eval().log_probs(samples.tokens)
+    return {"g_loss": player.minimise(reinforce(log_probs, advantages, samples.mask))}
+
+
+def reward_logs(rewards: Tensor) -> Logs:
+    """Mean and spread of the sentences' rewards (B,)."""
+    return {"reward": rewards.mean().item(), "reward_sd": rewards.std(correction=0).item()}
+
+
+def sentence_logits(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:
+    """D's logit of a sentence: (B, T) ids -> (B,), without dropout and without a gradient."""
 
     @torch.no_grad()
     def score(tokens: Tensor) -> Tensor:
         with evaluating(discriminator):
-            return discriminator.score(tokens, mask_of(tokens))
+            return discriminator.sentence_logits(tokens, mask_of(tokens))
 
     return score
+
+
+def sentence_score(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:
+    """D's probability of "real" as a reward: (B, T) ids -> (B,) in [0, 1]; like `sentence_logits`."""
+    logits = sentence_logits(discriminator)
+    return lambda tokens: logits(tokens).sigmoid()
 
 
 @torch.no_grad()

@@ -11,12 +11,15 @@ from typing import Any
 from textgan.discriminators import DISCRIMINATORS
 from textgan.errors import InputError
 from textgan.generators import GENERATORS
+from textgan.recipes.maligan import MaliGAN
 from textgan.recipes.mle import MLE
+from textgan.recipes.pgbleu import PGBLEU
+from textgan.recipes.rankgan import RankGAN
 from textgan.recipes.relgan import RelGAN
 from textgan.recipes.seqgan import SeqGAN
 from textgan.updates import Recipe
 
-RECIPES: tuple[type, ...] = (MLE, SeqGAN, RelGAN)
+RECIPES: tuple[type, ...] = (MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN)
 FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
 
 

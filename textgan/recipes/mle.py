@@ -15,12 +15,7 @@ from textgan.updates import Phase, Player, Players, adamw, likelihood_phase
 class MLE:
     """Teacher forcing with AdamW, a cosine learning rate, and the weights of the lowest held-out NLL.
 
-    Args:
-        batch: sentences a step
-        mle_steps: steps of maximum likelihood
-        mle_lr: learning rate at the start
-        weight_decay: decoupled decay of the matrices
-        generator: the generator's family and sizes
+    The fields are `updates.FIELDS`.
     """
 
     name: ClassVar[str] = "mle"

@@ -17,7 +17,7 @@ from textgan.estimators import exponential_temperature
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import RELATIVISTIC
 from textgan.sequences import Relaxed, mask_of
-from textgan.updates import Logs, Phase, Player, Players, adam, adamw, judge, judge_phase, likelihood_phase
+from textgan.updates import Logs, Phase, Players, judge, judge_phase, likelihood_phase, usual_players
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,8 @@ class RelGAN:
     Differs: an LSTM or a transformer stands for the relational memory; the temperature reaches its end at the last
     step (the paper's code divides by 5000 whatever the length); eight representations by default (paper: 64).
 
-    Args:
-        batch: sentences a step
-        mle_steps: steps of maximum likelihood
-        judge_steps: steps of D alone before the game
-        adversarial_steps: rounds of the game
-        discriminator_updates: steps of D a round
+    Args (the others are `updates.FIELDS`):
         beta_max: the last inverse temperature (paper: 100 for quality, 1000 for diversity)
-        mle_lr: learning rate of maximum likelihood at the start
-        weight_decay: decoupled decay of the matrices in maximum likelihood
-        generator_lr: Adam's learning rate of G in the game
-        discriminator_lr: Adam's learning rate of D
-        generator: the generator's family and sizes
-        discriminator: the discriminator's family and sizes
     """
 
     name: ClassVar[str] = "relgan"
@@ -60,13 +49,7 @@ class RelGAN:
     discriminator: DiscriminatorSpec = MultiCNN()
 
     def players(self, vocab_size: int, max_len: int) -> Players:
-        generator = self.generator.build(vocab_size, max_len)
-        discriminator = self.discriminator.build(vocab_size, max_len)
-        return {
-            "likelihood": Player(generator, adamw(generator, self.mle_lr, self.weight_decay)),
-            "generator": Player(generator, adam(generator, self.generator_lr)),
-            "discriminator": Player(discriminator, adam(discriminator, self.discriminator_lr)),
-        }
+        return usual_players(self, vocab_size, max_len)
 
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d = players["generator"], players["discriminator"]

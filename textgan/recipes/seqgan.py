@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textgan.discriminators import CNN, DiscriminatorSpec
-from textgan.estimators import position_baseline, reinforce, rollout_rewards
+from textgan.estimators import last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
 from textgan.updates import (
@@ -19,13 +19,14 @@ from textgan.updates import (
     Phase,
     Player,
     Players,
-    adam,
-    adamw,
     follow,
-    judge,
     judge_phase,
+    judge_samples,
     likelihood_phase,
+    policy_step,
+    reward_logs,
     sentence_score,
+    usual_players,
 )
 
 
@@ -37,20 +38,7 @@ class SeqGAN:
     Differs: a leave-one-out baseline (the paper has none); D sees fresh negatives at each step instead of epochs over
     a stored set; cosine-decayed AdamW for maximum likelihood; smaller schedules than the paper's by default.
 
-    Args:
-        batch: sentences a step
-        mle_steps: steps of maximum likelihood
-        judge_steps: steps of D alone before the game
-        adversarial_steps: rounds of the game
-        rollouts: completions of each prefix
-        discriminator_updates: steps of D a round
-        rollout_keep: share of the old weights that the roll-out policy keeps each round (paper: 0.8)
-        mle_lr: learning rate of maximum likelihood at the start
-        weight_decay: decoupled decay of the matrices in maximum likelihood
-        generator_lr: Adam's learning rate of G in the game
-        discriminator_lr: Adam's learning rate of D
-        generator: the generator's family and sizes
-        discriminator: the discriminator's family and sizes
+    The fields are `updates.FIELDS`.
     """
 
     name: ClassVar[str] = "seqgan"
@@ -70,14 +58,8 @@ class SeqGAN:
     discriminator: DiscriminatorSpec = CNN()
 
     def players(self, vocab_size: int, max_len: int) -> Players:
-        generator = self.generator.build(vocab_size, max_len)
-        discriminator = self.discriminator.build(vocab_size, max_len)
-        return {
-            "likelihood": Player(generator, adamw(generator, self.mle_lr, self.weight_decay)),
-            "generator": Player(generator, adam(generator, self.generator_lr)),
-            "discriminator": Player(discriminator, adam(discriminator, self.discriminator_lr)),
-            "rollout": Player(copy.deepcopy(generator)),
-        }
+        players = usual_players(self, vocab_size, max_len)
+        return players | {"rollout": Player(copy.deepcopy(players["generator"].net))}
 
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d, rollout = players["generator"], players["discriminator"], players["rollout"]
@@ -88,13 +70,9 @@ class SeqGAN:
             fake = g.net.sample(self.batch, rng=rng)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
             advantages = rewards - position_baseline(rewards, fake.mask)
-            g.net.eval()  # the policy that was sampled, without dropout
-            logs = {"g_loss": g.minimise(reinforce(g.net.log_probs(fake.tokens), advantages, fake.mask))}
-            for _ in range(self.discriminator_updates):
-                real = next(batches)
-                logs |= judge(d, NON_SATURATING, real, g.net.sample(len(real), rng=rng))
-            whole = rewards.gather(1, fake.mask.sum(1, keepdim=True) - 1)  # (B, 1): of the finished sentence
-            return logs | {"reward": whole.mean().item(), "reward_sd": whole.std().item()}
+            logs = policy_step(g, fake, advantages)
+            logs |= judge_samples(d, g.net, NON_SATURATING, batches, rng, updates=self.discriminator_updates)
+            return logs | reward_logs(last_of(rewards, fake.mask))
 
         return (
             likelihood_phase(players["likelihood"], self.mle_steps),

@@ -1,0 +1,47 @@
+"""What single recipes are made of, against enumeration and values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from textgan.estimators import importance_weights, last_of
+from textgan.recipes.pgbleu import bleu_against
+from textgan.recipes.rankgan import ranks
+from textgan.sequences import EOS, PAD, mask_of
+from toys import all_sentences, build
+
+
+def test_maligans_weights_turn_samples_into_the_data_where_d_is_optimal() -> None:
+    """logit = log p_data - log p_g: the weighted frequencies of G's samples are p_data, whatever p_g is."""
+    g, data, sentences = build("lstm", sharpen=1), build("lstm", seed=1), all_sentences()
+    with torch.no_grad():
+        real = data.log_probs(sentences).sum(1)
+        samples = g.sample(20_000, rng=torch.Generator().manual_seed(0)).tokens
+        weights = importance_weights(data.log_probs(samples).sum(1) - g.log_probs(samples).sum(1))
+    assert weights.mean().item() == pytest.approx(1, abs=1e-4)
+    for sentence, p in zip(sentences, real.exp(), strict=True):
+        found = weights[(samples == sentence).all(1)].sum() / len(samples)
+        assert abs(found - p) < 0.02  # of p up to .3; 20,000 draws of about 1 in 40
+
+
+def test_the_last_reward_of_a_row_is_the_sentences_own() -> None:
+    rewards = torch.tensor([[1.0, 2, 3], [4, 5, 0]])
+    assert torch.equal(last_of(rewards, mask_of(torch.tensor([[4, 4, 4], [4, EOS, PAD]]))), torch.tensor([3.0, 5]))
+
+
+def test_bleu_of_ids_is_that_of_words_and_the_end_mark_is_none() -> None:
+    """[a b] among references is 1. [a a]: 1 of 2 words match, no bigram does (.1 of 1): sqrt(1/2 x 1/10)."""
+    a, b = 4, 5
+    score = bleu_against(torch.tensor([[a, b, EOS], [b, EOS, PAD]]), order=2)
+    found = score(torch.tensor([[a, b, EOS], [a, a, EOS], [EOS, PAD, PAD]]))
+    assert found.tolist() == pytest.approx([1, math.sqrt(0.05), 0])
+
+
+def test_a_rank_is_the_share_of_a_sentence_among_the_comparison_set() -> None:
+    """cos(s, u) = 1 and four orthogonal others: e^2 / (e^2 + 4); like all others: 1 / 5."""
+    u, other = torch.tensor([[1.0, 0]]), torch.tensor([[0.0, 1]])
+    found = ranks(torch.cat([u, other]), other.expand(4, 2), u.expand(16, 2), 2.0)
+    assert found.tolist() == pytest.approx([math.exp(2) / (math.exp(2) + 4), 1 / 5])

@@ -1,0 +1,88 @@
+"""PG-BLEU: a policy gradient on BLEU itself, the baseline that has no discriminator. Yu et al., AAAI 2017, sec. 4."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from textgan.estimators import Score, last_of, position_baseline, rollout_rewards
+from textgan.generators import LSTM, GeneratorSpec
+from textgan.metrics.ngrams import NgramIndex, sentence_bleu
+from textgan.sequences import EOS, PAD
+from textgan.updates import (
+    Logs,
+    Phase,
+    Player,
+    Players,
+    follow,
+    generator_players,
+    likelihood_phase,
+    policy_step,
+    reward_logs,
+)
+
+
+@dataclass(frozen=True)
+class PGBLEU:
+    """Maximum likelihood, then REINFORCE whose reward is a sentence's BLEU against training sentences.
+
+    R(x) = BLEU-order(x; the next `references` sentences of the training stream), by roll-outs for a token.
+    Differs: new references each round (all at once would reward any copy alike); a leave-one-out baseline.
+
+    Args (the others are `updates.FIELDS`):
+        batch: sentences a step, and real ones that BLEU is measured against
+        order: longest n-gram of BLEU
+    """
+
+    name: ClassVar[str] = "pgbleu"
+
+    batch: int = 64
+    mle_steps: int = 1500
+    adversarial_steps: int = 200
+    rollouts: int = 4
+    rollout_keep: float = 0.8
+    order: int = 4
+    mle_lr: float = 3e-3
+    weight_decay: float = 0.1
+    generator_lr: float = 1e-4
+    generator: GeneratorSpec = LSTM()
+
+    def players(self, vocab_size: int, max_len: int) -> Players:
+        players = generator_players(self, vocab_size, max_len)
+        return players | {"rollout": Player(copy.deepcopy(players["generator"].net))}
+
+    def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
+        g, rollout = players["generator"], players["rollout"]
+
+        def play(step: int, batches: Iterator[Tensor]) -> Logs:
+            follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
+            fake = g.net.sample(self.batch, rng=rng)
+            score = bleu_against(next(batches), order=self.order)
+            rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
+            logs = policy_step(g, fake, rewards - position_baseline(rewards, fake.mask))
+            return logs | reward_logs(last_of(rewards, fake.mask))
+
+        return (
+            likelihood_phase(players["likelihood"], self.mle_steps),
+            Phase("adversarial", self.adversarial_steps, play),
+        )
+
+
+def bleu_against(real: Tensor, *, order: int) -> Score:
+    """BLEU-order of sentences against the real ones (R, T): ids (B, T) -> (B,) in [0, 1]; the end mark is no word."""
+    reference = NgramIndex(_words(real))
+
+    def score(tokens: Tensor) -> Tensor:
+        bleu = sentence_bleu(NgramIndex(_words(tokens)), reference, highest=order)[-1]
+        return torch.from_numpy(bleu).float().to(tokens.device)
+
+    return score
+
+
+def _words(tokens: Tensor) -> list[list[str]]:
+    return [[str(x) for x in row if x not in (PAD, EOS)] for row in tokens.tolist()]
