@@ -65,8 +65,7 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -2.0)  # starts as the identity, as the paper advises
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.gate(x).sigmoid()
-        return gate * F.relu(self.transform(x)) + (1 - gate) * x
+        return torch.lerp(x, F.relu(self.transform(x)), self.gate(x).sigmoid())
 
 
 def pooled_windows(x: Tensor, mask: Tensor, convolutions: Iterable[nn.Module]) -> Tensor:
