@@ -20,7 +20,6 @@ from textgan.metrics import (
     Sets,
     sentence_bleu,
 )
-from textgan.metrics import ngrams as ngrams_module
 
 LINES = st.lists(st.lists(st.sampled_from("abcd"), max_size=9), min_size=1, max_size=7)
 TWO_LINES = st.lists(st.lists(st.sampled_from("ab"), max_size=9), min_size=2, max_size=7)
@@ -112,22 +111,6 @@ def test_a_selection_of_lines_equals_an_index_of_those_lines(text: list, referen
     assert [chosen.words(i) for i in range(len(rows))] == [text[row] for row in rows]
     for order in range(1, 6):
         assert np.array_equal(np.sort(chosen.runs(order).totals), np.sort(fresh.runs(order).totals))
-
-
-@settings(max_examples=30, deadline=None)
-@given(TWO_LINES)
-def test_the_wide_key_fallback_gives_the_same_index(text: list[list[str]]) -> None:
-    narrow = NgramIndex(text)
-    for order in range(1, 6):
-        narrow.runs(order)
-    bits, ngrams_module._KEY_BITS = ngrams_module._KEY_BITS, 0  # as if keys did not fit one integer
-    try:
-        wide = NgramIndex(text)
-        for order in range(1, 6):
-            for ours, theirs in zip(narrow.runs(order), wide.runs(order), strict=True):
-                assert np.array_equal(ours, theirs)
-    finally:
-        ngrams_module._KEY_BITS = bits
 
 
 def test_bleu_equals_sacrebleu_with_its_floor() -> None:

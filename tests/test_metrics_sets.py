@@ -65,14 +65,14 @@ def test_ms_jaccard_of_a_text_with_itself_is_one() -> None:
 @given(LINES, LINES, st.integers(1, 40))
 def test_copying_equals_its_slow_twins_in_any_chunks(text: list, train: list, cells: int) -> None:
     sets = Sets(NgramIndex(text), train=NgramIndex(train))
-    before = spans.CELLS, spans.COLUMNS
-    spans.CELLS, spans.COLUMNS = cells, max(1, cells // 3)
+    before = spans.CELLS, spans.COLUMNS, spans.INDEXED
+    spans.CELLS, spans.COLUMNS, spans.INDEXED = cells, max(1, cells // 3), 1 + cells % 4
     try:
-        nearest = NearestTraining().per_line(sets)
+        nearest, copied = NearestTraining().per_line(sets), CopiedSpan().per_line(sets)
     finally:
-        spans.CELLS, spans.COLUMNS = before
+        spans.CELLS, spans.COLUMNS, spans.INDEXED = before
     assert sorted(nearest) == pytest.approx(sorted(slow.nearest(line, train) for line in text), abs=1e-6)
-    assert CopiedSpan().per_line(sets).tolist() == [slow.longest_span(line, train) for line in text]
+    assert copied.tolist() == [slow.longest_span(line, train) for line in text]
 
 
 def test_frequent_words_are_counted_by_a_product_and_rare_ones_by_lists_with_the_same_result() -> None:

@@ -97,13 +97,8 @@ class NovelNgrams(Metric):
     def _per_line(self, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
         """(n,) new n-grams and (n,) n-grams of each line."""
         assert sets.train is not None
-        train = sets.train
-        total = sets.text.totals(self.order)
-        runs = sets.text.runs(self.order)
-        known = sets.text.known_in(train, self.order)
-        present = np.zeros(len(train.keys(self.order)) + 1, dtype=bool)  # the last: n-grams unknown to train
-        present[train.runs(self.order).ids] = True
-        old = present[runs.gram if known is None else known[runs.gram]]
+        runs, total = sets.text.runs(self.order), sets.text.totals(self.order)
+        old = sets.train.holds(self.order)[sets.text.grams_in(sets.train, self.order)]
         return total - np.bincount(runs.line, weights=runs.counts * old, minlength=len(total)), total
 
 

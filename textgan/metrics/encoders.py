@@ -60,8 +60,7 @@ class LSA:
 
         rows, columns, counts = [], [], []
         for order, column in zip((1, 2), self._columns, strict=True):
-            runs, known = text.runs(order), text.known_in(self._index, order)
-            place = column[runs.gram if known is None else known[runs.gram]]
+            runs, place = text.runs(order), column[text.grams_in(self._index, order)]
             rows.append(runs.line[place >= 0])
             columns.append(place[place >= 0])
             counts.append(runs.counts[place >= 0])

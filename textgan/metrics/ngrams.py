@@ -1,7 +1,7 @@
 """One n-gram index that serves BLEU, self-BLEU, distinct-n and every other n-gram metric in linear time.
 
-A corpus is a flat array of word ids. Order n is built from order n-1 by one sort: the key of an n-gram is the id of
-its first n-1 words and its last word, so that a key is one integer whatever the order. Per order the index keeps
+A corpus is a flat array of word ids. Order n is built from order n-1 by counting sorts: the key of an n-gram is the
+id of its first n-1 words and its last word, so that a key is one integer whatever the order. Per order the index keeps
 runs: the distinct (n-gram, line) pairs with their counts, sorted by n-gram, then by line. A subset of the lines is a
 filter of the runs, without a new sort.
 """
@@ -22,7 +22,7 @@ from .reasons import Unmeasurable
 
 Line = str | Sequence[str]
 TOKENISE: dict[str, Callable[[str], list[str]]] = {"words": str.split, "characters": list}
-_KEY_BITS = 63  # what a signed 64-bit sort key holds
+_MOST_WORDS = 2**31 - 1  # places and n-grams are numbered by 32 bits
 
 
 class Runs(NamedTuple):
@@ -61,7 +61,7 @@ class NgramIndex:
     """The n-grams of some lines, counted once; orders are built when they are first asked for.
 
     lines: strings, which are cut by `tokenise` ("words": at whitespace, "characters"), or lists of words taken as
-    they are. Empty lines are lines of length 0. Raises InputError for an unknown `tokenise`.
+    they are. Empty lines are lines of length 0. Raises InputError for an unknown `tokenise`, or 2^31 words and more.
     """
 
     def __init__(self, lines: Iterable[Line], *, tokenise: str = "words") -> None:
@@ -80,6 +80,8 @@ class NgramIndex:
                 yield parts
 
         self.tokens = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(words())), dtype=np.int32)  # (N,)
+        if len(self.tokens) > _MOST_WORDS:
+            raise InputError(f"the text has {len(self.tokens)} words, and at most {_MOST_WORDS} are counted; give less")
         self.vocabulary: dict[str, int] = dict(vocabulary)
         self.lengths = np.array(lengths, dtype=np.int64)  # (n,)
         self.rows = np.arange(len(lengths))
@@ -88,7 +90,7 @@ class NgramIndex:
         self._peaks: dict[int, Peaks] = {}
         self._frequencies: dict[int, np.ndarray] = {}
         # of the highest order built: the places where its n-grams begin, sorted by n-gram, and the n-grams' ids
-        self._spots, self._grams = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        self._spots, self._grams = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
         self._known: WeakKeyDictionary[NgramIndex, list[np.ndarray]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
@@ -101,8 +103,9 @@ class NgramIndex:
 
     @cached_property
     def _room(self) -> np.ndarray:
-        """(N,) int64: how many words of its line begin here."""
-        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(len(self.tokens))
+        """(N,) int32: how many words of its line begin here."""
+        ends = np.cumsum(self.lengths, dtype=np.int32)
+        return np.repeat(ends, self.lengths) - np.arange(len(self.tokens), dtype=np.int32)
 
     @cached_property
     def line_of(self) -> np.ndarray:
@@ -153,7 +156,7 @@ class NgramIndex:
         return [spelling[token] for token in self.tokens[begin : begin + int(self.lengths[row])]]
 
     def known_in(self, other: NgramIndex, order: int) -> np.ndarray | None:
-        """(K,) int64: the other corpus's id of each of our n-grams, -1 where it has none; None: ids are the same."""
+        """(K,) int32: the other corpus's id of each of our n-grams, -1 where it has none; None: ids are the same."""
         ours, theirs = self.root, other.root
         if ours is theirs:
             return None
@@ -162,14 +165,25 @@ class NgramIndex:
             maps.append(ours._locate(theirs, len(maps) + 1, maps[-1] if maps else None))
         return maps[order - 1]
 
+    def grams_in(self, other: NgramIndex, order: int) -> np.ndarray:
+        """(P,) the other corpus's ids of the n-grams of our runs, -1 where it has none."""
+        known, gram = self.known_in(other, order), self.runs(order).gram
+        return gram if known is None else known[gram]
+
+    def holds(self, order: int) -> np.ndarray:
+        """(K + 1,) bool: which of the whole corpus's n-grams occur here; the last stands for unknown ones."""
+        held = np.zeros(len(self.keys(order)) + 1, dtype=bool)
+        held[self.runs(order).ids] = True
+        return held
+
     def _locate(self, other: NgramIndex, order: int, parents: np.ndarray | None) -> np.ndarray:
         if parents is None:
             find = other.vocabulary.get
-            return np.fromiter((find(word, -1) for word in self.vocabulary), np.int64, len(self.vocabulary))
-        size, other_size = max(len(self.vocabulary), 1), max(len(other.vocabulary), 1)
+            return np.fromiter((find(word, -1) for word in self.vocabulary), np.int32, len(self.vocabulary))
+        size, other_size = max(len(self.vocabulary), 1), np.int64(max(len(other.vocabulary), 1))
         parent, last = np.divmod(self.keys(order), size)
         parent, last = parents[parent], self._known[other][0][last]
-        found = np.full(len(parent), -1, dtype=np.int64)
+        found = np.full(len(parent), -1, dtype=np.int32)
         maybe = np.flatnonzero((parent >= 0) & (last >= 0))
         wanted, stock = parent[maybe] * other_size + last[maybe], other.keys(order)
         if len(stock) and len(wanted):
@@ -178,51 +192,49 @@ class NgramIndex:
         return found
 
     def _build(self, order: int) -> Runs:
-        """One sort: places stand in the order of their first order-1 words already, so only the last word decides.
+        """Places stand in the order of their first order-1 words already, so only the last word decides.
 
         Nothing has to be sorted behind an (n-1)-gram that occurs once, and those are most from order 3 on.
         """
         if order == 1:
-            spots, parent = np.arange(len(self.tokens)), np.zeros(len(self.tokens), np.int64)
+            spots = np.arange(len(self.tokens), dtype=np.int32)
+            parent = np.zeros(len(spots), dtype=np.int32)
         else:
             keep = self._room[self._spots] >= order
             spots, parent = self._spots[keep], self._grams[keep]
-        last = self.tokens[spots + order - 1].astype(np.int64)
+        last = self.tokens[spots + (order - 1)]
         same = parent[1:] == parent[:-1]
         open_places = np.zeros(len(spots), dtype=bool)  # those that share their first words with another place
         open_places[1:] |= same
         open_places[:-1] |= same
         unsorted = np.flatnonzero(open_places)
-        spots[unsorted], last[unsorted] = self._sorted(parent[unsorted], last[unsorted], spots[unsorted])
+        if len(unsorted):
+            spots[unsorted], last[unsorted] = self._sorted(parent[unsorted], last[unsorted], spots[unsorted])
         return self._read_off(parent, last, spots)
 
     def _sorted(self, parent: np.ndarray, last: np.ndarray, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places and last words in the order of (parent, last, place), by one sort of packed integers if they fit."""
-        place_bits, word_bits = len(self.tokens).bit_length(), len(self.vocabulary).bit_length()
-        rank = np.zeros(len(parent), dtype=np.int64)
-        np.cumsum(parent[1:] != parent[:-1], out=rank[1:])
-        if place_bits + word_bits + int(rank[-1:].sum()).bit_length() > _KEY_BITS:
-            order = np.lexsort((spots, last, rank))
-            return spots[order], last[order]
-        packed = (((rank << word_bits) | last) << place_bits) | spots
-        packed.sort()
-        return packed & ((1 << place_bits) - 1), (packed >> place_bits) & ((1 << word_bits) - 1)
+        """Places and last words by (parent, last, place), in linear time; they come grouped by parent.
+
+        Two counting sorts: a sparse matrix of parents x words has its rows sorted once it is transposed and back.
+        """
+        from scipy.sparse import csr_array
+
+        starts = np.flatnonzero(_changes(parent))
+        edges = np.append(starts, len(parent)).astype(np.int32)
+        matrix = csr_array((spots, last, edges), shape=(len(starts), len(self.vocabulary))).tocsc().tocsr()
+        return matrix.data, matrix.indices
 
     def _read_off(self, parent: np.ndarray, last: np.ndarray, spots: np.ndarray) -> Runs:
-        new_gram = np.ones(len(spots), dtype=bool)
-        new_gram[1:] = (parent[1:] != parent[:-1]) | (last[1:] != last[:-1])
-        gram = np.cumsum(new_gram) - 1
+        new_gram = _changes(parent) | _changes(last)
+        gram = np.cumsum(new_gram, dtype=np.int32)
+        gram -= 1
         self._spots, self._grams = spots, gram
         first = np.flatnonzero(new_gram)
-        # parents and words are at most N each, so that the key fits until N = 3e9
-        self._keys.append(parent[first] * max(len(self.vocabulary), 1) + last[first])
+        self._keys.append(parent[first] * np.int64(max(len(self.vocabulary), 1)) + last[first])
         line = self.line_of[spots]
-        new_pair = new_gram.copy()
-        new_pair[1:] |= line[1:] != line[:-1]
-        pairs = np.flatnonzero(new_pair)
-        gram = gram[pairs].astype(np.int32)
+        pairs = np.flatnonzero(new_gram | _changes(line))
         counts = np.diff(pairs, append=len(spots)).astype(np.int32)
-        return Runs(gram, line[pairs], counts, np.flatnonzero(new_gram[pairs]))
+        return Runs(gram[pairs], line[pairs], counts, np.flatnonzero(new_gram[pairs]))
 
 
 class _Selection(NgramIndex):
@@ -251,9 +263,14 @@ class _Selection(NgramIndex):
         line = number[runs.line]
         keep = line >= 0
         gram = runs.gram[keep]
-        new = np.ones(len(gram), dtype=bool)
-        new[1:] = gram[1:] != gram[:-1]
-        return Runs(gram, line[keep], runs.counts[keep], np.flatnonzero(new))
+        return Runs(gram, line[keep], runs.counts[keep], np.flatnonzero(_changes(gram)))
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """(P,) bool: True for the first value and each that differs from the one before."""
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new
 
 
 def _none() -> np.ndarray:
@@ -261,25 +278,23 @@ def _none() -> np.ndarray:
 
 
 def _peaks(runs: Runs, size: int) -> Peaks:
-    """The first line that reaches the maximum is its owner; only n-grams of several lines need a grouped maximum."""
+    """The first line that reaches the maximum is its owner. Most n-grams are once in each of their lines."""
     first, owner, second = (np.zeros(size + 1, dtype=np.int32) for _ in range(3))
     owner[:] = -1
-    if not len(runs.starts):
-        return Peaks(first, owner, second)
-    lines, ids = runs.lines, runs.ids
-    first[ids], owner[ids] = runs.counts[runs.starts], runs.line[runs.starts]
-    several = lines > 1
-    if several.any():
-        pairs = np.repeat(several, lines)
-        counts, line, lines, ids = runs.counts[pairs], runs.line[pairs], lines[several], ids[several]
-        starts = np.cumsum(lines) - lines
+    ids = runs.ids
+    first[ids], owner[ids], second[ids] = 1, runs.line[runs.starts], runs.lines > 1
+    repeated = np.flatnonzero(runs.counts > 1)
+    if len(repeated):
+        gram, line, counts = runs.gram[repeated], runs.line[repeated], runs.counts[repeated]
+        new = _changes(gram)
+        starts, group = np.flatnonzero(new), np.cumsum(new) - 1
         best = np.maximum.reduceat(counts, starts)
-        group = np.repeat(np.arange(len(ids)), lines)
         reached = np.flatnonzero(counts == best[group])
-        at = group[reached]
-        owners = reached[np.concatenate([[True], at[1:] != at[:-1]])]
+        owners = reached[_changes(group[reached])]
         counts[owners] = 0
-        first[ids], owner[ids], second[ids] = best, line[owners], np.maximum.reduceat(counts, starts)
+        ids = gram[starts]
+        first[ids], owner[ids] = best, line[owners]
+        second[ids] = np.maximum(second[ids], np.maximum.reduceat(counts, starts))
     return Peaks(first, owner, second)
 
 
@@ -295,8 +310,7 @@ def clipped(text: NgramIndex, reference: NgramIndex, order: int, own: np.ndarray
         ids = runs.ids  # only an owner of a maximum is clipped, at the runner-up
         lost = np.bincount(peaks.owner[ids], weights=peaks.first[ids] - peaks.second[ids], minlength=len(text))
         return text.totals(order) - lost
-    known = text.known_in(reference, order)
-    gram = runs.gram if known is None else known[runs.gram]
+    gram = text.grams_in(reference, order)
     limit = peaks.first[gram]
     if own is not None:
         limit = np.where(peaks.owner[gram] == own[runs.line], peaks.second[gram], limit)

@@ -11,45 +11,61 @@ CELLS = 2_000_000
 COLUMNS = 65_536  # training lines at once
 #: Words of more training lines than this share are counted by a matrix product, the others by their lists of lines.
 FREQUENT = 1 / 64
+#: Common runs of up to this many words are found by the n-gram indices, which other metrics have built up to here.
+INDEXED = 8
 
 
 def longest_spans(text: NgramIndex, train: NgramIndex, longest: int) -> np.ndarray:
     """(n,) int64: length of the longest run of words that each line shares with one training line, at most `longest`.
 
-    Grows all matches by one word at a time: only places whose k words occur on the other side can match k + 1.
+    The n-grams of both indices tell up to INDEXED words; only lines that share so many are looked into further.
     """
+    spans = np.zeros(len(text), dtype=np.int64)
+    for order in range(1, min(longest, INDEXED) + 1):
+        gram = text.grams_in(train, order)
+        common = train.holds(order)[gram]
+        spans[text.runs(order).line[common]] = order
+        if not common.any():
+            return spans
+    if longest > INDEXED:
+        meets = np.zeros(len(train.keys(INDEXED)), dtype=bool)
+        meets[gram[common]] = True
+        lines = np.unique(train.runs(INDEXED).line[meets[train.runs(INDEXED).gram]])
+        rows = np.flatnonzero(spans == INDEXED)
+        spans[rows] = _grown(text.select(rows), train.select(lines), longest)
+    return spans
+
+
+def _grown(text: NgramIndex, train: NgramIndex, longest: int) -> np.ndarray:
+    """The same by growing all matches by one word at a time: only places that match k words can match k + 1."""
     spans = np.zeros(len(text), dtype=np.int64)
     mine, theirs = text.tokens.astype(np.int64), _translated(train, text)
     my_end, their_end = (np.repeat(np.cumsum(index.lengths), index.lengths) for index in (text, train))
-    my_line = text.line_of
     vocabulary = len(text.vocabulary) + 1
-    my_spot, their_spot = np.arange(len(mine)), np.flatnonzero(theirs >= 0)
+    my_spot, their_spot = np.arange(len(mine)), np.arange(len(theirs))
     my_id, their_id = np.zeros(len(my_spot), np.int64), np.zeros(len(their_spot), np.int64)
     for length in range(longest):
-        my_keep, their_keep = my_end[my_spot] > my_spot + length, their_end[their_spot] > their_spot + length
+        my_keep = my_end[my_spot] > my_spot + length
+        their_keep = (their_end[their_spot] > their_spot + length) & (theirs[(their_spot + length) % len(theirs)] >= 0)
         my_spot, my_id, their_spot, their_id = (
             my_spot[my_keep],
             my_id[my_keep],
             their_spot[their_keep],
             their_id[their_keep],
         )
-        my_key, their_key = (
-            my_id * vocabulary + mine[my_spot + length],
-            their_id * vocabulary + theirs[their_spot + length],
-        )
-        shared = np.intersect1d(my_key, their_key[theirs[their_spot + length] >= 0])
-        if not len(shared):
+        my_key = my_id * vocabulary + mine[my_spot + length]
+        their_key = their_id * vocabulary + theirs[their_spot + length]
+        stock, my_id = np.unique(my_key, return_inverse=True)
+        their_id = np.searchsorted(stock, their_key)
+        matches = stock[np.minimum(their_id, len(stock) - 1)] == their_key if len(stock) else their_id < 0
+        their_spot, their_id = their_spot[matches], their_id[matches]
+        met = np.zeros(len(stock), dtype=bool)
+        met[their_id] = True
+        my_spot, my_id = my_spot[met[my_id]], my_id[met[my_id]]
+        if not len(my_spot):
             break
-        my_spot, my_id = _matching(my_spot, my_key, shared)
-        their_spot, their_id = _matching(their_spot, their_key, shared)
-        spans[my_line[my_spot]] = length + 1
+        spans[text.line_of[my_spot]] = length + 1
     return spans
-
-
-def _matching(spots: np.ndarray, keys: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    place = np.minimum(np.searchsorted(shared, keys), len(shared) - 1)
-    keep = shared[place] == keys
-    return spots[keep], place[keep]
 
 
 def _translated(train: NgramIndex, text: NgramIndex) -> np.ndarray:
@@ -65,8 +81,7 @@ def nearest_similarities(text: NgramIndex, train: NgramIndex) -> np.ndarray:
     Exact, in bounded memory: frequent words by a matrix product of 0/1 columns, the rest by inverted lists.
     """
     mine, stock = text.runs(1), _Stock(train)
-    known = text.known_in(train, 1)
-    word = mine.gram.astype(np.int64) if known is None else known[mine.gram]
+    word = text.grams_in(train, 1).astype(np.int64)
     by_line = np.argsort(mine.line, kind="stable")
     word, line = word[by_line], mine.line[by_line]
     sizes = np.bincount(line, minlength=len(text)).astype(np.float32)
