@@ -21,8 +21,8 @@ from textgan.runs import Run
 
 SMALL = "--batch 8 --generator.hidden 16 --generator.embedding 8 --eval_every 5 --log_every 2"
 GAME = "--judge_steps 2 --adversarial_steps 2 --rollouts 2 --discriminator.widths [1,2] --discriminator.filters [8,8]"
-COMMANDS = ["train mle", "train seqgan", "train relgan", "sample", "evaluate", "compare", "sweep", "split", "mix",
-            "finetune", "report", "quickstart"]  # fmt: skip
+COMMANDS = ["train mle", "train seqgan", "train relgan", "recipes", "sample", "evaluate", "compare", "sweep", "split",
+            "mix", "finetune", "report", "quickstart"]  # fmt: skip
 
 
 class Journey(NamedTuple):
@@ -262,6 +262,33 @@ def test_flags_win_over_the_config_wherever_they_stand(tmp_path: Path, capsys: p
     options = _printed(line, capsys)
     assert (options["batch"], options["corpus"], options["mle_steps"]) == (5, "grammar:60", 7)
     assert options["generator"]["kind"] == "transformer"
+
+
+def test_flags_and_files_win_over_the_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = _printed("train seqgan grammar:60 --out a --rollouts 2 --preset paper-oracle", capsys)
+    assert (options["rollouts"], options["mle_steps"], options["generator"]["hidden"]) == (2, 18720, 32)
+    assert options["discriminator"]["widths"][-1] == 20
+    (tmp_path / "c.yaml").write_text("batch: 4\nmle_steps: 7\n")
+    line = f"train seqgan grammar:60 --out a --preset=paper-oracle --config {tmp_path / 'c.yaml'} --batch 5"
+    options = _printed(f"{line} --generator transformer", capsys)
+    assert (options["batch"], options["mle_steps"], options["judge_steps"]) == (5, 7, 23400)
+    assert options["generator"]["width"] == 128  # another family than the preset's: its own sizes
+
+
+def test_the_presets_name_is_kept_with_the_fields_that_have_left_it(tmp_path: Path) -> None:
+    line = "train mle grammar:60 --preset paper-oracle --mle_steps 2 --device cpu"
+    assert main(shlex.split(f"{line} --out {tmp_path / 'run'}")) == 0
+    settings = _json(tmp_path / "run" / "recipe.json")
+    assert settings["preset"] == {"name": "paper-oracle", "changed": ["mle_steps"]}
+    assert settings["fields"]["generator"]["init_std"] == 0.1
+
+
+def test_recipes_lists_every_recipe_with_its_paper_and_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["recipe", "paper", "bridge", "opponent", "presets"]
+    assert [row.split()[0] for row in rows] == [recipe.name for recipe in RECIPES]  # type: ignore[attr-defined]
+    assert all(row.endswith("paper-oracle, paper-coco") for row in rows if row.split()[0] in ("mle", "seqgan"))
 
 
 def test_dashes_and_equals_signs_are_as_good_as_underscores_and_spaces(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ TEMPERATURES = "a number from 0.001 to 1000 was wanted"
 RATIOS = "a number from 0 to 1e+06 was wanted"
 NO_FILE = "no such file; give a text file, - or grammar:N"
 NO_TEXT = "holds no text (blank lines: 0, skipped: 0); give at least one sentence"
+NAMES = ", ".join(recipe.name for recipe in RECIPES)  # type: ignore[attr-defined]
 NO_RUN = "no recipe.json; a run is a folder that `textgan train` has written"
 NOT_UTF8 = "byte 0xff is not UTF-8; mend the text, or read it with --encoding-errors replace or skip"
 A_FOLDER = "is a folder; give a text file"
@@ -36,7 +37,6 @@ NO_LM = (
     'give a local model folder, or "small" for a GPT-2 made here'
 )
 MLE = "train mle grammar:50 --out new"
-RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)  # type: ignore[attr-defined]
 SEQGAN = "train seqgan grammar:50 --out new"
 SPLIT = "split grammar:100 --out new"
 MIX = "mix grammar:20 grammar:10:1 --out new.txt"
@@ -46,12 +46,12 @@ FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.
 USAGE = [
     ("", "the following arguments are required: COMMAND"),
-    ("sampel run", "COMMAND: 'sampel' is not one of train, sample, evaluate, compare, sweep, split, mix, finetune, "
-     "report, quickstart; did you mean sample?"),
-    ("train", f"the first argument is a recipe: {RECIPE_NAMES}"),
-    ("train --out new", f"the first argument is a recipe: {RECIPE_NAMES}"),
-    ("train relgam grammar:50 --out new", f"recipe 'relgam' is not one of {RECIPE_NAMES}; did you mean relgan?"),
-    ("train foo grammar:50 --out new", f"recipe 'foo' is not one of {RECIPE_NAMES}"),
+    ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, evaluate, compare, sweep, split, mix, "
+     "finetune, report, quickstart; did you mean sample?"),
+    ("train", f"the first argument is a recipe: {NAMES}"),
+    ("train --out new", f"the first argument is a recipe: {NAMES}"),
+    ("train relgam grammar:50 --out new", f"recipe 'relgam' is not one of {NAMES}; did you mean relgan?"),
+    ("train nogain grammar:50 --out new", f"recipe 'nogain' is not one of {NAMES}"),
     ("train mle", "the following arguments are required: CORPUS, --out"),
     ("train mle grammar:50", "the following arguments are required: --out"),
     ("train mle grammar:50 --out ''", "--out: a folder was wanted, got nothing"),
@@ -62,6 +62,9 @@ USAGE = [
     (f"{MLE} --bat 3", "there is no option --bat; did you mean --batch?"),
     (f"{MLE} --corpus x", "there is no option --corpus"),
     (f"{MLE} --rollouts 3", "there is no option --rollouts"),
+    (f"{MLE} --preset", "--preset: expected one argument"),
+    (f"{MLE} --preset paper", "--preset 'paper' is not one of mle's: paper-oracle, paper-coco"),
+    (f"{MLE} --mle_final_rate 2", "--mle_final_rate 2.0 must be from 0 to 1"),
     (f"{MLE} --batch", "--batch: expected one argument"),
     (f"{MLE} --batch x", "--batch: a whole number was wanted, got 'x'"),
     (f"{MLE} --batch 1.5", "--batch: a whole number was wanted, got '1.5'"),
@@ -98,6 +101,7 @@ USAGE = [
     (f"{MLE} --config wrong-net.yaml", "--generator: 'gru' is not one of lstm, transformer"),
     (f"{MLE} --config other-net.yaml --generator lstm", "--config other-net.yaml: there is no option generator.width "
      "with --generator lstm, which has embedding, hidden, layers, dropout, tied, init_std"),
+    ("recipes mle", "'mle' is one argument too many"),
     ("sample run", "the following arguments are required: -n"),
     ("sample -n 3", "the following arguments are required: RUN"),
     ("sample run -n 0", f"-n: {COUNTS}, got '0'"),

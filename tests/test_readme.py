@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from textgan.cli import main
+
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^<!-- test -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(README.read_text(encoding="utf-8")) if README.exists() else []
@@ -22,6 +24,12 @@ def test_the_readme_marks_commands_to_be_tested() -> None:
     assert README.read_text(encoding="utf-8").count("<!-- test -->") == len(BLOCKS), (
         "a mark stands before no ```sh block"
     )
+
+
+def test_the_table_of_recipes_is_what_the_recipes_say_of_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "--markdown"]) == 0
+    wanted = capsys.readouterr().out
+    assert wanted in README.read_text(encoding="utf-8"), "README.md lacks the table of `textgan recipes --markdown`"
 
 
 @pytest.mark.slow

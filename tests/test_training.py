@@ -22,11 +22,11 @@ from textgan.checkpoints import checkpoints, load_checkpoint, save_checkpoint, v
 from textgan.discriminators import CNN, MultiCNN, Recurrent
 from textgan.errors import InputError, Interrupted, NotFinite
 from textgan.generators import LSTM, Transformer
-from textgan.recipes import RECIPES, from_dict, to_dict
+from textgan.recipes import RECIPES, changed_fields, find_preset, from_dict, presets_of, to_dict
 from textgan.runs import Run
 from textgan.text import encode, train_tokenizer
 from textgan.training import Schedule, fit
-from textgan.updates import Player
+from textgan.updates import Player, check_recipe, likelihood_phase
 
 TINY = {
     "batch": 8, "mle_steps": 6, "judge_steps": 3, "adversarial_steps": 4, "rollouts": 2, "discriminator_updates": 2,
@@ -383,6 +383,34 @@ def test_recipes_survive_json(recipe: type) -> None:
         from_dict(recipe.name, {"bach": 1})
     with pytest.raises(InputError, match="generator 'rnn' is not one of lstm, transformer"):
         from_dict(recipe.name, {"generator": {"kind": "rnn"}})
+
+
+@every_recipe
+def test_presets_are_possible_settings_of_their_own_recipe(recipe: type) -> None:
+    for name, preset in presets_of(recipe).items():
+        check_recipe(preset)
+        assert type(preset) is recipe
+        assert from_dict(recipe.name, json.loads(json.dumps(to_dict(preset)))) == preset  # type: ignore[attr-defined]
+        assert find_preset(recipe, name) is preset
+        assert changed_fields(dataclasses.replace(preset, batch=3), preset) == ["batch"]  # type: ignore[type-var]
+
+
+def test_a_papers_maximum_likelihood_keeps_its_rate_and_its_last_weights() -> None:
+    """The cosine from 1 ends at final_rate: at 1 it never moves."""
+    rates = []
+
+    class Watched(Player[Any]):
+        def minimise(self, loss: torch.Tensor, *, rate: float = 1.0) -> float:
+            rates.append(rate)
+            return 0.0
+
+    net = LSTM(4, 4).build(6, 3)
+    for last in (1.0, 0.2):
+        phase = likelihood_phase(Watched(net), RECIPES[0](mle_steps=4, mle_final_rate=last, early_stopping=False))
+        assert not phase.keep_best
+        for step in (0, 4):
+            phase.update(step, iter([torch.tensor([[4, 2]])]))
+    assert rates == [1.0, 1.0, 1.0, pytest.approx(0.2)]
 
 
 def test_collapse_is_noticed(tmp_path: Path) -> None:

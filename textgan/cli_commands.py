@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", required=True, parser_class=Parser, prog="textgan"
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
-    for add in (_sample, _evaluate, add_compare, add_sweep, _split, _mix, _finetune, _report, _quickstart):
+    for add in (_recipes, _sample, _evaluate, add_compare, add_sweep, _split, _mix, _finetune, _report, _quickstart):
         add(commands)
     return parser
 
@@ -47,6 +47,29 @@ def _add_errors(parser: Any) -> None:
         "--encoding-errors", choices=("strict", "replace", "skip"), default="strict", metavar="HOW",
         help="strict, replace or skip lines that are not UTF-8 or hold control characters (default: strict)",
     )  # fmt: skip
+
+
+def _recipes(commands: Any) -> None:
+    parser = _command(
+        commands, _run_recipes, "recipes", "[options]", "list the recipes: paper, bridge, opponent, presets"
+    )
+    parser.add_argument("--markdown", action="store_true", help="as the table of README.md")
+
+
+def _run_recipes(options: argparse.Namespace) -> None:
+    from textgan.recipes import catalogue
+
+    found = catalogue()
+    if options.markdown:
+        print("| recipe | paper | bridge across the discrete step | opponent | presets |\n|---|---|---|---|---|")
+        for row in found:
+            presets = ", ".join(f"`{name}`" for name in filter(None, row["presets"].split(", "))) or "-"
+            print(f"| `{row['recipe']}` | {row['paper']} | {row['bridge']} | {row['opponent']} | {presets} |")
+        return
+    table = [list(found[0]), *(list(row.values()) for row in found)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _sample(commands: Any) -> None:

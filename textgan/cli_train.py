@@ -97,15 +97,18 @@ def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
     from textgan.recipes import FAMILIES
 
     nets = [field.name for field in dataclasses.fields(recipe) if field.name in FAMILIES]
-    rest, files = _without_configs(prog, [respell(a, "-", "_") for a in arguments])
+    rest, files = _without(prog, "--config", [respell(a, "-", "_") for a in arguments])
+    rest, presets = _without(prog, "--preset", rest)
     rest = [_kind_as_flag(argument, nets) for argument in rest]
     configs = {path: _read_config(path, nets) for path in files}
-    kinds = {net: _kind_of(prog, recipe, net, configs.values(), rest) for net in nets}
+    preset = _preset(prog, recipe, presets)
+    kinds = {net: _kind_of(prog, recipe, net, [preset, *configs.values()], rest) for net in nets}
+    preset = {k: v for k, v in preset.items() if k not in kinds or v["kind"] == kinds[k]}
     groups = _groups(recipe, kinds)
     known = {option.name: option for options in groups.values() for option in options}
     _check_names(prog, kinds, rest, configs, known)
     parser = _parser(prog, recipe, groups)
-    given = [word for config in configs.values() for word in ("--config", json.dumps(config, default=str))]
+    given = [word for config in (preset, *configs.values()) for word in ("--config", json.dumps(config, default=str))]
     from jsonargparse import ArgumentError
 
     try:
@@ -114,6 +117,7 @@ def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
     except (ArgumentError, TypeError, ValueError) as error:
         usage_error(prog, _reworded(str(error), known))
     values.pop("config", None)
+    values["preset"] = presets[-1] if presets else None
     _check_values(prog, values, known)
     once_from_standard_input(prog, values["corpus"], values["valid"])
     return values
@@ -171,6 +175,8 @@ def _parser(prog: str, recipe: type, groups: Mapping[str, Sequence[Option]]) -> 
     """jsonargparse's parser: types, nesting, and --print_config."""
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+    from textgan.recipes import presets_of
+
     class Help(DefaultHelpFormatter):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs | {"max_help_position": WIDTH})
@@ -192,6 +198,9 @@ def _parser(prog: str, recipe: type, groups: Mapping[str, Sequence[Option]]) -> 
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly")
     parser.add_argument("--tensorboard", action="store_true", help="also write RUN/tensorboard (needs the extra)")
     parser.add_argument("--config", action="config", metavar="FILE", help="YAML file of options; flags win over it")
+    parser.add_argument(
+        "--preset", metavar="NAME", help=f"a paper's settings: {', '.join(presets_of(recipe)) or 'none yet'}; flags win"
+    )
     for title, options in groups.items():
         group = parser.add_argument_group(title)
         for option in options:
@@ -210,21 +219,31 @@ def _default(option: Option) -> str:
     return f" (default: {shown})"
 
 
-def _without_configs(prog: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The other arguments, and the files named by --config."""
-    rest, files = [], []
+def _preset(prog: str, recipe: type, names: Sequence[str]) -> dict[str, Any]:
+    """The fields of the preset that was named last, as a --config file would hold them."""
+    from textgan import recipes
+
+    try:
+        return recipes.to_dict(recipes.find_preset(recipe, names[-1])) if names else {}
+    except InputError as error:
+        usage_error(prog, str(error))
+
+
+def _without(prog: str, flag: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The other arguments, and the values of a flag."""
+    rest, values = [], []
     words = iter(arguments)
     for word in words:
-        if word == "--config":
-            path = next(words, None)
-            if path is None:
-                usage_error(prog, "--config: expected one argument")
-            files.append(path)
-        elif word.startswith("--config="):
-            files.append(word.partition("=")[2])
+        if word == flag:
+            value = next(words, None)
+            if value is None:
+                usage_error(prog, f"{flag}: expected one argument")
+            values.append(value)
+        elif word.startswith(f"{flag}="):
+            values.append(word.partition("=")[2])
         else:
             rest.append(word)
-    return rest, files
+    return rest, values
 
 
 def _read_config(path: str, nets: Sequence[str]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def fit(
     out: str | Path,
     valid: str | Path | Sequence[str] | None = None,
     start: str | Path | None = None,
+    preset: str | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "no",
@@ -88,12 +89,14 @@ def fit(
 
     start: a finished run whose generator this one begins with: one maximum-likelihood run can serve many games (give
     the recipe mle_steps=0). Its text settings, family and sizes must be the same.
+    preset: the name of the settings that the recipe has (where its name alone is given) or began from; recorded, with
+    the fields that have left it.
     The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
     Interrupted. The caller's global random state is left alone. Errors: InputError (bad input, a folder in use, other
     settings than the run's), NotFinite (the last checkpoint stands).
     """
     text, schedule = text or TextSettings(), schedule or Schedule()
-    chosen: Recipe = recipes.find_recipe(recipe)() if isinstance(recipe, str) else recipe
+    chosen, facts = _choose(recipe, preset)
     check_recipe(chosen)
     folder = Path(out)
     if not resume and (folder / "recipe.json").exists():
@@ -105,6 +108,7 @@ def fit(
     lock = locked(folder) if main else nullcontext()
     with lock, machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked:
         training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
+        training.settings |= facts
         if start is not None:
             training.begin_with(Run.open(start))
         board = folder / "tensorboard" if tensorboard and main else None
@@ -115,6 +119,17 @@ def fit(
                 problem = f"{folder}: cannot write ({error.strerror or error})"
                 raise InputError(f"{problem}; {training.standing()}; mend that, then --resume") from error
     return Run.open(folder)
+
+
+def _choose(recipe: Recipe | str, preset: str | None) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe itself, and what recipe.json says of its preset."""
+    kind = recipes.find_recipe(recipe) if isinstance(recipe, str) else type(recipe)
+    chosen = kind() if isinstance(recipe, str) else recipe
+    if preset is None:
+        return chosen, {}
+    named = recipes.find_preset(kind, preset)
+    chosen = named if isinstance(recipe, str) else recipe
+    return chosen, {"preset": {"name": preset, "changed": recipes.changed_fields(chosen, named)}}
 
 
 class _Training:

@@ -28,7 +28,9 @@ FIELDS = {
     "rollouts": "completions of each prefix",
     "rollout_keep": "share of the old weights that the roll-out policy keeps each round (SeqGAN: 0.8)",
     "mle_lr": "learning rate of maximum likelihood at the start",
+    "mle_final_rate": "share of mle_lr that its cosine ends at; 1 is a constant rate (papers)",
     "weight_decay": "decoupled decay of the matrices in maximum likelihood",
+    "early_stopping": "maximum likelihood ends with the weights of the lowest held-out NLL (papers: the last)",
     "generator_lr": "Adam's learning rate of G in the game",
     "discriminator_lr": "Adam's learning rate of D",
     "generator": "the generator's family and sizes",
@@ -94,9 +96,15 @@ class Phase(NamedTuple):
 
 
 class Recipe(Protocol):
-    """One algorithm: a frozen dataclass of hyper-parameters that builds its players and phases."""
+    """One algorithm: a frozen dataclass of hyper-parameters that builds its players and phases.
+
+    Its file may hold PRESETS: name -> the recipe at the settings of a paper, the source of each value beside it.
+    """
 
     name: ClassVar[str]
+    paper: ClassVar[str]
+    bridge: ClassVar[str]  # how G learns across the discrete step, in some words
+    opponent: ClassVar[str]  # who judges, in some words
 
     @property
     def batch(self) -> int: ...
@@ -112,7 +120,7 @@ class Spec(Protocol):
     def build(self, vocab_size: int, max_len: int) -> Any: ...
 
 
-SHARES = {"dropout", "rollout_keep"}  # fields that lie between 0 and 1
+SHARES = {"dropout", "rollout_keep", "mle_final_rate"}  # fields that lie between 0 and 1
 
 
 def check_recipe(recipe: Any) -> None:
@@ -136,9 +144,9 @@ def _numbers(spec: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
             yield from ((prefix + name, x) for x in each if isinstance(x, int | float))
 
 
-def cosine(step: int, steps: int) -> float:
-    """From 1 to 0 over the steps. Loshchilov & Hutter 2017, eq. 5."""
-    return 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
+def cosine(step: int, steps: int, *, last: float = 0.0) -> float:
+    """From 1 to `last` over the steps. Loshchilov & Hutter 2017, eq. 5."""
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
 
 
 def adam(net: nn.Module, lr: float, *, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
@@ -171,17 +179,20 @@ def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
     return players | {"discriminator": Player(discriminator, adam(discriminator, recipe.discriminator_lr))}
 
 
-def likelihood_phase(player: Player[Generator], steps: int) -> Phase:
-    """Maximum likelihood with teacher forcing: minimise the mean -log p a token; cosine decay, best held-out kept."""
+def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:
+    """Maximum likelihood with teacher forcing: minimise the mean -log p a token, after the recipe's fields.
+
+    These are mle_steps, mle_final_rate (1 is a constant rate, as the early papers have it) and early_stopping.
+    """
     generator = player.net
 
     def update(step: int, batches: Iterator[Tensor]) -> Logs:
         tokens = next(batches)
         generator.train()
         loss = -generator.log_probs(tokens).sum() / mask_of(tokens).sum()
-        return {"g_loss": player.minimise(loss, rate=cosine(step, steps))}
+        return {"g_loss": player.minimise(loss, rate=cosine(step, recipe.mle_steps, last=recipe.mle_final_rate))}
 
-    return Phase("mle", steps, update, keep_best=True)
+    return Phase("mle", recipe.mle_steps, update, keep_best=recipe.early_stopping)
 
 
 def judge(player: Player[Discriminator], objective: Objective, real: Tensor, fake: Samples | Relaxed) -> Logs:

@@ -6,6 +6,7 @@ A new one is a file here and a word in RECIPES.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 from textgan.discriminators import DISCRIMINATORS
@@ -29,6 +30,37 @@ def find_recipe(name: str) -> type:
         if recipe.name == name:  # type: ignore[attr-defined]
             return recipe
     raise InputError(f"recipe {name!r} is not one of {', '.join(r.name for r in RECIPES)}")  # type: ignore[attr-defined]
+
+
+def presets_of(recipe: type) -> dict[str, Recipe]:
+    """The PRESETS of a recipe's file: name -> the recipe at the settings of a paper."""
+    return getattr(sys.modules[recipe.__module__], "PRESETS", {})
+
+
+def find_preset(recipe: type, name: str) -> Recipe:
+    """The recipe at a preset's settings, or an InputError that lists the presets."""
+    presets = presets_of(recipe)
+    if name not in presets:
+        names = ", ".join(presets) or "none"
+        raise InputError(f"--preset {name!r} is not one of {recipe.name}'s: {names}")  # type: ignore[attr-defined]
+    return presets[name]
+
+
+def changed_fields(recipe: Recipe, preset: Recipe) -> list[str]:
+    """The names of the fields in which a recipe has left its preset."""
+    ours, theirs = to_dict(recipe), to_dict(preset)
+    return [name for name in ours if ours[name] != theirs[name]]
+
+
+def catalogue() -> list[dict[str, str]]:
+    """A row for each recipe: recipe, paper, bridge, opponent, presets."""
+    said = ("paper", "bridge", "opponent")
+    return [
+        {"recipe": recipe.name}  # type: ignore[attr-defined]
+        | {word: getattr(recipe, word) for word in said}
+        | {"presets": ", ".join(presets_of(recipe))}
+        for recipe in RECIPES
+    ]
 
 
 def family_of(field: str, spec: Any) -> str:

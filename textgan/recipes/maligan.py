@@ -40,6 +40,9 @@ class MaliGAN:
     """
 
     name: ClassVar[str] = "maligan"
+    paper: ClassVar[str] = "Che et al. 2017"
+    bridge: ClassVar[str] = "REINFORCE; D / (1 - D) normalised over the batch"
+    opponent: ClassVar[str] = "CNN with a highway layer"
 
     batch: int = 64
     mle_steps: int = 1500
@@ -47,7 +50,9 @@ class MaliGAN:
     adversarial_steps: int = 200
     discriminator_updates: int = 5
     mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
     weight_decay: float = 0.1
+    early_stopping: bool = True
     generator_lr: float = 1e-4
     discriminator_lr: float = 1e-4
     generator: GeneratorSpec = LSTM()
@@ -69,7 +74,7 @@ class MaliGAN:
             return logs | reward_logs(logits.sigmoid())
 
         return (
-            likelihood_phase(players["likelihood"], self.mle_steps),
+            likelihood_phase(players["likelihood"], self),
             judge_phase(d, g.net, self.judge_steps, NON_SATURATING, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )

@@ -40,6 +40,9 @@ class PGBLEU:
     """
 
     name: ClassVar[str] = "pgbleu"
+    paper: ClassVar[str] = "Yu et al. 2017, section 4"
+    bridge: ClassVar[str] = "REINFORCE with roll-outs; the reward is BLEU"
+    opponent: ClassVar[str] = "none"
 
     batch: int = 64
     mle_steps: int = 1500
@@ -48,7 +51,9 @@ class PGBLEU:
     rollout_keep: float = 0.8
     order: int = 4
     mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
     weight_decay: float = 0.1
+    early_stopping: bool = True
     generator_lr: float = 1e-4
     generator: GeneratorSpec = LSTM()
 
@@ -68,7 +73,7 @@ class PGBLEU:
             return logs | reward_logs(last_of(rewards, fake.mask))
 
         return (
-            likelihood_phase(players["likelihood"], self.mle_steps),
+            likelihood_phase(players["likelihood"], self),
             Phase("adversarial", self.adversarial_steps, play),
         )
 

@@ -43,6 +43,9 @@ class RankGAN:
     """
 
     name: ClassVar[str] = "rankgan"
+    paper: ClassVar[str] = "Lin et al. 2017"
+    bridge: ClassVar[str] = "REINFORCE with roll-outs"
+    opponent: ClassVar[str] = "ranker: cosines of CNN features with real sentences"
 
     batch: int = 64
     mle_steps: int = 1500
@@ -54,7 +57,9 @@ class RankGAN:
     references: int = 16
     sharpness: float = 10.0
     mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
     weight_decay: float = 0.1
+    early_stopping: bool = True
     generator_lr: float = 1e-4
     discriminator_lr: float = 1e-4
     generator: GeneratorSpec = LSTM()
@@ -96,7 +101,7 @@ class RankGAN:
             return logs | reward_logs(last_of(rewards, fake.mask))
 
         return (
-            likelihood_phase(players["likelihood"], self.mle_steps),
+            likelihood_phase(players["likelihood"], self),
             Phase("judge", self.judge_steps, lambda step, batches: rank_step(batches)),
             Phase("adversarial", self.adversarial_steps, play),
         )

@@ -6,7 +6,7 @@ Nie, Narodytska & Patel, ICLR 2019.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -34,6 +34,9 @@ class RelGAN:
     """
 
     name: ClassVar[str] = "relgan"
+    paper: ClassVar[str] = "Nie et al. 2019"
+    bridge: ClassVar[str] = "Gumbel-softmax, annealed; relativistic loss"
+    opponent: ClassVar[str] = "CNN over several embedded representations"
 
     batch: int = 64
     mle_steps: int = 1500
@@ -42,7 +45,9 @@ class RelGAN:
     discriminator_updates: int = 5
     beta_max: float = 100.0
     mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
     weight_decay: float = 0.1
+    early_stopping: bool = True
     generator_lr: float = 1e-4
     discriminator_lr: float = 1e-4
     generator: GeneratorSpec = LSTM()
@@ -73,7 +78,33 @@ class RelGAN:
             return logs | {"g_loss": g.minimise(loss)}
 
         return (
-            likelihood_phase(players["likelihood"], self.mle_steps),
+            likelihood_phase(players["likelihood"], self),
             judge_phase(d, g.net, self.judge_steps, RELATIVISTIC, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+ORACLE = RelGAN(  # the authors' code: oracle/experiments/oracle_relgan.py and models/
+    batch=64,
+    mle_steps=150 * 156,  # 150 epochs of 10,000 sequences
+    mle_lr=1e-2,
+    mle_final_rate=1.0,  # Adam at a constant rate
+    weight_decay=0.0,
+    early_stopping=False,  # the last weights
+    judge_steps=0,
+    adversarial_steps=3000,
+    discriminator_updates=5,
+    beta_max=2 ** (3000 / 5000),  # the code's 2 is reached at step 5000 whatever the length
+    generator_lr=1e-4,
+    discriminator_lr=1e-4,
+    generator=LSTM(embedding=32, hidden=32, dropout=0.0, tied=False, init_std=0.1),  # differs: the code's is an RMC
+    discriminator=MultiCNN(
+        embedding=64, representations=64, widths=(2, 3, 4, 5), filters=(300, 300, 300, 300), hidden=100, dropout=0.25
+    ),
+)
+PRESETS = {
+    "paper-oracle": ORACLE,
+    "paper-coco": replace(  # coco_relgan.py
+        ORACLE, adversarial_steps=2000, beta_max=100 ** (2000 / 5000)
+    ),
+}

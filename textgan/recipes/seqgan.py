@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -36,12 +36,16 @@ class SeqGAN:
 
     The reward of a token is D's probability of "real" for the sentence, averaged over roll-outs from there on.
     Differs: a leave-one-out baseline (the paper has none); D sees fresh negatives at each step instead of epochs over
-    a stored set; cosine-decayed AdamW for maximum likelihood; smaller schedules than the paper's by default.
+    a stored set, and no L2 penalty; AdamW with early stopping for maximum likelihood and smaller schedules by default
+    (the presets have the authors').
 
     The fields are `updates.FIELDS`.
     """
 
     name: ClassVar[str] = "seqgan"
+    paper: ClassVar[str] = "Yu et al. 2017"
+    bridge: ClassVar[str] = "REINFORCE with Monte-Carlo roll-outs"
+    opponent: ClassVar[str] = "CNN with a highway layer"
 
     batch: int = 64
     mle_steps: int = 1500
@@ -51,7 +55,9 @@ class SeqGAN:
     discriminator_updates: int = 5
     rollout_keep: float = 0.8
     mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
     weight_decay: float = 0.1
+    early_stopping: bool = True
     generator_lr: float = 1e-4
     discriminator_lr: float = 1e-4
     generator: GeneratorSpec = LSTM()
@@ -75,7 +81,42 @@ class SeqGAN:
             return logs | reward_logs(last_of(rewards, fake.mask))
 
         return (
-            likelihood_phase(players["likelihood"], self.mle_steps),
+            likelihood_phase(players["likelihood"], self),
             judge_phase(d, g.net, self.judge_steps, NON_SATURATING, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+CODE = SeqGAN(  # the authors' code: sequence_gan.py, generator.py, discriminator.py
+    batch=64,
+    mle_steps=120 * 156,  # 120 epochs of 10,000 sequences
+    mle_lr=1e-2,
+    mle_final_rate=1.0,  # Adam at a constant rate
+    weight_decay=0.0,
+    early_stopping=False,  # the last weights
+    judge_steps=50 * 3 * 156,  # 50 sets of negatives, 3 epochs each
+    adversarial_steps=200,  # the paper's curves; the code goes on to 800
+    rollouts=16,
+    discriminator_updates=5 * 3 * 156,  # 5 sets of negatives, 3 epochs each
+    rollout_keep=0.8,
+    generator_lr=1e-2,
+    discriminator_lr=1e-4,
+    generator=LSTM(embedding=32, hidden=32, dropout=0.0, tied=False, init_std=0.1),
+    discriminator=CNN(
+        embedding=64,
+        widths=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20),
+        filters=(100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160),
+        dropout=0.25,
+    ),
+)
+PRESETS = {
+    "paper-oracle": CODE,  # differs: no L2 penalty on D's last layer (.2), a baseline, D's steps are of twice 64
+    "paper-coco": replace(  # Texygen, whose figures the later papers repeat
+        CODE,
+        mle_steps=80 * 156,  # Texygen: 80 epochs
+        judge_steps=80 * 3,  # Texygen: 80 times 3 batches
+        adversarial_steps=100,
+        discriminator_updates=15 * 3,  # Texygen: 15 times 3 batches
+        discriminator=CNN(embedding=32, widths=(2, 3), filters=(100, 200), dropout=0.25),  # Texygen
+    ),
+}
