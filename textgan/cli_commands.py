@@ -68,8 +68,8 @@ def _run_recipes(options: argparse.Namespace) -> None:
         return
     table = [list(found[0]), *(list(row.values()) for row in found)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for cells in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def _sample(commands: Any) -> None:
