@@ -20,7 +20,7 @@ MODULES = {
 }
 # A module may import from its own floor and below. Packages stand on one floor as a whole.
 FLOORS = {
-    1: "autoload errors grammar lstm metrics objectives sequences text",
+    1: "autoload errors grammar metrics models objectives sequences text",
     2: "augmentation comparisons discriminators estimators evaluation generators lm updates",
     3: "batches checkpoints machine progress quickstart recipes report runs sweeps training watch",
     4: "__main__ cli cli_commands cli_compare cli_train cli_usage",

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from textgan.generators import LSTM, Generator, Transformer
+from textgan.generators import LSTM, Generator, Memory, Transformer
 from textgan.sequences import EOS, PAD, UNK
 
 VOCAB, MAX_LEN = 6, 3
@@ -16,6 +16,7 @@ FAMILIES = {
     "lstm": LSTM(embedding=8, hidden=8, dropout=0.0, tied=False),
     "lstm-tied-deep": LSTM(embedding=8, hidden=12, layers=2, dropout=0.3, tied=True),
     "transformer": Transformer(width=8, layers=2, heads=2, dropout=0.1),
+    "memory": Memory(embedding=8, slots=2, heads=2, head_size=4, dropout=0.1),
 }
 
 

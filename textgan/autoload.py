@@ -23,11 +23,11 @@ def install() -> None:
 
 
 def _register() -> None:
-    from textgan import lstm
+    from textgan import models
 
-    # Half imported only where lstm's own imports load the Auto classes; then its last line registers.
-    if hasattr(lstm, "register"):
-        lstm.register()
+    # Half imported only where the models' own imports load the Auto classes; then their last line registers.
+    if hasattr(models, "register"):
+        models.register()
 
 
 class _Finder(MetaPathFinder):

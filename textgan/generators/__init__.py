@@ -8,7 +8,7 @@ from textgan.errors import InputError
 from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, quiet_transformers
 from textgan.generators.causal import CausalLM, Transformer
 from textgan.generators.drawing import check_temperature, gumbel, search
-from textgan.generators.recurrent import LSTM, LSTMGenerator
+from textgan.generators.stateful import LSTM, Memory, StatefulGenerator
 
 __all__ = [
     "GENERATORS",
@@ -18,8 +18,9 @@ __all__ = [
     "CausalLM",
     "Generator",
     "GeneratorSpec",
-    "LSTMGenerator",
+    "Memory",
     "State",
+    "StatefulGenerator",
     "Transformer",
     "check_temperature",
     "evaluating",
@@ -29,8 +30,8 @@ __all__ = [
     "search",
 ]
 
-GENERATORS = {"lstm": LSTM, "transformer": Transformer}
-GeneratorSpec = LSTM | Transformer
+GENERATORS = {"lstm": LSTM, "transformer": Transformer, "memory": Memory}
+GeneratorSpec = LSTM | Transformer | Memory
 """The sizes of a generator of any family, as a recipe's field."""
 
 
@@ -38,14 +39,14 @@ def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
     """A generator from a Hugging Face folder (safetensors only, no remote code); max_len defaults to the saved one."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from textgan import lstm
+    from textgan import models
 
-    lstm.register()
+    models.register()
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; a generator is a Hugging Face folder such as RUN/generator")
     with quiet_transformers():
         config = AutoConfig.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
     length = max_len or getattr(config, "max_sentence_len", None) or 64
-    family = LSTMGenerator if isinstance(model, lstm.LSTMForCausalLM) else CausalLM
+    family = StatefulGenerator if isinstance(model, models.StatefulForCausalLM) else CausalLM
     return family(model, config.vocab_size, length).eval()

@@ -26,7 +26,7 @@ class RelGAN:
 
     The discrete token is fed on to the next step while D sees the soft one; the Gumbel temperature falls
     exponentially from 1 to 1 / beta_max over the game.
-    Differs: an LSTM or a transformer stands for the relational memory; the temperature reaches its end at the last
+    Differs: an LSTM by default (`--generator memory` is the paper's); the temperature reaches its end at the last
     step (the paper's code divides by 5000 whatever the length); eight representations by default (paper: 64).
 
     Args (the others are `updates.FIELDS`):

@@ -1,4 +1,4 @@
-"""The LSTM in the game."""
+"""Our own models in the game: the LSTM and the relational memory."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.generators.base import Generator, State
-from textgan.sequences import BOS, embed
+from textgan.sequences import BOS
 
 
-class LSTMGenerator(Generator):
-    """An `LSTMForCausalLM` in the game; the state is (h, c), each (layers, B, H)."""
+class StatefulGenerator(Generator):
+    """A `models.StatefulForCausalLM` in the game; its state is the model's."""
 
     def start(self, n: int) -> State:
         return self.model.zero_state(n)
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        hidden, state = self.model.hidden(embed(x, self.model.embedding.weight).unsqueeze(1), state)
+        hidden, state = self.model.hidden(x.unsqueeze(1), state)
         return hidden.squeeze(1), state
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.model.head(hidden)
 
     def select(self, state: State, rows: Tensor) -> State:
-        return state[0].index_select(1, rows), state[1].index_select(1, rows)
+        return tuple(part.index_select(1, rows) for part in state)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
-        return self.model.hidden(self.model.embedding(inputs), self.start(len(tokens)))[0]
+        return self.model.hidden(inputs, self.start(len(tokens)))[0]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LSTM:
 
     def build(self, vocab_size: int, max_len: int) -> Generator:
         """A freshly initialised generator; draws from torch's global random state."""
-        from textgan.lstm import LSTMConfig, LSTMForCausalLM
+        from textgan.models import LSTMConfig, LSTMForCausalLM
 
         config = LSTMConfig(
             vocab_size=vocab_size,
@@ -65,4 +65,37 @@ class LSTM:
             tie_word_embeddings=self.tied,
             initializer_range=self.init_std or None,
         )
-        return LSTMGenerator(LSTMForCausalLM(config), vocab_size, max_len)
+        return StatefulGenerator(LSTMForCausalLM(config), vocab_size, max_len)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A relational-memory generator's sizes; the defaults are RelGAN's.
+
+    Args:
+        embedding: size of a token's vector
+        slots: rows of the memory
+        heads: attention heads
+        head_size: units of a head; a slot has heads * head_size
+        dropout: share of units dropped in maximum-likelihood training
+    """
+
+    embedding: int = 32
+    slots: int = 1
+    heads: int = 2
+    head_size: int = 256
+    dropout: float = 0.0
+
+    def build(self, vocab_size: int, max_len: int) -> Generator:
+        """A freshly initialised generator; draws from torch's global random state."""
+        from textgan.models import MemoryConfig, MemoryForCausalLM
+
+        config = MemoryConfig(
+            vocab_size=vocab_size,
+            embedding_size=self.embedding,
+            num_slots=self.slots,
+            num_heads=self.heads,
+            head_size=self.head_size,
+            dropout=self.dropout,
+        )
+        return StatefulGenerator(MemoryForCausalLM(config), vocab_size, max_len)
