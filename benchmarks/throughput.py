@@ -44,7 +44,7 @@ from slow_steps import slow_log_probs, slow_logits, slow_relaxed_sample  # noqa:
 from textgan import machine  # noqa: E402
 from textgan.discriminators import CNN, MultiCNN, Recurrent  # noqa: E402
 from textgan.estimators import rollout_rewards  # noqa: E402
-from textgan.generators import LSTM, Generator, Transformer, evaluating  # noqa: E402
+from textgan.generators import LSTM, Generator, GeneratorSpec, Transformer, evaluating  # noqa: E402
 from textgan.objectives import NON_SATURATING, RELATIVISTIC  # noqa: E402
 from textgan.recipes import RelGAN, SeqGAN  # noqa: E402
 from textgan.sequences import Samples, mask_of  # noqa: E402
@@ -120,7 +120,7 @@ def row(name: str, fast: Callable[[], object], repeats: int, scale: int = 1, **s
     return found
 
 
-def generator(spec: LSTM | Transformer) -> Generator:
+def generator(spec: GeneratorSpec) -> Generator:
     """A fresh one that practically never ends a sentence early, so that every sentence has TIME tokens."""
     torch.manual_seed(0)
     built = spec.build(VOCAB, TIME)
