@@ -213,13 +213,13 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_maximum_length_is_a_quantile_of_the_data() -> None:
     lines = ["a"] * 90 + ["a a a"] * 9 + ["a " * 50]  # 2, 4 and 51 tokens with EOS
-    tokenizer = train_tokenizer(lines)
+    whole = encode(train_tokenizer(lines), lines)
     for share, length in {0.5: 2, 0.9: 2, 0.91: 4, 0.99: 4, 0.995: 51}.items():
-        assert choose_max_len(tokenizer, lines, share=share) == length
-    assert choose_max_len(tokenizer, lines, cap=20) == 20
-    assert encode(tokenizer, lines, max_len=20).truncated == 0.01
+        assert choose_max_len(whole.lengths, share=share) == length
+    assert choose_max_len(whole.lengths, cap=20) == 20
+    assert whole.cut(20).truncated == 0.01
     with pytest.raises(InputError, match="a share in"):
-        choose_max_len(tokenizer, [])
+        choose_max_len(whole.lengths[:0])
 
 
 def test_no_lines_and_a_vocabulary_of_one_are_defined() -> None:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from textgan.checkpoints import replace_folder, seal, verify
 from textgan.errors import InputError
-from textgan.text import Encoded, Text, choose_max_len, encode, read_text, train_tokenizer
+from textgan.text import (
+    Encoded,
+    Text,
+    choose_max_len,
+    digests,
+    encode,
+    load_tokenizer,
+    map_encoded,
+    ranked,
+    read_lines,
+    read_text,
+    save_tokenizer,
+    spool,
+    train_tokenizer,
+    write_lines,
+)
 
+Source = str | Path | Sequence[str] | Text
 HELD_OUT_SHARE, HELD_OUT_MOST, HELD_OUT_SEED = 0.05, 1000, 0
 
 
@@ -42,34 +61,53 @@ class Data(NamedTuple):
     tokenizer: Any
     train: Encoded
     held_out: Encoded
-    held_out_lines: list[str]
+    held_out_lines: Sequence[str]
     max_len: int
     facts: dict[str, Any]
 
 
-def prepare(
-    corpus: str | Path | Sequence[str], valid: str | Path | Sequence[str] | None, settings: TextSettings
-) -> Data:
+def prepare(corpus: Source, valid: Source | None, settings: TextSettings, *, folder: Path | None = None) -> Data:
     """Read, hold lines out (or read `valid`), train the tokenizer on the training lines alone, and encode.
 
     Without `valid`, 5 % of the distinct lines (at most 1,000) are held out with a fixed seed, the same for every
     run on that corpus, and leave the training text with all their copies.
+    folder: where the ids of a text that does not fit into memory (`text.spooling`) are kept, sealed; the same text and
+    settings find them there again. Raises InputError where there is no room.
     """
     if settings.max_len is not None and settings.max_len < 1:
         raise InputError(f"--max_len {settings.max_len} must be at least 1")
     text = read_text(corpus, errors=settings.encoding_errors)
-    if valid is None:
+    other = None if valid is None else read_text(valid, errors=settings.encoding_errors)
+    if folder is None or isinstance(text.lines, list):
+        return _prepared(text, other, settings, None)
+    wanted = {"corpus": text.sha256, "valid": other and other.sha256, **vars(settings)}
+    kept = _kept(folder, wanted)
+    if kept is None:
+        try:
+            replace_folder(folder, lambda new: _keep(_prepared(text, other, settings, new), wanted, new))
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error.strerror or error}); give another --out") from error
+        kept = _kept(folder, wanted)
+    if kept is None:
+        raise InputError(f"{folder}: what was written is not what is read; give another --out")
+    return kept
+
+
+def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Path | None) -> Data:
+    """`prepare` of texts; folder: an empty one for the ids of the training lines, which stay on the disk."""
+    lines: Sequence[str]
+    held: Sequence[str]
+    if other is None:
         lines, held = hold_out(text.lines)
         valid_facts = {"name": f"held out of {text.name}", "lines": len(held)}
     else:
-        other = read_text(valid, errors=settings.encoding_errors)
         lines, held = text.lines, other.lines
         valid_facts = {"name": other.name, "sha256": other.sha256, "lines": len(held)}
     tokenizer = train_tokenizer(
         lines, level=settings.tokens, vocab_size=settings.vocab_size, min_count=settings.min_count
     )
-    max_len = settings.max_len or choose_max_len(tokenizer, lines)
-    train, held_out = encode(tokenizer, lines, max_len=max_len), encode(tokenizer, held, max_len=max_len)
+    train, max_len = _encoded(tokenizer, lines, settings.max_len, folder)
+    held_out = encode(tokenizer, held, max_len=max_len)
     facts = {
         "corpus": _facts(text)
         | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated},
@@ -84,18 +122,53 @@ def prepare(
     return Data(tokenizer, train, held_out, held, max_len, facts)
 
 
-def hold_out(lines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Training lines and held-out lines; no held-out line is left among the former."""
-    distinct = sorted(set(lines))
-    n = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(distinct))))
-    if len(distinct) < 2:
+def _encoded(tokenizer: Any, lines: Sequence[str], max_len: int | None, folder: Path | None) -> tuple[Encoded, int]:
+    """The lines, cut to max_len, which is chosen from them where it is None."""
+    if max_len is not None:
+        return encode(tokenizer, lines, max_len=max_len, folder=folder), max_len
+    if folder is None:
+        whole = encode(tokenizer, lines)
+        return whole.cut(chosen := choose_max_len(whole.lengths)), chosen
+    with TemporaryDirectory(dir=folder) as uncut:
+        whole = encode(tokenizer, lines, folder=Path(uncut))
+        return whole.cut(chosen := choose_max_len(whole.lengths), folder=folder), chosen
+
+
+def _keep(data: Data, wanted: dict[str, Any], folder: Path) -> None:
+    """All of `data` but the ids, which stand in the folder already."""
+    save_tokenizer(data.tokenizer, folder)
+    write_lines(folder / "heldout.txt", data.held_out_lines)
+    seal(folder, {"wanted": wanted, "facts": data.facts})
+
+
+def _kept(folder: Path, wanted: dict[str, Any]) -> Data | None:
+    """What `_keep` left, where it is whole and came of the wanted text and settings."""
+    if not folder.exists() or verify(folder):
+        return None
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if state["wanted"] != wanted:
+        return None
+    tokenizer, held = load_tokenizer(folder), read_lines(folder / "heldout.txt")
+    facts, max_len = state["facts"], state["facts"]["tokens"]["max_len"]
+    rates = {name: facts["corpus"][name] for name in ("truncated", "unk_rate")}
+    held_out = encode(tokenizer, held, max_len=max_len)
+    return Data(tokenizer, map_encoded(folder, **rates), held_out, held, max_len, facts)
+
+
+def hold_out(lines: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+    """Training lines and held-out lines; no held-out line is left among the former.
+
+    Which are held out depends on the distinct lines alone, not on their order or on where they are kept.
+    """
+    rows = np.unique(digests(lines), return_index=True)[1]  # (D,) one of each line
+    n = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(rows))))
+    if len(rows) < 2:
         raise InputError(
-            f"the corpus has {len(distinct)} distinct line(s); at least 2 are needed to hold one out (or give --valid)"
+            f"the corpus has {len(rows)} distinct line(s); at least 2 are needed to hold one out (or give --valid)"
         )
-    chosen = np.random.default_rng(HELD_OUT_SEED).permutation(len(distinct))[:n]
-    held = [distinct[i] for i in chosen]
+    held = ranked(lines, rows, np.random.default_rng(HELD_OUT_SEED).permutation(len(rows))[:n])
     taken = set(held)
-    return [line for line in lines if line not in taken], held
+    return spool(line for line in lines if line not in taken), held
 
 
 def _facts(text: Text) -> dict[str, Any]:
@@ -125,14 +198,14 @@ class Batches(Iterator[Tensor]):
 
     def _row(self, first: int) -> np.ndarray:
         """Rows first .. first + batch of the endless sequence of epochs."""
-        n = len(self.data)
-        rows: list[np.int64] = []
-        while len(rows) < self.batch:
-            epoch, at = divmod(first + len(rows), n)
-            if epoch != self._epoch:
+        n, last, parts = len(self.data), first + self.batch, []
+        while first < last:
+            epoch, at = divmod(first, n)
+            if epoch != self._epoch:  # a fifth of a second for ten million rows
                 self._epoch, self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(n)
-            rows.extend(self._order[at : at + self.batch - len(rows)])
-        return np.asarray(rows)
+            parts.append(self._order[at : at + last - first])
+            first += len(parts[-1])
+        return np.concatenate(parts)
 
     def __next__(self) -> Tensor:
         rows = self._row((self.cursor * self.world + self.rank) * self.batch)

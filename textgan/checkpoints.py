@@ -35,17 +35,22 @@ def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any
         for stem, values in tensors.items():
             unshared = {name: value.detach().cpu().contiguous().clone() for name, value in values.items()}
             (folder / f"{stem}.safetensors").write_bytes(save(unshared))
-        (folder / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
-        files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
-        for name in files:
-            _sync(folder / name)
-        (folder / MANIFEST).write_text(json.dumps(files, indent=1), encoding="utf-8")
-        _sync(folder / MANIFEST)
+        seal(folder, state)
 
     replace_folder(target, write)
     for old in checkpoints(run)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def seal(folder: Path, state: dict[str, Any]) -> None:
+    """Add state.json, put every file on the disk, and then write the MANIFEST that `verify` looks at."""
+    (folder / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
+    files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
+    for name in files:
+        _sync(folder / name)
+    (folder / MANIFEST).write_text(json.dumps(files, indent=1), encoding="utf-8")
+    _sync(folder / MANIFEST)
 
 
 def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
@@ -75,7 +80,7 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def verify(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, as one line that names the file; None where all is well."""
+    """What is wrong with a sealed folder, as one line that names the file; None where all is well."""
     if checkpoint.is_symlink():
         return f"{checkpoint.name}: is a symbolic link"
     try:

@@ -282,7 +282,7 @@ def _verdicts(ours: Measured, real: Measured, groups: int) -> dict[str, str]:
     }
 
 
-def _warnings(lines: list[str], blank: int, reference: Reference) -> list[str]:
+def _warnings(lines: Sequence[str], blank: int, reference: Reference) -> list[str]:
     warnings = []
     if blank:
         warnings.append(f"{blank} blank lines of the text were left out; a model that writes them is flattered")

@@ -176,9 +176,13 @@ def sample(n: int, seed: int = 0) -> list[str]:
     """Sentences drawn from the grammar, one stream a seed: the first m of `sample(n, seed)` are `sample(m, seed)`."""
     if n < 0 or seed < 0:
         raise InputError(f"grammar.sample got n={n}, seed={seed}; both must be 0 or more")
+    return list(sentences(n, seed))
+
+
+def sentences(n: int, seed: int = 0) -> Iterator[str]:
+    """`sample`, one sentence at a time."""
     # random() of an integer seed is the one stream that Python promises to keep between versions.
     draw, table = random.Random(int(seed)).random, _samplers()
-    sentences = []
     for _ in range(n):
         stack, words = ["S"], list[str]()
         while stack:
@@ -188,8 +192,7 @@ def sample(n: int, seed: int = 0) -> list[str]:
                 stack.extend(bodies[bisect_right(bounds, draw()) if bounds else 0])
             else:
                 words.append(symbol)
-        sentences.append(" ".join(words))
-    return sentences
+        yield " ".join(words)
 
 
 def log_prob(sentence: str) -> float:

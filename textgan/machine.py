@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,24 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
             mallopt(option, 1 << 28)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """What cannot be allocated inside is an InputError in one line, which says what to lower."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        words = str(error)
+        if isinstance(error, RuntimeError) and not (
+            isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words
+        ):
+            raise
+        asked = re.search(r"allocate ([\d.]+ ?\w+)", words)
+        raise InputError(
+            f"the memory does not suffice{f' ({asked[1]} at once)' if asked else ''}; lower --batch, --max_len, "
+            "--vocab_size or the sizes of the nets"
+        ) from error
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Only this file writes a run folder:
 
-    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  ckpt-000120/
+    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  ckpt-000120/  text/ (a large corpus, as ids)
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from textgan import machine, recipes
-from textgan.batches import Batches, Data, TextSettings, prepare
+from textgan.batches import Batches, Data, Source, TextSettings, prepare
 from textgan.checkpoints import (
     Tensors,
     checkpoints,
@@ -37,7 +37,7 @@ from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
 from textgan.progress import Progress
 from textgan.runs import Run
-from textgan.text import decode, make_folder, save_tokenizer, write_json, write_lines
+from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Phase, Players, Recipe, check_recipe
 from textgan.watch import Watch, held_out_nll
 
@@ -68,10 +68,10 @@ class Schedule:
 
 def fit(
     recipe: Recipe | str,
-    corpus: str | Path | Sequence[str],
+    corpus: Source,
     *,
     out: str | Path,
-    valid: str | Path | Sequence[str] | None = None,
+    valid: Source | None = None,
     start: str | Path | None = None,
     preset: str | None = None,
     seed: int = 0,
@@ -101,23 +101,27 @@ def fit(
     folder = Path(out)
     if not resume and (folder / "recipe.json").exists():
         raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
-    data = prepare(corpus, valid, text)
+    errors = text.encoding_errors
+    read, held = read_text(corpus, errors=errors), None if valid is None else read_text(valid, errors=errors)
     make_folder(folder)
     accelerator = machine.accelerator(device, precision)
     main = accelerator.is_main_process
-    lock = locked(folder) if main else nullcontext()
-    with lock, machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked:
-        training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
-        training.settings |= facts
-        if start is not None:
-            training.begin_with(Run.open(start))
-        board = folder / "tensorboard" if tensorboard and main else None
-        with Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar:
-            try:
-                training.run(bar, asked)
-            except OSError as error:
-                problem = f"{folder}: cannot write ({error.strerror or error})"
-                raise InputError(f"{problem}; {training.standing()}; mend that, then --resume") from error
+    board = folder / "tensorboard" if tensorboard and main else None
+    with locked(folder) if main else nullcontext():
+        with accelerator.main_process_first():  # what the first one keeps in the folder, the others find there
+            data = prepare(read, held, text, folder=folder / "text")
+        del read, held  # a text that does not fit into memory leaves the disk
+        with machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked, machine.enough_memory():
+            training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
+            training.settings |= facts
+            if start is not None:
+                training.begin_with(Run.open(start))
+            with Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar:
+                try:
+                    training.run(bar, asked)
+                except OSError as error:
+                    problem = f"{folder}: cannot write ({error.strerror or error})"
+                    raise InputError(f"{problem}; {training.standing()}; mend that, then --resume") from error
     return Run.open(folder)
 
 

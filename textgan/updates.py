@@ -17,6 +17,8 @@ from textgan.generators import Generator, evaluating
 from textgan.objectives import Objective
 from textgan.sequences import Relaxed, Samples, mask_of
 
+BATCH_MOST = 1 << 16  # sentences a step; no list or array of a mistyped size is made
+
 Logs = dict[str, float]
 
 FIELDS = {
@@ -128,7 +130,7 @@ def check_recipe(recipe: Any) -> None:
     for name, value in _numbers(recipe):
         last = name.rpartition(".")[2]
         least = 0 if last.endswith("_steps") or (isinstance(value, float) and last != "beta_max") else 1
-        most = 1 if last in SHARES else math.inf
+        most = 1 if last in SHARES else BATCH_MOST if last == "batch" else math.inf
         if not least <= value <= most or value == math.inf:
             wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
             raise InputError(f"--{name} {value} must be {wanted}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class Watch:
     Each warning is a function of one row of the log and of constants, so a resumed run warns alike.
     """
 
-    def __init__(self, held_out: Encoded, lines: list[str], sampled: int) -> None:
+    def __init__(self, held_out: Encoded, lines: Sequence[str], sampled: int) -> None:
         rows = np.arange(len(held_out))[:sampled]
         self.real = look(torch.from_numpy(held_out.batch(rows)))
         self.reference = Reference(lines)  # indexed once for all evaluations of the run

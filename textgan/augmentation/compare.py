@@ -172,7 +172,7 @@ def finding(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _arm(
-    name: str, lines: list[str], texts: dict[str, Text], base: str | Path, out: Path, chosen: Settings,
+    name: str, lines: Sequence[str], texts: dict[str, Text], base: str | Path, out: Path, chosen: Settings,
     on_progress: Progress | None,
 ) -> tuple[Any, dict[str, Any], Any]:  # fmt: skip
     """Fine-tune, let the model write, score what it wrote; gives FineTuned, the arm's part of the JSON, Evaluation."""

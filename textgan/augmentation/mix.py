@@ -101,7 +101,7 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
     )
 
 
-def pool_texts(pool: Pool) -> list[str]:
+def pool_texts(pool: Pool) -> Sequence[str]:
     """The texts of a pool's selected rows; plain lines count as selected. Rows are known by what they are, so a pool
     may also come from standard input or from a file that is not named .jsonl."""
     if isinstance(pool, (str, Path, Text)):

@@ -1,13 +1,15 @@
 """Files <-> strings <-> ids: strict reading, atomic writing, tokenizers, flat arrays of ids, and splitting.
 
-files: read and write. levels: how a line falls into tokens, and the training of a tokenizer. treebank: the rules of one
-level. encoding: strings <-> ids, and a tokenizer's folder. splitting: parts that share no near-duplicates.
+files: read and write. spooling: lines that need not fit into memory. levels: how a line falls into tokens, and the
+training of a tokenizer. treebank: the rules of one level. encoding: strings <-> ids, and a tokenizer's folder.
+splitting: parts that share no near-duplicates.
 """
 
-from .encoding import Encoded, choose_max_len, decode, encode, load_tokenizer, save_tokenizer
+from .encoding import Encoded, choose_max_len, decode, encode, load_tokenizer, map_encoded, save_tokenizer
 from .files import Text, make_folder, one_line, read_lines, read_text, replacing, write_json, write_lines
 from .levels import BOS, EOS, LEVELS, PAD, SPECIALS, UNK, Level, train_tokenizer
 from .splitting import Split, SplitReport, near_duplicates, split
+from .spooling import Spooled, digests, ranked, spool
 
 __all__ = [
     "BOS",
@@ -20,19 +22,24 @@ __all__ = [
     "Level",
     "Split",
     "SplitReport",
+    "Spooled",
     "Text",
     "choose_max_len",
     "decode",
+    "digests",
     "encode",
     "load_tokenizer",
     "make_folder",
+    "map_encoded",
     "near_duplicates",
     "one_line",
+    "ranked",
     "read_lines",
     "read_text",
     "replacing",
     "save_tokenizer",
     "split",
+    "spool",
     "train_tokenizer",
     "write_json",
     "write_lines",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CHUNK = 8192  # sentences in Python objects at a time
+IDS, OFFSETS = ("ids.i32", "<i4"), ("offsets.i64", "<i8")  # the files of sentences that stay on the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,15 @@ class Encoded:
         """(n,) int64 tokens a sentence, EOS included."""
         return np.diff(self.offsets)
 
+    def cut(self, max_len: int, *, folder: Path | None = None) -> Encoded:
+        """The first max_len tokens of each sentence; folder: as for `encode`."""
+        return _joined(self._chunks(), max_len, folder)
+
+    def _chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for first in range(0, len(self), CHUNK):
+            bounds = self.offsets[first : first + CHUNK + 1]
+            yield self.ids[bounds[0] : bounds[-1]], np.diff(bounds)
+
     def batch(self, rows: ArrayLike) -> np.ndarray:
         """The sentences `rows` (B,) as (B, T) int64, padded with PAD; T is the longest of them.
 
@@ -62,34 +73,51 @@ class Encoded:
         return tokens
 
 
-def encode(tokenizer: Tokenizer, lines: Sequence[str], *, max_len: int | None = None) -> Encoded:
+def encode(
+    tokenizer: Tokenizer, lines: Sequence[str], *, max_len: int | None = None, folder: Path | None = None
+) -> Encoded:
     """Ids of the lines, each with EOS at its end; chunk by chunk, so that memory stays near the size of the arrays.
 
     max_len: keep the first max_len tokens of a sentence, EOS counted; None keeps all.
+    folder: write the arrays there and map them (`map_encoded`), so that memory does not grow with the lines.
     A line without tokens is EOS alone; no lines give no sentences. Raises InputError for max_len below 1 and for a line
-    that is not a string of Unicode.
+    that is not a string of Unicode, OSError where the folder cannot take the arrays.
     """
-    if max_len is not None and max_len < 1:
-        raise InputError(f"max_len {max_len} must be at least 1: the end of the sentence counts")
     if isinstance(lines, str):
         raise InputError("a list of lines was wanted, got one string")
-    ids, lengths = [np.empty(0, dtype=np.int32)], [np.empty(0, dtype=np.int64)]
-    for first in range(0, len(lines), CHUNK):
-        flat, sizes = _encode_chunk(tokenizer, list(lines[first : first + CHUNK]), first)
-        if max_len is not None:
-            place = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within the sentence
-            flat = flat[place < max_len]
-        ids.append(flat)
-        lengths.append(sizes)
-    whole, sizes = np.concatenate(ids), np.concatenate(lengths)
-    kept = sizes if max_len is None else np.minimum(sizes, max_len)
-    text_tokens = np.count_nonzero(whole != EOS)
-    return Encoded(
-        ids=whole,
-        offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept)]),
-        truncated=float(np.mean(kept < sizes)) if len(sizes) else 0.0,
-        unk_rate=float(np.count_nonzero(whole == UNK) / text_tokens) if text_tokens else 0.0,
-    )
+    chunks = (_encode_chunk(tokenizer, list(lines[i : i + CHUNK]), i) for i in range(0, len(lines), CHUNK))
+    return _joined(chunks, max_len, folder)
+
+
+def map_encoded(folder: Path, *, truncated: float, unk_rate: float) -> Encoded:
+    """What `encode` has written into a folder; the files are mapped, and nothing is read before it is wanted."""
+    ids, offsets = (np.memmap(folder / name, dtype=kind, mode="r") for name, kind in (IDS, OFFSETS))
+    return Encoded(ids, offsets, truncated, unk_rate)
+
+
+def _joined(chunks: Iterable[tuple[np.ndarray, np.ndarray]], max_len: int | None, folder: Path | None) -> Encoded:
+    """Sentences as flat ids (N,) int32 and lengths (n,) int64, joined and each cut to max_len."""
+    if max_len is not None and max_len < 1:
+        raise InputError(f"max_len {max_len} must be at least 1: the end of the sentence counts")
+    lengths, cut, words, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
+    with open(folder / IDS[0], "wb") if folder else BytesIO() as stream:
+        for flat, sizes in chunks:
+            kept = sizes
+            if max_len is not None:
+                place = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within the sentence
+                flat, kept = flat[place < max_len], np.minimum(sizes, max_len)
+            stream.write(flat.tobytes())
+            lengths.append(kept)
+            cut += int(np.count_nonzero(kept < sizes))
+            words += int(np.count_nonzero(flat != EOS))
+            unknown += int(np.count_nonzero(flat == UNK))
+        in_memory = stream.getvalue() if isinstance(stream, BytesIO) else b""
+    offsets = np.cumsum(np.concatenate(lengths))
+    truncated, unk_rate = cut / max(1, len(offsets) - 1), unknown / max(1, words)
+    if folder is None:
+        return Encoded(np.frombuffer(in_memory, dtype=np.int32), offsets, truncated, unk_rate)
+    offsets.tofile(folder / OFFSETS[0])
+    return map_encoded(folder, truncated=truncated, unk_rate=unk_rate)
 
 
 def _encode_chunk(tokenizer: Tokenizer, lines: list[str], first: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,16 +137,16 @@ def _is_unicode(line: str) -> bool:
     return line.encode(errors="ignore").decode() == line
 
 
-def choose_max_len(tokenizer: Tokenizer, lines: Sequence[str], *, share: float = 0.995, cap: int = 512) -> int:
-    """The least max_len (EOS counted) that leaves at least `share` of the lines whole, and at most `cap`.
+def choose_max_len(lengths: np.ndarray, *, share: float = 0.995, cap: int = 512) -> int:
+    """The least max_len that leaves at least `share` of the sentences whole, and at most `cap`.
 
-    Raises InputError for a share outside (0, 1], a cap below 1, and no lines.
+    lengths: (n,) tokens a sentence, EOS counted. Raises InputError for a share outside (0, 1], a cap below 1, and no
+    sentences.
     """
-    if not 0 < share <= 1 or cap < 1 or not len(lines):
+    if not 0 < share <= 1 or cap < 1 or not len(lengths):
         raise InputError(
-            f"a share in (0, 1], a cap of at least 1 and lines were wanted, got {share}, {cap}, {len(lines)} lines"
+            f"a share in (0, 1], a cap of at least 1 and lines were wanted, got {share}, {cap}, {len(lengths)} lines"
         )
-    lengths = encode(tokenizer, lines).lengths
     return int(min(cap, np.quantile(lengths, share, method="inverted_cdf")))
 
 

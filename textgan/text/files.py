@@ -8,12 +8,15 @@ import os
 import re
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from textgan.errors import InputError
+
+from .spooling import spool
 
 LINE_LIMIT = 1_000_000  # bytes (characters, where strings are given); a longer "line" is not a line of text
 GRAMMAR_LIMIT = 10_000_000  # sentences
@@ -28,12 +31,13 @@ class Text(NamedTuple):
     """Lines of text, and what was done to get them.
 
     lines: the lines as they were written, without line ends; none is blank, none holds a control character but the tab.
+        A list, or where they would fill the memory a `Spooled`, which stands on the disk and reads like one.
     name: the file's name without its folder, "standard input", "grammar:N", or "lines" for a sequence of strings.
     sha256: of the lines joined with a newline, in UTF-8.
     blank, replaced, skipped: numbers of lines: dropped as blank; kept with something replaced; dropped as unreadable.
     """
 
-    lines: list[str]
+    lines: Sequence[str]
     name: str
     sha256: str
     blank: int
@@ -59,27 +63,37 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
     if isinstance(source, Text):
         return source
     shown, name, rows = _rows(source, errors)
-    lines: list[str] = []
-    blank = replaced = skipped = 0
+    counts, digest = Counter[str](), hashlib.sha256()
+    lines = spool(_sound(rows, shown, errors, counts, digest))
+    if not lines:
+        raise InputError(
+            f"{shown} holds no text (blank lines: {counts['blank']}, skipped: {counts['skipped']}); "
+            "give at least one sentence"
+        )
+    return Text(lines, name, digest.hexdigest(), counts["blank"], counts["replaced"], counts["skipped"])
+
+
+def _sound(
+    rows: Iterable[tuple[int, bytes | str]], shown: str, errors: str, counts: Counter[str], digest: Any
+) -> Iterator[str]:
+    """The lines to keep, one by one; what happened to the others is counted, and the digest is of those kept."""
+    between = b""
     for number, row in rows:
         line, problem = _checked(row, f"{shown}:{number}")
         if problem and (errors == "strict" or (line is None and errors == "replace")):
             raise InputError(f"{problem}; {REMEDY} {'skip' if line is None else 'replace or skip'}")
         if problem and errors == "skip":
-            skipped += 1
+            counts["skipped"] += 1
         elif line is not None and line.strip():
-            replaced += bool(problem)
-            lines.append(line)
+            counts["replaced"] += bool(problem)
+            digest.update(between + line.encode())
+            between = b"\n"
+            yield line
         else:
-            blank += 1
-    if not lines:
-        raise InputError(
-            f"{shown} holds no text (blank lines: {blank}, skipped: {skipped}); give at least one sentence"
-        )
-    return Text(lines, name, hashlib.sha256("\n".join(lines).encode()).hexdigest(), blank, replaced, skipped)
+            counts["blank"] += 1
 
 
-def read_lines(source: str | Path | Sequence[str] | Text, *, errors: str = "strict") -> list[str]:
+def read_lines(source: str | Path | Sequence[str] | Text, *, errors: str = "strict") -> Sequence[str]:
     """The lines of `read_text`."""
     return read_text(source, errors=errors).lines
 
@@ -256,11 +270,11 @@ def _json_texts(rows: Iterable[tuple[int, bytes]], shown: str, errors: str) -> I
             yield number, row["text"]
 
 
-def _grammar(source: str) -> list[str]:
+def _grammar(source: str) -> Iterator[str]:
     """Sentences of the embedded corpus for "grammar:N" or "grammar:N:SEED"."""
     asked = re.fullmatch(r"grammar:([0-9]{1,8})(?::([0-9]{1,9}))?", source)
     if asked is None or not 1 <= int(asked[1]) <= GRAMMAR_LIMIT:
         raise InputError(f"{source!r}: grammar:N or grammar:N:SEED was wanted, N from 1 to {GRAMMAR_LIMIT:,}")
-    from textgan.grammar import sample
+    from textgan.grammar import sentences
 
-    return sample(int(asked[1]), int(asked[2] or 0))
+    return sentences(int(asked[1]), int(asked[2] or 0))
