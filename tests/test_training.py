@@ -323,7 +323,7 @@ def test_every_recipe_learns_the_toy_language(recipe: type, family: Any, tmp_pat
     """36 sentences of one pattern: after a few hundred steps most samples belong to the language."""
     sizes = {
         "batch": 32, "mle_steps": 150, "judge_steps": 20, "adversarial_steps": 20, "rollouts": 4,
-        "discriminator_updates": 2, "mle_lr": 0.01, "generator": family,
+        "discriminator_updates": 2, "mle_lr": 0.01, "generator_lr": 1e-4, "generator": family,
     }  # fmt: skip
     lines = LINES * 4
     run = fit(tiny(recipe, **sizes), lines, out=tmp_path / "run", valid=LINES, progress=False)

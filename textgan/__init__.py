@@ -16,7 +16,7 @@ _PUBLIC = {
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",
-    "recipes": "MLE PGBLEU RECIPES MaliGAN RankGAN RelGAN SeqGAN",
+    "recipes": "CoT DGSAN GSGAN JSDGAN MLE MaliGAN PGBLEU RECIPES RankGAN RelGAN SeqGAN TextGAN",
     "runs": "Run",
     "training": "Schedule fit",
     "metrics": "METRICS Metric Score",

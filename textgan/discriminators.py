@@ -65,7 +65,8 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -2.0)  # starts as the identity, as the paper advises
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.lerp(x, F.relu(self.transform(x)), self.gate(x).sigmoid())
+        transformed = F.relu(self.transform(x))
+        return torch.lerp(x.to(transformed.dtype), transformed, self.gate(x).sigmoid())  # one dtype under bf16
 
 
 def pooled_windows(x: Tensor, mask: Tensor, convolutions: Iterable[nn.Module]) -> Tensor:

@@ -233,6 +233,33 @@ def judge_phase(
     return Phase("judge", steps, lambda step, batches: judge_samples(player, generator, objective, batches, rng))
 
 
+def relaxed_round(
+    g: Player[Generator],
+    d: Player[Discriminator],
+    objective: Objective,
+    batches: Iterator[Tensor],
+    draw: Callable[[int], Relaxed],
+    *,
+    updates: int = 1,
+) -> Logs:
+    """Some steps of D against relaxed sentences, then one of G, whose gradient passes through D and the sentences.
+
+    draw: n -> Relaxed, without dropout, so that the policy improved is the one sampled.
+    """
+    g.net.eval()
+    logs: Logs = {}
+    for _ in range(updates):
+        real = next(batches)
+        with torch.no_grad():
+            fake = draw(len(real))
+        logs = judge(d, objective, real, fake)
+    real = next(batches)
+    fake = draw(len(real))
+    d.net.eval()
+    loss = objective.generator(d.net(real, mask_of(real)), d.net(fake.probs, fake.mask))
+    return logs | {"g_loss": g.minimise(loss)}
+
+
 def policy_step(player: Player[Generator], samples: Samples, advantages: Tensor) -> Logs:
     """One REINFORCE step, advantages (B, T); without dropout, so that the policy improved is the one sampled."""
     log_probs = player.net.eval().log_probs(samples.tokens)

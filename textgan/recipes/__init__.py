@@ -12,15 +12,20 @@ from typing import Any
 from textgan.discriminators import DISCRIMINATORS
 from textgan.errors import InputError
 from textgan.generators import GENERATORS
+from textgan.recipes.cot import CoT
+from textgan.recipes.dgsan import DGSAN
+from textgan.recipes.gsgan import GSGAN
+from textgan.recipes.jsdgan import JSDGAN
 from textgan.recipes.maligan import MaliGAN
 from textgan.recipes.mle import MLE
 from textgan.recipes.pgbleu import PGBLEU
 from textgan.recipes.rankgan import RankGAN
 from textgan.recipes.relgan import RelGAN
 from textgan.recipes.seqgan import SeqGAN
+from textgan.recipes.textgan import TextGAN
 from textgan.updates import Recipe
 
-RECIPES: tuple[type, ...] = (MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN)
+RECIPES: tuple[type, ...] = (MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN, GSGAN, TextGAN, CoT, JSDGAN, DGSAN)
 FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
 
 

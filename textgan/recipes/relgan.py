@@ -14,10 +14,10 @@ from torch import Tensor
 
 from textgan.discriminators import DiscriminatorSpec, MultiCNN
 from textgan.estimators import exponential_temperature
-from textgan.generators import LSTM, GeneratorSpec
+from textgan.generators import LSTM, GeneratorSpec, Memory
 from textgan.objectives import RELATIVISTIC
-from textgan.sequences import Relaxed, mask_of
-from textgan.updates import Logs, Phase, Players, judge, judge_phase, likelihood_phase, usual_players
+from textgan.sequences import Relaxed
+from textgan.updates import Logs, Phase, Players, judge_phase, likelihood_phase, relaxed_round, usual_players
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,14 @@ class RelGAN:
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d = players["generator"], players["discriminator"]
 
-        def relaxed(n: int, temperature: float) -> Relaxed:
-            g.net.eval()
-            return g.net.relaxed_sample(n, temperature=temperature, hard=False, feed_tokens=True, rng=rng)
-
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             temperature = exponential_temperature(step, steps=self.adversarial_steps, last=1 / self.beta_max)
-            logs: Logs = {"temperature": temperature}
-            for _ in range(self.discriminator_updates):
-                real = next(batches)
-                with torch.no_grad():
-                    fake = relaxed(len(real), temperature)
-                logs |= judge(d, RELATIVISTIC, real, fake)
-            real = next(batches)
-            fake = relaxed(len(real), temperature)
-            d.net.eval()
-            loss = RELATIVISTIC.generator(d.net(real, mask_of(real)), d.net(fake.probs, fake.mask))
-            return logs | {"g_loss": g.minimise(loss)}
+
+            def draw(n: int) -> Relaxed:
+                return g.net.relaxed_sample(n, temperature=temperature, hard=False, feed_tokens=True, rng=rng)
+
+            logs = relaxed_round(g, d, RELATIVISTIC, batches, draw, updates=self.discriminator_updates)
+            return logs | {"temperature": temperature}
 
         return (
             likelihood_phase(players["likelihood"], self),
@@ -97,7 +88,7 @@ ORACLE = RelGAN(  # the authors' code: oracle/experiments/oracle_relgan.py and m
     beta_max=2 ** (3000 / 5000),  # the code's 2 is reached at step 5000 whatever the length
     generator_lr=1e-4,
     discriminator_lr=1e-4,
-    generator=LSTM(embedding=32, hidden=32, dropout=0.0, tied=False, init_std=0.1),  # differs: the code's is an RMC
+    generator=Memory(embedding=32, slots=1, heads=2, head_size=256),
     discriminator=MultiCNN(
         embedding=64, representations=64, widths=(2, 3, 4, 5), filters=(300, 300, 300, 300), hidden=100, dropout=0.25
     ),
