@@ -1,0 +1,249 @@
+"""What size costs: lines of a corpus, sentences of a pool, tokens of a sentence, words of a vocabulary.
+
+    python benchmarks/size.py                        all of it: ten minutes, and 3 GB in the temporary folder (TMPDIR)
+    python benchmarks/size.py --only pool            one of corpus, pool, length, vocabulary; the others are kept
+    python benchmarks/size.py --most 1000000         no row of more lines or sentences
+
+Every row is measured in a process of its own, in one thread: processor seconds, and the resident memory looked at
+four times a second, apart for what the process has allocated and for mapped files, whose pages the system takes back
+when it wants them. Corpora are spliced captions (benchmarks/metrics.py). Writes benchmarks/results/size.json and
+size.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from metrics import spliced
+from throughput import commit
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+LINES = (10_000, 100_000, 1_000_000, 10_000_000)
+SENTENCES = (10_000, 100_000, 1_000_000)
+LENGTHS = (32, 64, 128, 256, 512)
+WORDS = (5_000, 10_000, 20_000, 50_000)
+STEPS = 50
+Row = dict[str, Any]
+
+
+class Memory(threading.Thread):
+    """Looks at this process's memory four times a second: [(seconds, allocated, of files)], MB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.begin, self.curve, self._over = time.perf_counter(), list[tuple[float, int, int]](), threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.25):
+            self.look()
+
+    def look(self) -> None:
+        status = Path("/proc/self/status").read_text()
+        kinds = [int(status.split(f"{kind}:")[1].split()[0]) // 1024 for kind in ("RssAnon", "RssFile")]
+        self.curve.append((round(time.perf_counter() - self.begin, 2), *kinds))
+
+    def peaks(self) -> Row:
+        """The largest of each, and of both together by the system's own count."""
+        self._over.set()
+        self.join()
+        self.look()
+        whole = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
+        return {"peak_mb": whole, "allocated_mb": max(a for _, a, _ in self.curve), "files_mb": self.curve[-1][2]}
+
+
+def train(text: str, out: str, words: str) -> Row:
+    """A corpus: everything before the first step, and STEPS steps of maximum likelihood."""
+    from textgan import MLE, fit
+    from textgan.batches import TextSettings
+
+    at: list[float] = []
+    memory = Memory()
+    memory.start()
+    fit(
+        MLE(mle_steps=STEPS), text, out=out, text=TextSettings(vocab_size=int(words)), threads=1, progress=False,
+        on_log=lambda row: at.append(time.process_time()),
+    )  # fmt: skip
+    found = memory.peaks() | {"prepare_s": at[0], "steps_s": at[-1] - at[0]}
+    disk = sum(path.stat().st_size for path in (Path(out) / "text").glob("*")) / 1e6
+    step = max(1, len(memory.curve) // 400)
+    return found | {"disk_mb": round(disk), "curve": memory.curve[::step]}
+
+
+def pool(run: str, n: str, out: str) -> Row:
+    """n sentences with their provenance, in one file."""
+    import torch
+
+    from textgan.augmentation import write_pool
+    from textgan.runs import Run
+
+    torch.set_num_threads(1)
+    opened = Run.open(run)
+    opened.sample_text(1024)
+    memory, begin = Memory(), time.process_time()
+    memory.start()
+    write_pool(opened.pool_rows(int(n)), out)
+    return {"seconds": time.process_time() - begin} | memory.peaks()
+
+
+def nets(words: int, length: int) -> Any:
+    """SeqGAN's players and phases with small nets, as `fit` would build them."""
+    import torch
+
+    from textgan import CNN, LSTM, SeqGAN
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = SeqGAN(generator=LSTM(128, 256, dropout=0.0), discriminator=CNN(), rollouts=1)
+    return recipe.players(words, length)
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median processor time of a call, the first one uncounted."""
+    import statistics
+
+    times = []
+    for _ in range(repeats + 1):
+        begin = time.process_time()
+        work()
+        times.append(time.process_time() - begin)
+    return statistics.median(times[1:])
+
+
+def step(words: str, length: str, batch: str) -> Row:
+    """One step of maximum likelihood, with the memory that it adds."""
+    import torch
+
+    from textgan import machine
+    from textgan.updates import likelihood_phase
+
+    machine.keep_memory()
+    player = nets(int(words), int(length))["generator"]
+    real = torch.randint(4, int(words), (int(batch), int(length)))
+    update, batches = likelihood_phase(player, 100).update, iter(lambda: real, None)
+    update(0, batches)
+    memory = Memory()
+    memory.look()
+    before = sum(memory.curve[0][1:])
+    memory.start()
+    took = seconds(lambda: update(0, batches), 5)
+    return {"seconds": took, "added_mb": memory.peaks()["peak_mb"] - before, "resident_mb": before}
+
+
+def rollouts(words: str, length: str, batch: str) -> Row:
+    """Sentences of the full length, then one roll-out of each of their prefixes, judged by a CNN."""
+    import torch
+
+    from textgan.estimators import rollout_rewards
+    from textgan.updates import sentence_score
+
+    players = nets(int(words), int(length))
+    generator, score = players["generator"].net, sentence_score(players["discriminator"].net)
+    generator.eval()
+    with torch.no_grad():
+        generator.model.head.bias[2] = -1e4  # no sentence ends early
+    samples = generator.sample(int(batch), rng=torch.Generator().manual_seed(0))
+    memory, begin = Memory(), time.process_time()
+    memory.look()
+    memory.start()
+    rollout_rewards(generator, score, samples, n=1)
+    took = time.process_time() - begin
+    return {"seconds": took, "added_mb": memory.peaks()["peak_mb"] - sum(memory.curve[0][1:])}
+
+
+JOBS: dict[str, Callable[..., Row]] = {"train": train, "pool": pool, "step": step, "rollouts": rollouts}
+
+
+def measured(*job: object) -> Row:
+    """A job in a process of its own."""
+    command = [sys.executable, __file__, "--job", *map(str, job)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+    found: Row = json.loads(out.splitlines()[-1])
+    shown = "  ".join(f"{k} {v:.4g}" for k, v in found.items() if k != "curve")
+    print(f"{job[0]:9s} {shown}", flush=True)
+    return found
+
+
+def parts(n: int) -> Iterator[str]:
+    """n lines, made a million at a time."""
+    for first in range(0, n, 1_000_000):
+        yield from spliced(min(1_000_000, n - first), first)
+
+
+def corpus_rows(folder: Path, most: int) -> Iterator[Row]:
+    from textgan.text import write_lines
+
+    for n in (n for n in LINES if n <= most):
+        print(f"{n:,} lines", flush=True)
+        text = folder / "corpus.txt"
+        write_lines(text, parts(n))
+        yield {"lines": n, "text_mb": round(text.stat().st_size / 1e6)} | measured("train", text, folder / f"{n}", 5000)
+        text.unlink()
+
+
+def pool_rows(folder: Path, most: int) -> Iterator[Row]:
+    from textgan import LSTM, MLE, fit
+    from textgan.batches import TextSettings
+
+    recipe = MLE(mle_steps=200, generator=LSTM(32, 32, dropout=0.0, tied=False))
+    fit(recipe, spliced(20_000, 0), out=folder / "run", text=TextSettings(vocab_size=5000), threads=1, progress=False)
+    for n in (n for n in SENTENCES if n <= most):
+        print(f"{n:,} sentences", flush=True)
+        found = measured("pool", folder / "run", n, folder / "pool.jsonl")
+        yield {"sentences": n, "file_mb": round((folder / "pool.jsonl").stat().st_size / 1e6)} | found
+
+
+def length_rows(folder: Path, most: int) -> Iterator[Row]:
+    for length in LENGTHS:
+        print(f"{length} tokens a sentence", flush=True)
+        yield {"tokens": length, "step": measured("step", 5000, length, 16)} | {
+            "rollouts": measured("rollouts", 5000, length, 2)
+        }
+
+
+def vocabulary_rows(folder: Path, most: int) -> Iterator[Row]:
+    for words in WORDS:
+        print(f"{words:,} words", flush=True)
+        yield {"words": words, "step": measured("step", words, 20, 64)} | {
+            "rollouts": measured("rollouts", words, 20, 16)
+        }
+
+
+PARTS = {"corpus": corpus_rows, "pool": pool_rows, "length": length_rows, "vocabulary": vocabulary_rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--most", type=int, default=LINES[-1])
+    parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        print(json.dumps(JOBS[options.job[0]](*options.job[1:])))
+        return
+    from textgan.text import write_json
+
+    out = RESULTS / "size.json"
+    found = json.loads(out.read_text()) if out.exists() else {}
+    for part in [options.only] if options.only else PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = list(PARTS[part](Path(folder), options.most))
+        command = " ".join(["python benchmarks/size.py", *sys.argv[1:]])
+        found[part] = {"command": command, "commit": commit(), "rows": rows}
+        write_json(out, found)
+    print(f"written: {out.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
