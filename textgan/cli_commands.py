@@ -89,16 +89,17 @@ def _sample(commands: Any) -> None:
 
 
 def _run_sample(options: argparse.Namespace) -> None:
+    from textgan.augmentation import write_pool
+    from textgan.progress import counted
     from textgan.runs import Run
+    from textgan.text import write_lines
 
     run = Run.open(options.run)
     chosen = {"seed": options.seed, "temperature": options.temperature}
     if options.format == "text":
-        run.write_text(options.out, options.n, **chosen)
+        write_lines(options.out, counted(run.stream_text(options.n, **chosen), options.n, "sentences"))
     else:
-        from textgan.augmentation import write_pool
-
-        write_pool(run.pool_rows(options.n, **chosen), options.out)
+        write_pool(counted(run.pool_rows(options.n, **chosen), options.n, "sentences"), options.out)
 
 
 def _evaluate(commands: Any) -> None:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from textgan.errors import InputError
 
+T = TypeVar("T")
 SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "D acc", "reward": "reward", "valid_nll": "held-out NLL"}
+
+
+def counted(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
+    """The items, with a bar on standard error where a person watches and it takes more than a second."""
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty()
+    bar = tqdm(items, total=total, unit=f" {unit}", file=sys.stderr, disable=not shown, dynamic_ncols=True, delay=1)
+    return iter(bar)
 
 
 class Progress:

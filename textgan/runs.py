@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 import torch
 
 from textgan.errors import InputError
-from textgan.generators import Generator, load_generator
-from textgan.text import decode, encode, load_tokenizer, write_lines
+from textgan.generators import ROWS, Generator, load_generator
+from textgan.text import decode, encode, load_tokenizer
 
 BLOCK_ROWS = 256  # sentences that the model reads at once
 
@@ -60,10 +61,23 @@ class Run:
 
     def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> list[str]:
         """n sentences as clean text; the same seed gives the same sentences on the CPU."""
+        return list(self.stream_text(n, seed=seed, temperature=temperature))
+
+    def stream_text(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Iterator[str]:
+        """`sample_text` one sentence at a time, drawn in blocks of 1,024, so that memory does not grow with n.
+
+        Each block has a random state of its own (`block_seed`): those of n sentences are the first of more sentences,
+        but for a last block that is not full. Errors: n below 1.
+        """
         if n < 1:
             raise InputError(f"-n {n} must be at least 1")
-        rng = torch.Generator().manual_seed(seed)
-        samples = self.generator.sample(n, temperature=temperature, rng=rng)
+        return chain.from_iterable(
+            self._block(min(ROWS, n - first), block_seed(seed, first // ROWS), temperature)
+            for first in range(0, n, ROWS)
+        )
+
+    def _block(self, n: int, seed: int, temperature: float) -> list[str]:
+        samples = self.generator.sample(n, temperature=temperature, rng=torch.Generator().manual_seed(seed))
         return decode(self.tokenizer, samples.tokens.numpy())
 
     @torch.no_grad()
@@ -79,19 +93,17 @@ class Run:
             sums[rows] = self.generator.log_probs(torch.from_numpy(data.batch(rows))).double().sum(1).numpy()
         return sums, np.asarray(data.lengths)
 
-    def pool_rows(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> list[dict[str, Any]]:
-        """n sentences as pool rows, each with its provenance (augmentation.pool)."""
+    def pool_rows(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Iterator[dict[str, Any]]:
+        """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time."""
         from textgan.augmentation.pool import pool_rows
 
-        return list(
-            pool_rows(
-                self.sample_text(n, seed=seed, temperature=temperature),
-                source=self.settings["recipe"],
-                generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
-                run=self.path.name,
-                seed=seed,
-                temperature=temperature,
-            )
+        return pool_rows(
+            self.stream_text(n, seed=seed, temperature=temperature),
+            source=self.settings["recipe"],
+            generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
+            run=self.path.name,
+            seed=seed,
+            temperature=temperature,
         )
 
     @property
@@ -102,6 +114,11 @@ class Run:
         with open(self.path / "generator" / "model.safetensors", "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def write_text(self, path: str | Path, n: int, *, seed: int = 0, temperature: float = 1.0) -> None:
-        """`sample_text` into a file, one sentence a line; "-" is standard output."""
-        write_lines(path, self.sample_text(n, seed=seed, temperature=temperature))
+
+def block_seed(seed: int, block: int) -> int:
+    """The seed of a block of sentences, 32 bits, which is what torch's generator of the CPU takes in.
+
+    Multiples of 2^32 / golden ratio keep apart: no two blocks of one seed are equal, and seeds that differ by less than
+    a thousand share none within a billion sentences.
+    """
+    return (seed + block * 0x9E3779B1) % (1 << 32)
