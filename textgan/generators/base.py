@@ -57,6 +57,7 @@ class Generator(nn.Module, ABC):
     """A distribution over sentences of at most `max_len` tokens (EOS included) from a vocabulary of `vocab_size`."""
 
     model: Any  # a Hugging Face PreTrainedModel
+    first_id = EOS  # ids below it are never generated: PAD and BOS; in a language of fixed length EOS and UNK as well
 
     def __init__(self, model: nn.Module, vocab_size: int, max_len: int) -> None:
         super().__init__()
@@ -85,9 +86,9 @@ class Generator(nn.Module, ABC):
         return next(self.parameters()).device
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits (..., H) -> (..., V) of the next token, PAD and BOS forbidden."""
+        """Logits (..., H) -> (..., V) of the next token, ids below `first_id` forbidden."""
         logits = self.logits(hidden)
-        logits[..., :EOS] = NEVER  # in place: a linear layer's backward pass does not need its output
+        logits[..., : self.first_id] = NEVER  # in place: a linear layer's backward pass does not need its output
         return logits
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -108,13 +109,15 @@ class Generator(nn.Module, ABC):
         """Teacher-forced logits: (B, T) -> (B, T, V), where [:, t] predicts tokens[:, t]."""
         return self.head(self.hidden(tokens))
 
-    def log_probs(self, tokens: Tensor) -> Tensor:
+    def log_probs(self, tokens: Tensor, *, temperature: float = 1.0) -> Tensor:
         """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD.
 
         Only real positions reach the V-sized head.
         """
         mask = mask_of(tokens)
         logits = self.head(self.hidden(tokens)[mask]).float()  # (N, V)
+        if temperature != 1:
+            logits = logits / temperature
         flat = -F.cross_entropy(logits, tokens[mask], reduction="none")
         return torch.zeros_like(tokens, dtype=flat.dtype).masked_scatter(mask, flat)
 
@@ -254,6 +257,7 @@ class Generator(nn.Module, ABC):
         from transformers import GenerationConfig
 
         self.model.config.max_sentence_len = self.max_len
+        self.model.config.first_id = self.first_id
         self.model.generation_config = GenerationConfig(
             bos_token_id=BOS,
             eos_token_id=EOS,
@@ -262,7 +266,7 @@ class Generator(nn.Module, ABC):
             top_k=0,
             top_p=1.0,
             max_length=self.max_len + 1,
-            suppress_tokens=[PAD, BOS],
+            suppress_tokens=list(range(self.first_id)),
         )
         with quiet_transformers():
             self.model.save_pretrained(folder)
