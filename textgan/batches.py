@@ -15,6 +15,7 @@ from torch import Tensor
 
 from textgan.checkpoints import replace_folder, seal, verify
 from textgan.errors import InputError
+from textgan.oracle import Oracle, Truth, truth_of
 from textgan.text import (
     Encoded,
     Text,
@@ -65,12 +66,18 @@ class Data(NamedTuple):
     max_len: int
     facts: dict[str, Any]
 
+    @property
+    def truth(self) -> Truth | None:
+        """Who knows the language exactly, where anybody does."""
+        return truth_of(self.facts["corpus"]["name"])
+
 
 def prepare(corpus: Source, valid: Source | None, settings: TextSettings, *, folder: Path | None = None) -> Data:
     """Read, hold lines out (or read `valid`), train the tokenizer on the training lines alone, and encode.
 
     Without `valid`, 5 % of the distinct lines (at most 1,000) are held out with a fixed seed, the same for every
-    run on that corpus, and leave the training text with all their copies.
+    run on that corpus, and leave the training text with all their copies. An oracle's sentences have all its words for
+    a vocabulary, and no end mark: max_len is their length.
     folder: where the ids of a text that does not fit into memory (`text.spooling`) are kept, sealed; the same text and
     settings find them there again. Raises InputError where there is no room.
     """
@@ -103,10 +110,14 @@ def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Pa
     else:
         lines, held = text.lines, other.lines
         valid_facts = {"name": other.name, "sha256": other.sha256, "lines": len(held)}
-    tokenizer = train_tokenizer(
-        lines, level=settings.tokens, vocab_size=settings.vocab_size, min_count=settings.min_count
-    )
-    train, max_len = _encoded(tokenizer, lines, settings.max_len, folder)
+    truth, max_len = truth_of(text.name), settings.max_len
+    if isinstance(truth, Oracle):
+        tokenizer, max_len = _of_oracle(truth, lines, held, settings)
+    else:
+        tokenizer = train_tokenizer(
+            lines, level=settings.tokens, vocab_size=settings.vocab_size, min_count=settings.min_count
+        )
+    train, max_len = _encoded(tokenizer, lines, max_len, folder)
     held_out = encode(tokenizer, held, max_len=max_len)
     facts = {
         "corpus": _facts(text)
@@ -119,7 +130,22 @@ def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Pa
             "min_count": settings.min_count,
         },
     }
+    if truth is not None:
+        facts["oracle"] = {"name": truth.name, "sha256": truth.sha256}
     return Data(tokenizer, train, held_out, held, max_len, facts)
+
+
+def _of_oracle(truth: Oracle, lines: Sequence[str], held: Sequence[str], settings: TextSettings) -> tuple[Any, int]:
+    """The tokenizer of all the oracle's words, whether they were drawn or not, and the length of its sentences."""
+    if settings != TextSettings(encoding_errors=settings.encoding_errors):
+        raise InputError(
+            "an oracle's sentences have their own words and length; leave --tokens, --vocab_size, --min_count and "
+            "--max_len out"
+        )
+    length = truth.ids(lines).shape[1]
+    if truth.ids(held).shape[1] != length:
+        raise InputError(f"--valid must hold sentences of {length} tokens, as the oracle's are")
+    return train_tokenizer([" ".join(truth.vocabulary())]), length
 
 
 def _encoded(tokenizer: Any, lines: Sequence[str], max_len: int | None, folder: Path | None) -> tuple[Encoded, int]:

@@ -126,6 +126,7 @@ def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
 def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
     """All options of a recipe with these nets, under their headings."""
     from textgan.batches import TextSettings
+    from textgan.controls import CONTROLS
     from textgan.recipes import FAMILIES
     from textgan.text import LEVELS
     from textgan.training import Schedule
@@ -135,6 +136,7 @@ def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
         "the run": [
             Option("valid", str | None, None, "held-out text (default: 5 % of the corpus)", metavar="FILE"),
             Option("start", str | None, None, "run whose generator this one begins with", metavar="RUN"),
+            Option("control", str | None, None, "spoil what D tells G: " + ", ".join(CONTROLS), tuple(CONTROLS)),
             Option("seed", int, 0, "same seed, same run"),
             Option("device", str, "auto", "auto, cpu or cuda", ("auto", "cpu", "cuda")),
             Option("precision", str, "no", "no or bf16", ("no", "bf16")),

@@ -8,15 +8,17 @@ A sentence is LENGTH numbers and has no end mark, so every figure is over exactl
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from textgan import grammar
 from textgan.errors import InputError
 from textgan.text import BOS, SPECIALS
 
@@ -30,6 +32,16 @@ PATTERN = re.compile(r"oracle:([0-9]{1,8}):([0-9]{1,4})(?::([0-9]{1,9}))?(?:@(.+
 BLOCK_ROWS = 512
 
 
+class Truth(Protocol):
+    """What knows the language of a corpus exactly."""
+
+    name: str
+    sha256: str
+
+    def figures(self, lines: Sequence[str]) -> dict[str, float]:
+        """What it says of a generator's sentences; a figure that has no value is absent."""
+
+
 class Draw(NamedTuple):
     """What `oracle:N:LENGTH:SEED@NAME` asks for; an empty name is SeqGAN's published oracle."""
 
@@ -40,7 +52,7 @@ class Draw(NamedTuple):
 
 
 class Oracle:
-    """An LSTM as the truth: `generator` is an `LSTMGenerator` that never ends a sentence; `sha256` is of its tensors."""
+    """An LSTM as the truth; `sha256` is of its tensors."""
 
     def __init__(self, name: str, tensors: dict[str, Any]) -> None:
         self.name, self.sha256 = name, _sha256(tensors)
@@ -90,9 +102,35 @@ class Oracle:
         ids = self.ids(lines)
         return mean_nll(self.generator(ids.shape[1]), ids)
 
+    def figures(self, lines: Sequence[str]) -> dict[str, float]:
+        return {"nll_oracle": self.nll(lines)}
+
     def vocabulary(self) -> list[str]:
         """Every word of the language."""
         return [str(i) for i in range(self.words)]
+
+
+class Grammar:
+    """The embedded grammar as the truth."""
+
+    name = "grammar"
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256(f"{grammar.TABLE}{grammar.LISTS}".encode()).hexdigest()
+
+    def figures(self, lines: Sequence[str]) -> dict[str, float]:
+        """The share of grammatical sentences, and their mean -log p a token, the end counted."""
+        logs = [(log, len(line.split()) + 1) for line in lines if math.isfinite(log := grammar.log_prob(line))]
+        found = {"grammatical": len(logs) / max(1, len(lines))}
+        return found | ({"nll_oracle": -sum(x for x, _ in logs) / sum(n for _, n in logs)} if logs else {})
+
+
+def truth_of(source: Any) -> Truth | None:
+    """Who knows the language of a corpus: the grammar, an oracle, or nobody."""
+    if isinstance(source, str) and source.startswith("grammar:"):
+        return Grammar()
+    draw = parse(source)
+    return None if draw is None else load(draw.name)
 
 
 class Sides(NamedTuple):
@@ -110,7 +148,9 @@ class Sides(NamedTuple):
     oracle: str  # sha256
 
 
-def sides(run: Any, oracle: Oracle, test: Sequence[str], *, n: int = 10_000, temperature: float = 1.0, seed: int = 0) -> Sides:
+def sides(
+    run: Any, oracle: Oracle, test: Sequence[str], *, n: int = 10_000, temperature: float = 1.0, seed: int = 0
+) -> Sides:
     """Both sides of a run (`Run`) that was trained on this oracle's sentences; test: held-out ones."""
     import torch
 
@@ -127,6 +167,14 @@ def sides(run: Any, oracle: Oracle, test: Sequence[str], *, n: int = 10_000, tem
         n,
         oracle.sha256,
     )
+
+
+def tuned(front: Sequence[Sides]) -> Sides:
+    """The temperature that is best on both sides: the least KL(G, oracle) + KL(oracle, G), a constant left out.
+
+    To be chosen on other sentences than those whose figures are told.
+    """
+    return min(front, key=lambda point: point.nll_oracle - point.nll_div + point.nll_test)
 
 
 def mean_nll(generator: Generator, ids: np.ndarray, *, temperature: float = 1.0) -> float:
@@ -149,8 +197,8 @@ def parse(source: Any) -> Draw | None:
     asked = PATTERN.fullmatch(source)
     if asked is None or not 1 <= int(asked[1]) <= MOST or not 1 <= int(asked[2]) <= LONGEST:
         raise InputError(
-            f"{source!r}: oracle:N:LENGTH, oracle:N:LENGTH:SEED or either with @ORACLE was wanted, N from 1 to {MOST:,} "
-            f"and LENGTH from 1 to {LONGEST:,}"
+            f"{source!r}: oracle:N:LENGTH, oracle:N:LENGTH:SEED or either with @ORACLE was wanted, N from 1 to "
+            f"{MOST:,} and LENGTH from 1 to {LONGEST:,}"
         )
     return Draw(int(asked[1]), int(asked[2]), int(asked[3] or 0), asked[4] or "")
 
@@ -166,8 +214,8 @@ def load(name: str = "") -> Oracle:
     path = Path(name or Path(os.environ.get("TEXTGAN_DATA", "")) / FILE)
     if not name and "TEXTGAN_DATA" not in os.environ:
         raise InputError(
-            f"oracle: SeqGAN's published one is not part of textgan; let TEXTGAN_DATA name the folder that holds {FILE}, "
-            "or name an oracle: oracle:N:LENGTH@FILE or oracle:N:LENGTH@random-5000x32-0"
+            f"oracle: SeqGAN's published one is not part of textgan; let TEXTGAN_DATA name the folder that holds "
+            f"{FILE}, or name an oracle: oracle:N:LENGTH@FILE or oracle:N:LENGTH@random-5000x32-0"
         )
     try:
         tensors = load_file(path)
@@ -178,8 +226,11 @@ def load(name: str = "") -> Oracle:
 
 
 @lru_cache(maxsize=8)
-def lines(draw: Draw) -> tuple[str, ...]:
-    """The sentences of a corpus; kept, since a run asks for its corpus several times."""
+def lines(source: str) -> tuple[str, ...]:
+    """The sentences of an `oracle:` corpus; kept, since a run asks for its corpus several times."""
+    draw = parse(source)
+    if draw is None:
+        raise InputError(f"{source!r}: oracle:N:LENGTH was wanted")
     return tuple(load(draw.name).sample(draw.n, draw.length, seed=draw.seed))
 
 

@@ -33,8 +33,10 @@ from textgan.checkpoints import (
     restore_optimizer,
     save_checkpoint,
 )
+from textgan.controls import check_control, frozen_phases, spoil_answers
 from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
+from textgan.oracle import FIRST, Oracle
 from textgan.progress import Progress
 from textgan.runs import Run
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
@@ -74,6 +76,7 @@ def fit(
     valid: Source | None = None,
     start: str | Path | None = None,
     preset: str | None = None,
+    control: str | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "no",
@@ -91,6 +94,7 @@ def fit(
     the recipe mle_steps=0). Its text settings, family and sizes must be the same.
     preset: the name of the settings that the recipe has (where its name alone is given) or began from; recorded, with
     the fields that have left it.
+    control: a word of `controls.CONTROLS`; the same game, in which what D tells G is spoilt.
     The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
     Interrupted. The caller's global random state is left alone. Errors: InputError (bad input, a folder in use, other
     settings than the run's), NotFinite (the last checkpoint stands).
@@ -98,6 +102,9 @@ def fit(
     text, schedule = text or TextSettings(), schedule or Schedule()
     chosen, facts = _choose(recipe, preset)
     check_recipe(chosen)
+    if control is not None:
+        check_control(control)
+        facts["control"] = control
     folder = Path(out)
     if not resume and (folder / "recipe.json").exists():
         raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
@@ -112,7 +119,7 @@ def fit(
             data = prepare(read, held, text, folder=folder / "text")
         del read, held  # a text that does not fit into memory leaves the disk
         with machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked, machine.enough_memory():
-            training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log)
+            training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log, control)
             training.settings |= facts
             if start is not None:
                 training.begin_with(Run.open(start))
@@ -148,6 +155,7 @@ class _Training:
         schedule: Schedule,
         accelerator: Any,
         on_log: Callable[[dict[str, Any]], None] | None,
+        control: str | None,
     ) -> None:
         self.data, self.folder, self.seed, self.schedule = data, folder, seed, schedule
         self.accelerator, self.on_log = accelerator, on_log
@@ -156,10 +164,16 @@ class _Training:
         self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len)
         for player in self.players.values():
             player.net.to(device)
+            if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
+                player.net.first_id = FIRST  # neither an end nor an unknown word
             player.reduce = (lambda grad: accelerator.reduce(grad, "mean")) if world > 1 else None
         torch.manual_seed(seed + rank)  # ... and then draws its own dropout and samples
         self.rng = torch.Generator(device).manual_seed(seed + rank)
+        if control is not None:
+            spoil_answers(self.players, control, self.rng)
         self.phases = recipe.phases(self.players, self.rng)
+        if control is not None:
+            self.phases = frozen_phases(self.phases, self.players, control)
         self.generator: Generator = self.players["generator"].net
         self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, rank=rank, world=world)
         self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED)
@@ -260,6 +274,8 @@ class _Training:
             samples = self.generator.sample(SAMPLED, rng=rng)
             lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
             row |= self.watch.measure(samples) | self.watch.scores(lines)
+            if self.data.truth is not None:
+                row |= self.data.truth.figures(lines)
             if self.step and (warning := self.watch.warning(row)):
                 row["warning"] = warning
             if phase.keep_best and row["valid_nll"] < self.best.get("nll", float("inf")) and self.step:
@@ -369,7 +385,7 @@ class _Training:
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
     """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change."""
     changes = []
-    for key in ("recipe", "seed", "fields", "tokens", "processes", "start"):
+    for key in ("recipe", "seed", "fields", "tokens", "processes", "start", "control"):
         changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
     for key in ("corpus", "valid"):
         a, b = old[key].get("sha256"), new[key].get("sha256")

@@ -54,6 +54,7 @@ class Player(Generic[Net]):
         self.net = net
         self.optimizer = optimizer
         self.clip = clip
+        self.frozen = False  # True: `minimise` gives the loss and changes nothing
         self.reduce: Callable[[Tensor], Tensor] | None = None
         self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
 
@@ -64,6 +65,8 @@ class Player(Generic[Net]):
         """
         if self.optimizer is None:
             raise ValueError("a player without an optimiser cannot minimise")
+        if self.frozen:
+            return loss.item()
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=weights)

@@ -49,4 +49,6 @@ def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
     length = max_len or getattr(config, "max_sentence_len", None) or 64
     family = StatefulGenerator if isinstance(model, models.StatefulForCausalLM) else CausalLM
-    return family(model, config.vocab_size, length).eval()
+    generator = family(model, config.vocab_size, length).eval()
+    generator.first_id = getattr(config, "first_id", generator.first_id)
+    return generator

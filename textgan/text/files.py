@@ -48,7 +48,8 @@ class Text(NamedTuple):
 def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "strict") -> Text:
     """Read lines strictly: bytes split on newlines only, UTF-8, one sentence a line.
 
-    source: a file; "-" for standard input; "grammar:N" or "grammar:N:SEED" for N sentences of the embedded corpus; a
+    source: a file; "-" for standard input; "grammar:N" or "grammar:N:SEED" for N sentences of the embedded corpus;
+        "oracle:N:LENGTH" for N sentences of LENGTH tokens of an LSTM (textgan.oracle has more such names); a
         .jsonl file, whose rows give their field "text" unless they say `"selected": false`; a sequence of strings; or
         a Text, which is given back.
     errors: what to do with a line that is not UTF-8 or holds a control character (the tab is none): "strict" refuses
@@ -195,6 +196,10 @@ def _rows(source: str | Path | Sequence[str], errors: str) -> tuple[str, str, It
             return "standard input", "standard input", _byte_lines(source)
         if str(source).startswith("grammar:"):
             return str(source), str(source), enumerate(_grammar(str(source)), 1)
+        if str(source).startswith("oracle:"):
+            from textgan import oracle
+
+            return str(source), str(source), enumerate(oracle.lines(str(source)), 1)
         shown, rows = _shown(source), _byte_lines(source)
         if str(source).endswith(".jsonl"):
             return shown, Path(source).name, _json_texts(rows, shown, errors)

@@ -1,0 +1,116 @@
+"""Controls: what D tells G is spoilt, D's own learning is not, and no recipe knows of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from test_training import LINES, OFTEN, tiny, trace
+from textgan.checkpoints import checkpoints
+from textgan.controls import CONTROLS, spoil_answers
+from textgan.discriminators import CNN, MultiCNN, Recurrent
+from textgan.errors import InputError
+from textgan.recipes import RECIPES, RelGAN, SeqGAN
+from textgan.runs import Run
+from textgan.sequences import mask_of
+from textgan.training import fit
+from textgan.updates import Player
+
+GAMES = [SeqGAN, RelGAN]
+TOKENS = torch.tensor([[4, 5, 2], [5, 2, 0], [4, 2, 0], [5, 5, 2]])
+
+
+def nets(run: Run, name: str) -> dict[str, bytes]:
+    return {k: v.numpy().tobytes() for k, v in load_file(checkpoints(run.path)[0] / f"net-{name}.safetensors").items()}
+
+
+def play(recipe: type, out: Path, control: str | None, **changes: Any) -> Run:
+    return fit(tiny(recipe, **changes), LINES, out=out, schedule=OFTEN, progress=False, control=control)
+
+
+@pytest.mark.parametrize("recipe", GAMES, ids=lambda r: r.name)
+def test_a_constant_reward_leaves_the_generator_where_it_was(recipe: type, tmp_path: Path) -> None:
+    none = play(recipe, tmp_path / "none", None, adversarial_steps=0)
+    constant = play(recipe, tmp_path / "constant", "constant")
+    true = play(recipe, tmp_path / "true", None)
+    assert nets(none, "likelihood") == nets(constant, "likelihood") != nets(true, "likelihood")
+    assert nets(none, "discriminator") != nets(constant, "discriminator")  # D goes on learning
+    assert constant.settings["control"] == "constant" and "control" not in true.settings
+
+
+@pytest.mark.parametrize("recipe", GAMES, ids=lambda r: r.name)
+def test_a_frozen_discriminator_stays_as_its_own_phase_left_it(recipe: type, tmp_path: Path) -> None:
+    before = play(recipe, tmp_path / "before", None, adversarial_steps=0)
+    frozen = play(recipe, tmp_path / "frozen", "frozen")
+    assert nets(before, "discriminator") == nets(frozen, "discriminator")
+    assert nets(before, "likelihood") != nets(frozen, "likelihood")
+
+
+@pytest.mark.parametrize("control", ["random", "shuffled"])
+@pytest.mark.parametrize("recipe", GAMES, ids=lambda r: r.name)
+def test_noise_moves_the_generator_and_a_seed_fixes_it(recipe: type, control: str, tmp_path: Path) -> None:
+    a, b = (play(recipe, tmp_path / name, control) for name in "ab")
+    assert trace(a) == trace(b)
+    assert nets(a, "likelihood") != nets(play(recipe, tmp_path / "c", "constant"), "likelihood")
+
+
+def spoilt(spec: Any, control: str) -> Any:
+    torch.manual_seed(0)
+    net = spec.build(6, 3)
+    spoil_answers({"discriminator": Player(net)}, control, torch.Generator().manual_seed(1))
+    return net
+
+
+SPECS = [CNN(8, (1, 2), (8, 8), 0.0), MultiCNN(8, 2, (1, 2), (8, 8), 8, 0.0), Recurrent(8, 8, 0.0)]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: type(s).__name__)
+def test_answers_are_spoilt_in_evaluation_mode_alone(spec: Any) -> None:
+    torch.manual_seed(0)
+    true = spec.build(6, 3)
+    for method in ("forward", "features", "sentence_logits"):
+        wanted = getattr(true.eval(), method)(TOKENS, mask_of(TOKENS))
+        for control in ("constant", "random", "shuffled"):
+            net = spoilt(spec, control)
+            assert torch.equal(getattr(net.train(), method)(TOKENS, mask_of(TOKENS)), wanted)  # no dropout in these
+            found = getattr(net.eval(), method)(TOKENS, mask_of(TOKENS))
+            assert found.shape == wanted.shape
+            if control == "constant":
+                assert not found.any()
+            elif control == "shuffled":
+                assert torch.allclose(found.sort(0).values, wanted.sort(0).values)
+            else:
+                assert not torch.isin(found, wanted).any()
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: type(s).__name__)
+def test_to_soft_tokens_the_answer_is_true_and_its_gradient_spoilt(spec: Any) -> None:
+    """Shuffled: the rows of the gradient are those of the true one, at other sentences."""
+    soft = torch.randn(4, 3, 6).softmax(-1).requires_grad_()
+    torch.manual_seed(0)
+    true = spec.build(6, 3).eval()
+    answer = true(soft, mask_of(TOKENS))
+    (wanted,) = torch.autograd.grad(answer.sum(), soft)
+    for control in ("constant", "random", "shuffled"):
+        net = spoilt(spec, control).eval()
+        found = net(soft, mask_of(TOKENS))
+        assert torch.equal(found, answer)
+        (grad,) = torch.autograd.grad(found.sum(), soft)
+        if control == "constant":
+            assert not grad.any()
+        elif control == "shuffled":
+            assert torch.allclose(grad.flatten(1).sort(0).values, wanted.flatten(1).sort(0).values)
+        else:
+            assert not torch.allclose(grad, wanted)
+            assert grad.std() == pytest.approx(wanted.std().item(), rel=0.5)
+
+
+def test_a_recipe_without_a_discriminator_and_an_unknown_control_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this recipe has none"):
+        play(RECIPES[0], tmp_path / "a", "constant")
+    with pytest.raises(InputError, match=f"--control 'odd' is not one of {', '.join(CONTROLS)}"):
+        play(RECIPES[0], tmp_path / "b", "odd")
