@@ -11,8 +11,11 @@ from textgan import discriminators, estimators
 from textgan.discriminators import CNN, MultiCNN
 from textgan.estimators import (
     MovingBaseline,
+    clipped_ratio,
     discounted_returns,
+    divergence,
     exponential_temperature,
+    group_advantages,
     linear_temperature,
     position_baseline,
     reinforce,
@@ -58,6 +61,22 @@ def test_rollout_rewards_tend_to_the_exact_value_of_a_prefix(family: str) -> Non
             exact = (p * r)[same].sum() / p[same].sum()
             assert abs(estimate[b, t] - exact) < 0.03  # sd of a mean of 4000 numbers in [0, 1] is under .008
     assert not estimate[~samples.mask].any()
+
+
+@families
+def test_rollouts_keep_to_their_context(family: str) -> None:
+    """The value of a first token differs between contexts; each row's tends to that of its own."""
+    generator, sentences = build(family), all_sentences()
+    tokens = torch.tensor([[4, 4, 4]] * 2)
+    context = torch.tensor([4, 5])
+    samples = Samples(tokens, torch.zeros(2, 3), mask_of(tokens))
+    estimate = rollout_rewards(
+        generator, reward_of, samples, n=4000, context=context, rng=torch.Generator().manual_seed(0)
+    )
+    same, r = sentences[:, 0] == 4, reward_of(sentences)
+    for row in range(2):
+        p = generator.log_probs(sentences, context[row].expand(len(sentences))).sum(1).exp().detach()
+        assert abs(estimate[row, 0] - (p * r)[same].sum() / p[same].sum()) < 0.03
 
 
 def test_a_reward_stays_with_its_sentence() -> None:
@@ -198,6 +217,39 @@ def test_moving_baseline_answers_before_it_learns() -> None:
     baseline = MovingBaseline(0.5)
     rewards, mask = torch.full((2, 2), 4.0), torch.ones(2, 2).bool()
     assert [baseline(rewards, mask).item() for _ in range(3)] == [0.0, 2.0, 3.0]
+
+
+def test_group_advantages_of_a_worked_example() -> None:
+    """r = 0, 3, 6: the others' means are 4.5, 3, 1.5, the sd is sqrt(6); equal rewards teach nothing."""
+    expected = torch.tensor([-4.5, 0, 4.5]) / 6**0.5
+    assert torch.allclose(group_advantages(torch.tensor([0.0, 3, 6])), expected)
+    assert not group_advantages(torch.full((5,), 0.1)).any()
+
+
+def test_a_clipped_ratio_begins_as_reinforce_and_stops_where_it_has_earned_enough() -> None:
+    """w = 1: REINFORCE. w = 1.5 with A > 0 and w = .5 with A < 0 are beyond 1 +- .2 and teach no more."""
+    mask = torch.ones(2, 2).bool()
+    old = torch.tensor([[-1.0, -2], [-0.5, -3]])
+    advantages = torch.tensor([[1.0, 1], [-2, -2]])
+    now = old.clone().requires_grad_()
+    (same,) = torch.autograd.grad(clipped_ratio(now, old, advantages, mask, clip=0.2), now)
+    (score,) = torch.autograd.grad(reinforce(now, advantages, mask), now)
+    assert torch.equal(same, score)
+    moved = (old + torch.tensor([[1.5, 0.5], [0.5, 1.5]]).log()).requires_grad_()
+    (gradient,) = torch.autograd.grad(clipped_ratio(moved, old, advantages, mask, clip=0.2), moved)
+    assert torch.allclose(gradient, torch.tensor([[0, -0.25], [0, 1.5]]))  # -A w / B where it is not clipped
+
+
+def test_the_divergence_is_the_exact_one_on_average() -> None:
+    g, reference, sentences = build("lstm", sharpen=2), build("lstm", seed=1, sharpen=2), all_sentences()
+    with torch.no_grad():
+        p, q = g.log_probs(sentences).sum(1), reference.log_probs(sentences).sum(1)
+        tokens = g.sample(20_000, rng=torch.Generator().manual_seed(0)).tokens
+        found = divergence(g.log_probs(tokens), reference.log_probs(tokens), mask_of(tokens))
+        exact = (p.exp() * (p - q)).sum().item()
+        assert exact > 0.05
+        assert found.item() == pytest.approx(exact, rel=0.05)
+        assert divergence(p[:, None], p[:, None], torch.ones(len(p), 1).bool()) == 0
 
 
 def test_temperatures_start_at_one_and_end_where_asked() -> None:

@@ -30,7 +30,7 @@ from textgan.updates import Player, check_recipe, likelihood_phase
 
 TINY = {
     "batch": 8, "mle_steps": 6, "judge_steps": 3, "adversarial_steps": 4, "rollouts": 2, "discriminator_updates": 2,
-    "generator": LSTM(embedding=8, hidden=12, dropout=0.2),
+    "generator": LSTM(embedding=8, hidden=12, dropout=0.2), "judge": LSTM(embedding=8, hidden=12), "group": 8,
 }  # fmt: skip
 JUDGES = {
     CNN: CNN(embedding=8, widths=(1, 2, 3), filters=(8, 8, 8)),
@@ -323,7 +323,7 @@ def test_every_recipe_learns_the_toy_language(recipe: type, family: Any, tmp_pat
     """36 sentences of one pattern: after a few hundred steps most samples belong to the language."""
     sizes = {
         "batch": 32, "mle_steps": 150, "judge_steps": 20, "adversarial_steps": 20, "rollouts": 4,
-        "discriminator_updates": 2, "mle_lr": 0.01, "generator_lr": 1e-4, "generator": family,
+        "discriminator_updates": 2, "mle_lr": 0.01, "generator_lr": 1e-4, "generator": family, "group": 32,
     }  # fmt: skip
     lines = LINES * 4
     run = fit(tiny(recipe, **sizes), lines, out=tmp_path / "run", valid=LINES, progress=False)
@@ -342,7 +342,7 @@ def test_the_adversarial_signal_teaches_without_maximum_likelihood(recipe: type,
     noise = ["no no no", "no no"] * 1  # so that "no" is in the vocabulary
     changes = {
         "batch": 32, "mle_steps": 0, "judge_steps": 60, "adversarial_steps": 120, "rollouts": 4,
-        "discriminator_updates": 2, "generator_lr": 0.01, "discriminator_lr": 0.002,
+        "discriminator_updates": 2, "generator_lr": 0.01, "discriminator_lr": 0.002, "group": 32, "replay": 0.0,
         "generator": LSTM(8, 16, dropout=0.0),
     }  # fmt: skip
     run = fit(tiny(recipe, **changes), lines + noise, out=tmp_path / "run", valid=["yes yes"], progress=False)

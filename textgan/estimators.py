@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from textgan.generators import ROWS, Generator, evaluating
-from textgan.sequences import BOS, EOS, PAD, Samples, lengths_of, mask_of
+from textgan.generators import ROWS, Generator, evaluating, first
+from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of
 
 Score = Callable[[Tensor], Tensor]  # (B, T) tokens -> (B,) rewards
 
@@ -30,7 +30,13 @@ def reinforce(log_probs: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def rollout_rewards(
-    generator: Generator, score: Score, samples: Samples, *, n: int, rng: torch.Generator | None = None
+    generator: Generator,
+    score: Score,
+    samples: Samples,
+    *,
+    n: int,
+    context: Tensor | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """What a sentence is worth once each of its tokens is fixed: q[b, t] = E score(tokens[b, :t+1] completed).
 
@@ -41,7 +47,7 @@ def rollout_rewards(
         raise ValueError(f"n {n} must be at least one roll-out")
     rewards = torch.zeros(samples.tokens.shape, device=samples.tokens.device)
     with evaluating(generator):
-        for places, complete in _gathered(_completions(generator, samples, n, rng)):
+        for places, complete in _gathered(_completions(generator, samples, n, context, rng)):
             rewards.view(-1).index_add_(0, places, score_blocks(score, complete) / n)
     last = (lengths_of(samples.mask) - 1).clamp(min=0)[:, None]  # (B, 1) where each sentence ends
     return rewards.scatter_(1, last, score_blocks(score, samples.tokens)[:, None]) * samples.mask
@@ -53,7 +59,7 @@ def last_of(rewards: Tensor, mask: Tensor) -> Tensor:
 
 
 def _completions(
-    generator: Generator, samples: Samples, n: int, rng: torch.Generator | None
+    generator: Generator, samples: Samples, n: int, context: Tensor | None, rng: torch.Generator | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Each prefix that is not a whole sentence, n times: its place in the flattened (B, T), (N,), and tokens (N, T').
 
@@ -61,7 +67,7 @@ def _completions(
     """
     tokens, mask, device = samples.tokens, samples.mask, samples.tokens.device
     batch, time = tokens.shape
-    _, state = generator.advance(torch.full((batch,), BOS, device=device), generator.start(batch))
+    _, state = generator.advance(first(tokens, context), generator.start(batch))
     for t in range(1, time):
         hidden, state = generator.advance(tokens[:, t - 1], state)
         for owner in mask[:, t].nonzero().squeeze(1).repeat_interleave(n).split(ROWS):
@@ -124,6 +130,34 @@ def position_baseline(rewards: Tensor, mask: Tensor) -> Tensor:
 def importance_weights(logits: Tensor) -> Tensor:
     """D / (1 - D) = exp(logit), normalised over the batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10."""
     return logits.softmax(0) * len(logits)
+
+
+def group_advantages(rewards: Tensor) -> Tensor:
+    """How much better each sample is than the others of its group, in the group's deviations: (B,) -> (B,).
+
+    (r_i - mean of the others) / sd; 0 for a group whose rewards are all alike. Kool et al. 2019; Shao et al. 2024.
+    """
+    others = (rewards.sum() - rewards) / max(1, len(rewards) - 1)
+    return (rewards - others) / rewards.std(correction=0).clamp(min=1e-6)
+
+
+def clipped_ratio(log_probs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, *, clip: float) -> Tensor:
+    """PPO: minimise -E sum_t min(w A, clamp(w, 1 - clip, 1 + clip) A), w = p / p_old. Schulman et al. 2017, eq. 7.
+
+    All (B, T); sums over T, averages over B; `old` and advantages are detached. At w = 1 its gradient is REINFORCE's.
+    """
+    ratio, advantages = (log_probs - old.detach()).exp(), advantages.detach()
+    best = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    return -(best * mask).sum(1).mean()
+
+
+def divergence(log_probs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """KL(p | reference) from samples, never negative and of little variance: e^-d - 1 + d, summed over T, mean over B.
+
+    d = log p - log reference, (B, T); the reference is detached here. Schulman 2020 (its third estimator).
+    """
+    d = log_probs - reference.detach()
+    return (((-d).exp() - 1 + d) * mask).sum(1).mean()
 
 
 class MovingBaseline(nn.Module):

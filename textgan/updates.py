@@ -125,7 +125,9 @@ class Spec(Protocol):
     def build(self, vocab_size: int, max_len: int) -> Any: ...
 
 
-SHARES = {"dropout", "rollout_keep", "mle_final_rate"}  # fields that lie between 0 and 1
+SHARES = {  # fields that lie between 0 and 1
+    "dropout", "rollout_keep", "mle_final_rate", "gamma", "baseline_decay", "momentum", "clip"
+}  # fmt: skip
 
 
 def check_recipe(recipe: Any) -> None:
@@ -184,6 +186,11 @@ def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
     return players | {"discriminator": Player(discriminator, adam(discriminator, recipe.discriminator_lr))}
 
 
+def likelihood_loss(generator: Generator, tokens: Tensor) -> Tensor:
+    """Mean -log p a token of real sentences (B, T)."""
+    return -generator.log_probs(tokens).sum() / mask_of(tokens).sum()
+
+
 def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:
     """Maximum likelihood with teacher forcing: minimise the mean -log p a token, after the recipe's fields.
 
@@ -192,9 +199,8 @@ def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:
     generator = player.net
 
     def update(step: int, batches: Iterator[Tensor]) -> Logs:
-        tokens = next(batches)
         generator.train()
-        loss = -generator.log_probs(tokens).sum() / mask_of(tokens).sum()
+        loss = likelihood_loss(generator, next(batches))
         return {"g_loss": player.minimise(loss, rate=cosine(step, recipe.mle_steps, last=recipe.mle_final_rate))}
 
     return Phase("mle", recipe.mle_steps, update, keep_best=recipe.early_stopping)

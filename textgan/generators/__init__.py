@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from textgan.errors import InputError
-from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, quiet_transformers
+from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, first, quiet_transformers
 from textgan.generators.causal import CausalLM, Transformer
 from textgan.generators.drawing import check_temperature, gumbel, search
 from textgan.generators.stateful import LSTM, Memory, StatefulGenerator
@@ -24,6 +24,7 @@ __all__ = [
     "Transformer",
     "check_temperature",
     "evaluating",
+    "first",
     "gumbel",
     "load_generator",
     "quiet_transformers",

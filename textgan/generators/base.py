@@ -1,7 +1,8 @@
 """p(tokens): what every generator can do.
 
 A subclass says how to start, how to advance a state by one token and how to read logits off a hidden vector; the
-log-probabilities, sampling and relaxed sampling follow from these. PAD and BOS are never generated.
+log-probabilities, sampling and relaxed sampling follow from these. PAD and BOS are never generated. A `context`, (B,)
+int64, is the token that stands in BOS's place: a label, say.
 """
 
 from __future__ import annotations
@@ -96,26 +97,26 @@ class Generator(nn.Module, ABC):
         hidden, state = self.advance(x, state)
         return self.head(hidden), state
 
-    def hidden(self, tokens: Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """Teacher forcing: (B, T) -> (B, T, H), where [:, t] has seen BOS and tokens[:, :t]. Faster in subclasses."""
-        state, x, out = self.start(len(tokens)), _bos(len(tokens), tokens.device), []
+        state, x, out = self.start(len(tokens)), first(tokens, context), []
         for t in range(tokens.shape[1]):
             h, state = self.advance(x, state)
             out.append(h)
             x = tokens[:, t]
         return torch.stack(out, 1)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """Teacher-forced logits: (B, T) -> (B, T, V), where [:, t] predicts tokens[:, t]."""
-        return self.head(self.hidden(tokens))
+        return self.head(self.hidden(tokens, context))
 
-    def log_probs(self, tokens: Tensor, *, temperature: float = 1.0) -> Tensor:
+    def log_probs(self, tokens: Tensor, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
         """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD.
 
         Only real positions reach the V-sized head.
         """
         mask = mask_of(tokens)
-        logits = self.head(self.hidden(tokens)[mask]).float()  # (N, V)
+        logits = self.head(self.hidden(tokens, context)[mask]).float()  # (N, V)
         if temperature != 1:
             logits = logits / temperature
         flat = -F.cross_entropy(logits, tokens[mask], reduction="none")
@@ -146,6 +147,7 @@ class Generator(nn.Module, ABC):
         n: int,
         *,
         prefix: Tensor | None = None,
+        context: Tensor | None = None,
         temperature: float = 1.0,
         max_len: int | None = None,
         rng: torch.Generator | None = None,
@@ -162,8 +164,8 @@ class Generator(nn.Module, ABC):
         with evaluating(self):
             for i in range(0, n, ROWS):
                 rows = min(ROWS, n - i)
-                given = None if prefix is None else prefix[i : i + rows]
-                parts.append(self._sample(rows, given, temperature, length, rng))
+                given, begin = (None if x is None else x[i : i + rows] for x in (prefix, context))
+                parts.append(self._sample(rows, given, begin, temperature, length, rng))
         tokens, log_probs = (torch.cat(p) for p in zip(*parts, strict=True)) if parts else self._empty(0, length)
         mask = mask_of(tokens)
         width = max(1, int(mask.any(0).sum()))
@@ -174,10 +176,16 @@ class Generator(nn.Module, ABC):
         return tokens, torch.zeros(n, length, device=self.device)
 
     def _sample(
-        self, n: int, prefix: Tensor | None, temperature: float, length: int, rng: torch.Generator | None
+        self,
+        n: int,
+        prefix: Tensor | None,
+        context: Tensor | None,
+        temperature: float,
+        length: int,
+        rng: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:
         tokens, log_probs = self._empty(n, length)
-        state, x, given = self.start(n), _bos(n, self.device), 0
+        state, x, given = self.start(n), first(tokens, context), 0
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
         if prefix is not None and prefix.shape[1]:
             given = prefix.shape[1]
@@ -224,6 +232,7 @@ class Generator(nn.Module, ABC):
         temperature: float,
         hard: bool = True,
         feed_tokens: bool = False,
+        context: Tensor | None = None,
         max_len: int | None = None,
         rng: torch.Generator | None = None,
     ) -> Relaxed:
@@ -234,7 +243,7 @@ class Generator(nn.Module, ABC):
         Where a sentence ends is not differentiable. Jang et al. 2017, eq. 2; Maddison et al. 2017.
         """
         check_temperature(temperature)
-        state, x = self.start(n), _bos(n, self.device)
+        state, x = self.start(n), first(self._empty(n, 1)[0], context)
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
         ended = F.one_hot(torch.tensor(PAD, device=self.device), self.vocab_size).float()
         probs, tokens = [], []
@@ -272,5 +281,11 @@ class Generator(nn.Module, ABC):
             self.model.save_pretrained(folder)
 
 
-def _bos(n: int, device: torch.device) -> Tensor:
-    return torch.full((n,), BOS, device=device)
+def first(tokens: Tensor, context: Tensor | None) -> Tensor:
+    """What the model reads before tokens (B, T): the context (B,), or BOS."""
+    return torch.full_like(tokens[:, 0], BOS) if context is None else context
+
+
+def inputs(tokens: Tensor, context: Tensor | None) -> Tensor:
+    """What the model reads at each of the positions that it predicts: (B, T) -> (B, T), shifted by one."""
+    return torch.cat([first(tokens, context)[:, None], tokens[:, :-1]], 1)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from textgan.errors import InputError
-from textgan.generators.base import Generator, State, evaluating
+from textgan.generators.base import Generator, State, evaluating, inputs
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -53,9 +52,8 @@ class CausalLM(Generator):
     def select(self, state: State, rows: Tensor) -> State:
         return _cache([(k[rows], v[rows]) for k, v in _layers(state)])
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
-        return self._run(embed(inputs, self.model.get_input_embeddings().weight), None)
+    def hidden(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+        return self._run(embed(inputs(tokens, context), self.model.get_input_embeddings().weight), None)
 
 
 def _layers(cache: State) -> list[tuple[Tensor, Tensor]]:

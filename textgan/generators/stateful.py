@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from textgan.generators.base import Generator, State
-from textgan.sequences import BOS
+from textgan.generators.base import Generator, State, inputs
 
 
 class StatefulGenerator(Generator):
@@ -27,9 +25,8 @@ class StatefulGenerator(Generator):
     def select(self, state: State, rows: Tensor) -> State:
         return tuple(part.index_select(1, rows) for part in state)
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        inputs = F.pad(tokens[:, :-1], (1, 0), value=BOS)
-        return self.model.hidden(inputs, self.start(len(tokens)))[0]
+    def hidden(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.model.hidden(inputs(tokens, context), self.start(len(tokens)))[0]
 
 
 @dataclass(frozen=True)

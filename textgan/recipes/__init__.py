@@ -14,6 +14,8 @@ from textgan.errors import InputError
 from textgan.generators import GENERATORS
 from textgan.recipes.cot import CoT
 from textgan.recipes.dgsan import DGSAN
+from textgan.recipes.dpgan import DPGAN
+from textgan.recipes.gad import GAD
 from textgan.recipes.gsgan import GSGAN
 from textgan.recipes.jsdgan import JSDGAN
 from textgan.recipes.maligan import MaliGAN
@@ -21,12 +23,16 @@ from textgan.recipes.mle import MLE
 from textgan.recipes.pgbleu import PGBLEU
 from textgan.recipes.rankgan import RankGAN
 from textgan.recipes.relgan import RelGAN
+from textgan.recipes.scratchgan import ScratchGAN
 from textgan.recipes.seqgan import SeqGAN
 from textgan.recipes.textgan import TextGAN
 from textgan.updates import Recipe
 
-RECIPES: tuple[type, ...] = (MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN, GSGAN, TextGAN, CoT, JSDGAN, DGSAN)
-FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
+RECIPES: tuple[type, ...] = (
+    MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN, ScratchGAN, DPGAN, GAD,
+    GSGAN, TextGAN, CoT, JSDGAN, DGSAN,
+)  # fmt: skip
+FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "judge": GENERATORS, "discriminator": DISCRIMINATORS}
 
 
 def find_recipe(name: str) -> type:

@@ -1,0 +1,108 @@
+"""GAD: the form that adversarial training of language models has come to (Generative Adversarial Distillation, 2025).
+
+A pairwise discriminator as the reward, group-relative policy gradients, a leash to the maximum-likelihood model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from textgan.discriminators import CNN, DiscriminatorSpec
+from textgan.estimators import clipped_ratio, divergence, group_advantages
+from textgan.generators import LSTM, GeneratorSpec
+from textgan.objectives import RELATIVISTIC
+from textgan.updates import (
+    Logs,
+    Phase,
+    Player,
+    Players,
+    follow,
+    judge_phase,
+    judge_samples,
+    likelihood_loss,
+    likelihood_phase,
+    reward_logs,
+    sentence_logits,
+    usual_players,
+)
+
+
+@dataclass(frozen=True)
+class GAD:
+    """Maximum likelihood and D alone as a warm-up of both, then policy steps on large groups of samples.
+
+    D minimises -log sigmoid(D(real) - D(fake)) (Bradley-Terry). G minimises the clipped-ratio loss with advantages
+    (r_i - mean of the others) / sd of the group's rewards r = D(x), plus kl KL(G | G after maximum likelihood), plus
+    replay times the likelihood loss of real sentences.
+    Differs: there is no prompt and no teacher, so a round's samples are one group and the training text stands for the
+    teacher's answers; replay is added (the paper has none); a leave-one-out mean.
+
+    Args (the others are `updates.FIELDS`):
+        group: sentences sampled a round, over which advantages are normalised
+        policy_updates: steps of G on a round's samples
+        clip: how far from 1 a ratio of probabilities still earns
+        kl: weight of the divergence from the maximum-likelihood model (paper: 0.001)
+        replay: weight of the likelihood of real sentences
+    """
+
+    name: ClassVar[str] = "gad"
+    paper: ClassVar[str] = "Ye et al. 2025"
+    bridge: ClassVar[str] = "clipped policy gradient over a group, leash to MLE, replay"
+    opponent: ClassVar[str] = "CNN, pairwise (Bradley-Terry)"
+
+    batch: int = 64
+    mle_steps: int = 1500
+    judge_steps: int = 300
+    adversarial_steps: int = 200
+    group: int = 256
+    policy_updates: int = 1
+    discriminator_updates: int = 2
+    clip: float = 0.2
+    kl: float = 0.001
+    replay: float = 0.1
+    mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
+    weight_decay: float = 0.1
+    early_stopping: bool = True
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 1e-4
+    generator: GeneratorSpec = LSTM()
+    discriminator: DiscriminatorSpec = CNN()
+
+    def players(self, vocab_size: int, max_len: int) -> Players:
+        players = usual_players(self, vocab_size, max_len)
+        return players | {"reference": Player(copy.deepcopy(players["generator"].net))}
+
+    def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
+        g, d, reference = (players[name] for name in ("generator", "discriminator", "reference"))
+        score = sentence_logits(d.net)
+
+        def play(step: int, batches: Iterator[Tensor]) -> Logs:
+            if step == 0:
+                follow(reference.net, g.net, keep=0.0)  # what maximum likelihood has left
+            fake = g.net.sample(self.group, rng=rng)
+            rewards = score(fake.tokens)  # (group,)
+            advantages = group_advantages(rewards)[:, None].expand_as(fake.log_probs)
+            with torch.no_grad():
+                anchor = reference.net.eval().log_probs(fake.tokens)
+                old = g.net.eval().log_probs(fake.tokens)
+            logs = reward_logs(rewards)
+            for _ in range(self.policy_updates):
+                log_probs = g.net.log_probs(fake.tokens)
+                loss = clipped_ratio(log_probs, old, advantages, fake.mask, clip=self.clip)
+                drift = divergence(log_probs, anchor, fake.mask)
+                loss = loss + self.kl * drift + self.replay * likelihood_loss(g.net, next(batches))
+                logs |= {"g_loss": g.minimise(loss), "kl": drift.item()}
+            return logs | judge_samples(d, g.net, RELATIVISTIC, batches, rng, updates=self.discriminator_updates)
+
+        return (
+            likelihood_phase(players["likelihood"], self),
+            judge_phase(d, g.net, self.judge_steps, RELATIVISTIC, rng),
+            Phase("adversarial", self.adversarial_steps, play),
+        )
