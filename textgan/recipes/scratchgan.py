@@ -28,7 +28,8 @@ class ScratchGAN:
     r_t = 2 D(x_t | x_<t) - 1, R_t = sum_{s >= t} gamma^(s - t) r_s; G follows E sum_t (R_t - b) grad log p(x_t) with
     a moving baseline b.
     Differs: embeddings are learnt (the paper adds fixed GloVe vectors); D has neither layer norm, L2 nor a position
-    signal; maximum likelihood may come first (mle_steps); sizes and number of steps are smaller by default (paper: LSTMs of 512, 200,000 steps).
+    signal; maximum likelihood may come first (mle_steps); sizes and number of steps are smaller by default (paper:
+    LSTMs of 512, 200,000 steps).
 
     Args (the others are `updates.FIELDS`):
         gamma: discount of later rewards
