@@ -21,12 +21,14 @@ from textgan.batches import Batches, TextSettings, hold_out, prepare
 from textgan.checkpoints import checkpoints, load_checkpoint, save_checkpoint, verify
 from textgan.discriminators import CNN, MultiCNN, Recurrent
 from textgan.errors import InputError, Interrupted, NotFinite
-from textgan.generators import LSTM, Transformer
+from textgan.generators import LSTM, Leak, Transformer
 from textgan.recipes import RECIPES, changed_fields, find_preset, from_dict, presets_of, to_dict
+from textgan.recipes.leakgan import LeakGAN
 from textgan.runs import Run
 from textgan.text import encode, train_tokenizer
 from textgan.training import Schedule, fit
 from textgan.updates import Player, check_recipe, likelihood_phase
+from toys import LEAK
 
 TINY = {
     "batch": 8, "mle_steps": 6, "judge_steps": 3, "adversarial_steps": 4, "rollouts": 2, "discriminator_updates": 2,
@@ -47,6 +49,8 @@ def tiny(recipe: type, **changes: Any) -> Any:
     """A recipe of a dozen steps."""
     known = {field.name: field.default for field in dataclasses.fields(recipe)}
     changes = TINY | {"discriminator": JUDGES.get(type(known.get("discriminator")))} | changes
+    if isinstance(known["generator"], Leak):  # whatever family was asked for: leakgan plays with no other
+        changes["generator"] = LEAK
     return recipe(**{key: value for key, value in changes.items() if key in known})
 
 
@@ -321,6 +325,8 @@ def test_the_lowest_held_out_weights_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", [LSTM(16, 32, dropout=0.0), Transformer(width=32, layers=1, heads=2, dropout=0.0)])
 def test_every_recipe_learns_the_toy_language(recipe: type, family: Any, tmp_path: Path) -> None:
     """36 sentences of one pattern: after a few hundred steps most samples belong to the language."""
+    if recipe is LeakGAN and isinstance(family, Transformer):
+        pytest.skip("it plays with its own generator alone")
     sizes = {
         "batch": 32, "mle_steps": 150, "judge_steps": 20, "adversarial_steps": 20, "rollouts": 4,
         "discriminator_updates": 2, "mle_lr": 0.01, "generator_lr": 1e-4, "generator": family, "group": 32,
@@ -343,6 +349,7 @@ def test_the_adversarial_signal_teaches_without_maximum_likelihood(recipe: type,
     changes = {
         "batch": 32, "mle_steps": 0, "judge_steps": 60, "adversarial_steps": 120, "rollouts": 4,
         "discriminator_updates": 2, "generator_lr": 0.01, "discriminator_lr": 0.002, "group": 32, "replay": 0.0,
+        "mle_every": 1000,
         "generator": LSTM(8, 16, dropout=0.0),
     }  # fmt: skip
     run = fit(tiny(recipe, **changes), lines + noise, out=tmp_path / "run", valid=["yes yes"], progress=False)
@@ -381,7 +388,7 @@ def test_recipes_survive_json(recipe: type) -> None:
     assert from_dict(recipe.name, json.loads(json.dumps(to_dict(chosen)))) == chosen
     with pytest.raises(InputError, match="has no field 'bach'"):
         from_dict(recipe.name, {"bach": 1})
-    with pytest.raises(InputError, match="generator 'rnn' is not one of lstm, transformer, memory"):
+    with pytest.raises(InputError, match="generator 'rnn' is not one of lstm, transformer, memory, leak"):
         from_dict(recipe.name, {"generator": {"kind": "rnn"}})
 
 

@@ -12,11 +12,11 @@ _PUBLIC = {
     "text": "Encoded Text decode encode load_tokenizer read_lines read_text save_tokenizer split train_tokenizer "
     "write_lines",
     "sequences": "Relaxed Samples",
-    "generators": "LSTM Generator Memory Transformer load_generator",
+    "generators": "LSTM Generator Leak Memory Transformer load_generator",
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",
-    "recipes": "CoT DGSAN DPGAN GAD GSGAN JSDGAN MLE MaliGAN PGBLEU RECIPES RankGAN RelGAN ScratchGAN SeqGAN TextGAN",
+    "recipes": "CoT DGSAN DPGAN GAD GSGAN JSDGAN LeakGAN MLE MaliGAN PGBLEU RECIPES RankGAN RelGAN ScratchGAN SeqGAN TextGAN",
     "runs": "Run",
     "training": "Schedule fit",
     "metrics": "METRICS Metric Score",

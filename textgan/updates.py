@@ -156,15 +156,19 @@ def cosine(step: int, steps: int, *, last: float = 0.0) -> float:
     return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
 
 
+def _learning(net: nn.Module) -> list[nn.Parameter]:
+    return [p for p in net.parameters() if p.requires_grad]
+
+
 def adam(net: nn.Module, lr: float, *, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
     """Adam for an adversarial player."""
-    return torch.optim.Adam(net.parameters(), lr=lr, betas=betas)
+    return torch.optim.Adam(_learning(net), lr=lr, betas=betas)
 
 
 def adamw(net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """AdamW for maximum likelihood; gains and biases are not decayed."""
-    matrices = [p for p in net.parameters() if p.dim() > 1]
-    others = [p for p in net.parameters() if p.dim() <= 1]
+    matrices = [p for p in _learning(net) if p.dim() > 1]
+    others = [p for p in _learning(net) if p.dim() <= 1]
     return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], lr=lr
     )

@@ -1,4 +1,4 @@
-"""Our own models in the game: the LSTM and the relational memory."""
+"""Our own models in the game: the LSTM, the relational memory, and LeakGAN's manager with its worker."""
 
 from __future__ import annotations
 
@@ -96,3 +96,48 @@ class Memory:
             dropout=self.dropout,
         )
         return StatefulGenerator(MemoryForCausalLM(config), vocab_size, max_len)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """LeakGAN's generator: a manager's goals, from a discriminator's leaked features, guide a worker.
+
+    Args:
+        embedding: size of a token's vector
+        hidden: size of the worker's and of the manager's state
+        goal: size of the goal that the worker heeds
+        goal_steps: goals added up for it, and steps ahead that a goal looks
+        dropout: share of units dropped in maximum-likelihood training
+        leaked_embedding: size of a token's vector in the discriminator
+        leaked_widths: window widths of the discriminator in tokens
+        leaked_filters: number of filters of each width
+        leaked_dropout: share of the discriminator's features dropped in its training
+    """
+
+    embedding: int = 32
+    hidden: int = 128
+    goal: int = 16
+    goal_steps: int = 4
+    dropout: float = 0.0
+    leaked_embedding: int = 64
+    leaked_widths: tuple[int, ...] = (1, 2, 3, 4)
+    leaked_filters: tuple[int, ...] = (100, 200, 200, 200)
+    leaked_dropout: float = 0.25
+
+    def build(self, vocab_size: int, max_len: int) -> Generator:
+        """A freshly initialised generator; draws from torch's global random state."""
+        from textgan.models import LeakConfig, LeakForCausalLM
+
+        config = LeakConfig(
+            vocab_size=vocab_size,
+            embedding_size=self.embedding,
+            hidden_size=self.hidden,
+            goal_size=self.goal,
+            goal_steps=self.goal_steps,
+            dropout=self.dropout,
+            leaked_embedding=self.leaked_embedding,
+            leaked_widths=self.leaked_widths,
+            leaked_filters=self.leaked_filters,
+            leaked_dropout=self.leaked_dropout,
+        )
+        return StatefulGenerator(LeakForCausalLM(config), vocab_size, max_len)

@@ -5,6 +5,7 @@ A new one is a file here with a config and a `StatefulForCausalLM`, and a pair i
 
 from __future__ import annotations
 
+from textgan.models.leak import LeakConfig, LeakForCausalLM
 from textgan.models.lstm import LSTMConfig, LSTMForCausalLM
 from textgan.models.memory import MemoryConfig, MemoryForCausalLM
 from textgan.models.stateful import StatefulForCausalLM
@@ -13,13 +14,15 @@ __all__ = [
     "MODELS",
     "LSTMConfig",
     "LSTMForCausalLM",
+    "LeakConfig",
+    "LeakForCausalLM",
     "MemoryConfig",
     "MemoryForCausalLM",
     "StatefulForCausalLM",
     "register",
 ]
 
-MODELS = ((LSTMConfig, LSTMForCausalLM), (MemoryConfig, MemoryForCausalLM))
+MODELS = ((LSTMConfig, LSTMForCausalLM), (MemoryConfig, MemoryForCausalLM), (LeakConfig, LeakForCausalLM))
 
 
 def register() -> None:

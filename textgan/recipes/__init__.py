@@ -18,6 +18,7 @@ from textgan.recipes.dpgan import DPGAN
 from textgan.recipes.gad import GAD
 from textgan.recipes.gsgan import GSGAN
 from textgan.recipes.jsdgan import JSDGAN
+from textgan.recipes.leakgan import LeakGAN
 from textgan.recipes.maligan import MaliGAN
 from textgan.recipes.mle import MLE
 from textgan.recipes.pgbleu import PGBLEU
@@ -30,7 +31,7 @@ from textgan.updates import Recipe
 
 RECIPES: tuple[type, ...] = (
     MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN, ScratchGAN, DPGAN, GAD,
-    GSGAN, TextGAN, CoT, JSDGAN, DGSAN,
+    GSGAN, TextGAN, CoT, JSDGAN, DGSAN, LeakGAN,
 )  # fmt: skip
 FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "judge": GENERATORS, "discriminator": DISCRIMINATORS}
 

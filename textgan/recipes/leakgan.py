@@ -1,0 +1,165 @@
+"""LeakGAN: D's features leak to a manager, whose goals guide the worker that writes. Guo et al., AAAI 2018."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from textgan.errors import InputError
+from textgan.estimators import last_of, position_baseline, reinforce, rollout_rewards
+from textgan.generators import Generator, GeneratorSpec, Leak
+from textgan.objectives import NON_SATURATING
+from textgan.sequences import BOS, mask_of
+from textgan.updates import (
+    Logs,
+    Phase,
+    Player,
+    Players,
+    adam,
+    adamw,
+    cosine,
+    follow,
+    judge_phase,
+    judge_samples,
+    reward_logs,
+    sentence_score,
+)
+
+
+@dataclass(frozen=True)
+class LeakGAN:
+    """D alone; maximum likelihood interleaved with D; a game interleaved with maximum likelihood.
+
+    The manager's goal g_t follows the gradient of Q_t cos(f_{t+c} - f_t, g_t), Q_t the rank of the roll-outs' reward
+    (eq. 7, 10). The worker's reward is intrinsic: how its words moved the features along the last c goals (eq. 8-9).
+    Before the game the manager imitates real text (Q = 1) and the worker learns by maximum likelihood.
+    Differs: rewards are ranked rightly (the authors' code walks an unsorted dict), ties by their middle; the worker has
+    a leave-one-out baseline; features are of the sentence without padding; no inverse temperature of 1.5 in sampling.
+
+    Args (the others are `updates.FIELDS`):
+        judge_every: steps of maximum likelihood to one of D
+        mle_every: rounds of the game to one step of maximum likelihood
+        rank_sharpness: delta, how steeply the reward rises with the rank
+        generator: LeakGAN's own generator, whose leaked_ sizes are D's
+    """
+
+    name: ClassVar[str] = "leakgan"
+    paper: ClassVar[str] = "Guo et al. 2018"
+    bridge: ClassVar[str] = "REINFORCE twice: ranked roll-outs for goals, goals for words"
+    opponent: ClassVar[str] = "CNN with a highway layer, whose features leak"
+
+    batch: int = 64
+    mle_steps: int = 1500
+    judge_steps: int = 100
+    adversarial_steps: int = 200
+    rollouts: int = 4
+    discriminator_updates: int = 5
+    judge_every: int = 5
+    mle_every: int = 5
+    rank_sharpness: float = 16.0
+    mle_lr: float = 3e-3
+    mle_final_rate: float = 0.0
+    weight_decay: float = 0.1
+    early_stopping: bool = True
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 1e-4
+    generator: GeneratorSpec = Leak()
+
+    def players(self, vocab_size: int, max_len: int) -> Players:
+        if not isinstance(self.generator, Leak):
+            raise InputError("leakgan plays with --generator leak alone: no other generator reads D's features")
+        generator = self.generator.build(vocab_size, max_len)
+        model = generator.model
+        discriminator = copy.deepcopy(model.leak).requires_grad_(True)
+        return {
+            "worker_likelihood": Player(generator, adamw(model.working(), self.mle_lr, self.weight_decay)),
+            "manager_likelihood": Player(generator, adamw(model.managing(), self.mle_lr, self.weight_decay)),
+            "generator": Player(generator, adam(model.working(), self.generator_lr)),
+            "manager": Player(generator, adam(model.managing(), self.generator_lr)),
+            "discriminator": Player(discriminator, adam(discriminator, self.discriminator_lr)),
+        }
+
+    def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
+        g, d = players["generator"], players["discriminator"]
+        leak, score = g.net.model.leak, sentence_score(d.net)
+
+        def judge(batches: Iterator[Tensor], updates: int) -> Logs:
+            logs = judge_samples(d, g.net, NON_SATURATING, batches, rng, updates=updates)
+            follow(leak, d.net, keep=0.0)
+            return logs
+
+        def imitate(tokens: Tensor, rate: float) -> Logs:
+            mask = mask_of(tokens)
+            log_probs, aligned, _ = read(g.net.train(), tokens)
+            return {
+                "g_loss": players["worker_likelihood"].minimise(-log_probs.sum() / mask.sum(), rate=rate),
+                "goal_loss": players["manager_likelihood"].minimise(-aligned[mask].mean(), rate=rate),
+            }
+
+        def learn(step: int, batches: Iterator[Tensor]) -> Logs:
+            logs = judge(batches, 1) if step % self.judge_every == 0 else {}
+            return logs | imitate(next(batches), cosine(step, self.mle_steps, last=self.mle_final_rate))
+
+        def play(step: int, batches: Iterator[Tensor]) -> Logs:
+            if step == 0:
+                follow(d.net, leak, keep=0.0)  # of the weights that early stopping has kept
+            fake = g.net.sample(self.batch, rng=rng)
+            rewards = rollout_rewards(g.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
+            quality = ranked(rewards, fake.mask, self.rank_sharpness)
+            log_probs, aligned, intrinsic = read(g.net.eval(), fake.tokens)
+            advantages = intrinsic - position_baseline(intrinsic, fake.mask)
+            logs = {
+                "g_loss": g.minimise(reinforce(log_probs, advantages, fake.mask)),
+                "goal_loss": players["manager"].minimise(-(quality * aligned * fake.mask).sum(1).mean()),
+            }
+            if (step + 1) % self.mle_every == 0:
+                imitate(next(batches), self.generator_lr / self.mle_lr if self.mle_lr else 0.0)
+            return logs | judge(batches, self.discriminator_updates) | reward_logs(last_of(rewards, fake.mask))
+
+        return (
+            judge_phase(d, g.net, self.judge_steps, NON_SATURATING, rng),
+            Phase("mle", self.mle_steps, learn, keep_best=self.early_stopping),
+            Phase("adversarial", self.adversarial_steps, play),
+        )
+
+
+def read(generator: Generator, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log p of the tokens, cos(f_{t+c} - f_t, g_t), and the words' intrinsic reward, each (B, T).
+
+    The reward of the word at t is the mean over i = 1..c of cos(f_{t+1} - f_{t+1-i}, g_{t+1-i}), without a gradient.
+    """
+    inputs = F.pad(tokens, (1, 0), value=BOS)  # with the last word too: f_{t+1} has read it
+    course, _ = generator.model.course(inputs, generator.start(len(tokens)))
+    time, steps, mask = tokens.shape[1], generator.model.config.goal_steps, mask_of(tokens)
+    flat = -F.cross_entropy(generator.head(course.hidden[:, :-1][mask]).float(), tokens[mask], reduction="none")
+    log_probs = torch.zeros(tokens.shape, device=tokens.device).masked_scatter(mask, flat)
+    features, goals = course.features.detach().float(), course.goals
+
+    def along(start: Tensor, end: Tensor) -> Tensor:
+        """cos(f_end - f_start, g_start) for times (T,), 0 where the start lies before the sentence: (B, T)."""
+        first = start.clamp(min=0)
+        moved = features[:, end] - features[:, first]
+        return F.cosine_similarity(moved, goals[:, first], dim=-1, eps=1e-4) * (start >= 0)  # rounding points nowhere
+
+    at = torch.arange(time, device=tokens.device)
+    aligned = along(at, (at + steps).clamp(max=time))
+    intrinsic = torch.stack([along(at + 1 - i, at + 1) for i in range(1, steps + 1)]).mean(0)
+    return log_probs, aligned, intrinsic.detach()
+
+
+def ranked(rewards: Tensor, mask: Tensor, sharpness: float) -> Tensor:
+    """sigmoid(delta (rank - 1/2)), rank in (0, 1) among the batch's rewards at that position; (B, T), 0 outside.
+
+    Guo et al. 2018, eq. 11, with the best ranked highest; equal rewards share their middle rank.
+    """
+    others = mask[None] & mask[:, None]  # (B, B, T): row i against each j
+    less = ((rewards[None] < rewards[:, None]) & others).sum(1)
+    same = ((rewards[None] == rewards[:, None]) & others).sum(1)
+    share = (less + same / 2) / mask.sum(0).clamp(min=1)
+    return (sharpness * (share - 0.5)).sigmoid() * mask
