@@ -71,9 +71,9 @@ class TextGAN:
             with torch.no_grad():
                 fake = draw(len(real))
             net, mask = d.net.train(), mask_of(real)
-            real_logits, fake_logits = net.judge(real, mask), net.judge(fake.probs, fake.mask)
-            features = net.judge.features(fake.probs, fake.mask)
-            apart = discrepancy(net.judge.features(real, mask), features)
+            real_logits, fake_logits = net(real, mask), net(fake.probs, fake.mask)
+            features = net.features(fake.probs, fake.mask)
+            apart = discrepancy(net.features(real, mask), features)
             loss = NON_SATURATING.discriminator(real_logits, fake_logits) - self.mmd_weight * apart
             d_loss = d.minimise(loss + self.reconstruction_weight * net.lost(features, fake.tokens))
             return {"d_loss": d_loss, "d_accuracy": (real_logits > fake_logits).float().mean().item()}
@@ -85,8 +85,8 @@ class TextGAN:
             real, net = next(batches), d.net.eval()
             fake = draw(len(real))
             with torch.no_grad():
-                target = net.judge.features(real, mask_of(real))
-            return logs | {"g_loss": g.minimise(discrepancy(target, net.judge.features(fake.probs, fake.mask)))}
+                target = net.features(real, mask_of(real))
+            return logs | {"g_loss": g.minimise(discrepancy(target, net.features(fake.probs, fake.mask)))}
 
         return (
             likelihood_phase(players["likelihood"], self),
@@ -95,7 +95,7 @@ class TextGAN:
         )
 
 
-class Reader(nn.Module):
+class Reader(Discriminator):
     """A discriminator, and a layer that tells from its features which words were drawn."""
 
     def __init__(self, judge: Discriminator, vocab_size: int) -> None:
@@ -105,6 +105,12 @@ class Reader(nn.Module):
             end = torch.tensor([[EOS]])
             size = judge.features(end, mask_of(end)).shape[1]
         self.words = nn.Linear(size, vocab_size)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.judge.features(x, mask)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.judge(x, mask)
 
     def lost(self, features: Tensor, tokens: Tensor) -> Tensor:
         """Mean -log of the share that the features (B, F) give to each drawn word (B, T)."""
