@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from slow_steps import slow_log_probs, slow_logits, slow_relaxed_sample
 from textgan.discriminators import CNN, MultiCNN
 from textgan.generators import Generator, gumbel
+from textgan.processes import Noise
 from textgan.sequences import EOS, PAD, mask_of
 from toys import FAMILIES, VOCAB, all_sentences, build
 
@@ -49,7 +50,8 @@ def test_relaxed_samples_and_their_gradients_equal_those_of_the_slow_twin(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator, n = build(family), 40
-    noise = gumbel(torch.Size((3, n, VOCAB)), torch.device("cpu"), torch.Generator().manual_seed(1))
+    rows = Noise(n, torch.Generator().manual_seed(1), torch.device("cpu"))
+    noise = torch.stack([gumbel(rows, VOCAB) for _ in range(3)])
     given = iter(noise)
     monkeypatch.setattr("textgan.generators.base.gumbel", lambda *_: next(given))
     fast = generator.relaxed_sample(n, temperature=0.7, hard=False, feed_tokens=True)

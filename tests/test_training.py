@@ -22,6 +22,7 @@ from textgan.checkpoints import checkpoints, load_checkpoint, save_checkpoint, v
 from textgan.discriminators import CNN, MultiCNN, Recurrent
 from textgan.errors import InputError, Interrupted, NotFinite
 from textgan.generators import LSTM, Leak, Transformer
+from textgan.processes import Share
 from textgan.recipes import RECIPES, changed_fields, find_preset, from_dict, presets_of, to_dict
 from textgan.recipes.leakgan import LeakGAN
 from textgan.runs import Run
@@ -368,7 +369,7 @@ def test_batches_pass_through_every_line_once_an_epoch_and_resume_by_their_curso
     again = Batches(data, 5, seed=1, device=torch.device("cpu"))
     again.cursor = 7
     assert torch.equal(next(again)[:, 0], rows.view(-1, 5)[7])
-    shards = [Batches(data, 5, seed=1, device=torch.device("cpu"), rank=r, world=2) for r in (0, 1)]
+    shards = [Batches(data, 10, seed=1, device=torch.device("cpu"), share=Share(rank, 2)) for rank in (0, 1)]
     assert torch.equal(torch.cat([next(s)[:, 0] for s in shards]), rows[:10])
 
 
@@ -435,40 +436,3 @@ def test_bf16_trains_and_says_so(recipe: type, tmp_path: Path) -> None:
     assert run.settings["precision"] == "bf16"
     assert all(value == value for row in run.log for value in row.values())  # no NaN
     assert len(run.sample_text(5)) == 5
-
-
-def test_two_processes_train_together_and_write_one_run(tmp_path: Path) -> None:
-    """torchrun starts two real processes, which finish together; one writes, and each has its own random states."""
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1",
-        "--master_port", str(_free_port()), "-m", "textgan", "train", "mle", "grammar:100",
-        "--out", str(tmp_path / "run"), "--batch", "8", "--mle_steps", "6", "--generator.hidden", "12",
-        "--generator.embedding", "8", "--device", "cpu",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    run = Run.open(tmp_path / "run")
-    assert run.settings["processes"] == 2
-    assert run.log[-1]["step"] == 6
-    states = load_file(checkpoints(run.path)[0] / "random.safetensors")
-    assert states["sampler"].shape[0] == 2
-    assert not torch.equal(states["sampler"][0], states["sampler"][1])  # each draws its own samples
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_tensorboard_is_written_or_its_absence_is_told_in_one_line(tmp_path: Path) -> None:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        with pytest.raises(InputError, match=r"--tensorboard needs the extra: pip install 'textgan\[tracking\]'"):
-            fit(tiny(RECIPES[0]), LINES, out=tmp_path / "run", progress=False, tensorboard=True)
-    else:
-        fit(tiny(RECIPES[0]), LINES, out=tmp_path / "run", progress=False, tensorboard=True)
-        assert list((tmp_path / "run" / "tensorboard").glob("events*"))

@@ -16,6 +16,7 @@ from torch import Tensor
 from textgan.checkpoints import replace_folder, seal, verify
 from textgan.errors import InputError
 from textgan.oracle import Oracle, Truth, truth_of
+from textgan.processes import ALONE, Share
 from textgan.text import (
     Encoded,
     Text,
@@ -211,15 +212,15 @@ def _facts(text: Text) -> dict[str, Any]:
 class Batches(Iterator[Tensor]):
     """Endless shuffled batches (B, T) int64; `cursor` is the number handed out, and setting it is the whole resume.
 
-    Epoch e is a permutation drawn from (seed, e). Of several processes, the one of `rank` takes every world-th batch.
-    Rows are wrapped round the end of an epoch, so each batch is full.
+    Epoch e is a permutation drawn from (seed, e). Of several processes, the one of `share` gets its rows of each batch,
+    (B / world, T). Rows are wrapped round the end of an epoch, so each batch is full.
     """
 
     def __init__(
-        self, data: Encoded, batch: int, *, seed: int, device: torch.device, rank: int = 0, world: int = 1
+        self, data: Encoded, batch: int, *, seed: int, device: torch.device, share: Share = ALONE
     ) -> None:
         self.data, self.batch, self.seed, self.device = data, batch, seed, device
-        self.rank, self.world, self.cursor = rank, world, 0
+        self.share, self.cursor = share, 0
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def _row(self, first: int) -> np.ndarray:
@@ -234,6 +235,7 @@ class Batches(Iterator[Tensor]):
         return np.concatenate(parts)
 
     def __next__(self) -> Tensor:
-        rows = self._row((self.cursor * self.world + self.rank) * self.batch)
+        whole = self.data.batch(self._row(self.cursor * self.batch))  # as wide on every process
         self.cursor += 1
-        return torch.from_numpy(self.data.batch(rows)).to(self.device, non_blocking=True)
+        mine = np.split(whole, self.share.world)[self.share.rank]
+        return torch.from_numpy(mine).to(self.device, non_blocking=True)

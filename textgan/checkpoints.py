@@ -98,7 +98,7 @@ def verify(checkpoint: Path) -> str | None:
     return None
 
 
-def load_checkpoint(run: Path, *, device: str = "cpu") -> tuple[Tensors, dict[str, Any], list[str]]:
+def load_checkpoint(run: Path) -> tuple[Tensors, dict[str, Any], list[str]]:
     """The newest checkpoint that verifies: its tensors, its state, and one line for each that was skipped.
 
     Errors: InputError where there are checkpoints and all are damaged; ({}, {}, []) where there is none.
@@ -108,7 +108,7 @@ def load_checkpoint(run: Path, *, device: str = "cpu") -> tuple[Tensors, dict[st
         if problem := verify(checkpoint):
             skipped.append(problem)
             continue
-        tensors = {p.stem: load_file(p, device=device) for p in sorted(checkpoint.glob("*.safetensors"))}
+        tensors = {p.stem: load_file(p) for p in sorted(checkpoint.glob("*.safetensors"))}
         return tensors, json.loads((checkpoint / "state.json").read_text(encoding="utf-8")), skipped
     if skipped:
         raise InputError(f"{run}: every checkpoint is damaged ({'; '.join(skipped)}); start again with another --out")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from textgan.generators import ROWS, Generator, evaluating, first
+from textgan.processes import Noise, gather
 from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of
 
 Score = Callable[[Tensor], Tensor]  # (B, T) tokens -> (B,) rewards
@@ -67,15 +68,20 @@ def _completions(
     """
     tokens, mask, device = samples.tokens, samples.mask, samples.tokens.device
     batch, time = tokens.shape
+    width = max(time, generator.max_len)
+    noise = Noise(batch, rng, device)
     _, state = generator.advance(first(tokens, context), generator.start(batch))
     for t in range(1, time):
         hidden, state = generator.advance(tokens[:, t - 1], state)
-        for owner in mask[:, t].nonzero().squeeze(1).repeat_interleave(n).split(ROWS):
-            complete = torch.full((len(owner), max(time, generator.max_len)), PAD, device=device)
+        going = mask[:, t].nonzero().squeeze(1)
+        uniform = noise.uniform(n, width - t)[going].flatten(0, 1)  # (N, T' - t)
+        for owner, u in zip(going.repeat_interleave(n).split(ROWS), uniform.split(ROWS), strict=True):
+            complete = torch.full((len(owner), width), PAD, device=device)
             complete[:, :t] = tokens[owner, :t]
-            complete[:, t] = x = generator.draw(hidden[owner], rng=rng).tokens
+            complete[:, t] = x = generator.draw(hidden[owner], u[:, 0]).tokens
             log_probs = torch.empty(complete.shape, device=device)
-            generator.extend(generator.select(state, owner), x, complete, log_probs, t + 1, done=x == EOS, rng=rng)
+            own = generator.select(state, owner)
+            generator.extend(own, x, complete, log_probs, t + 1, done=x == EOS, noise=u[:, 1:])
             yield owner * time + t - 1, complete
 
 
@@ -118,18 +124,19 @@ def discounted_returns(rewards: Tensor, mask: Tensor, *, gamma: float) -> Tensor
 
 
 def position_baseline(rewards: Tensor, mask: Tensor) -> Tensor:
-    """The mean reward of the batch's other sentences at each position: (B, T) -> (B, T), 0 where alone.
+    """The mean reward of the whole batch's other sentences at each position: (B, T) -> (B, T), 0 where alone.
 
     Leave-one-out keeps REINFORCE unbiased, since no sentence's baseline depends on itself. Kool et al. 2019.
     """
     rewards = rewards * mask
-    others = mask.sum(0) - mask.long()  # (B, T)
-    return (rewards.sum(0) - rewards) / others.clamp(min=1) * (others > 0) * mask
+    others = gather(mask).sum(0) - mask.long()  # (B, T)
+    return (gather(rewards).sum(0) - rewards) / others.clamp(min=1) * (others > 0) * mask
 
 
 def importance_weights(logits: Tensor) -> Tensor:
-    """D / (1 - D) = exp(logit), normalised over the batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10."""
-    return logits.softmax(0) * len(logits)
+    """D / (1 - D) = exp(logit), normalised over the whole batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10."""
+    whole = gather(logits)
+    return (logits - whole.logsumexp(0)).exp() * len(whole)
 
 
 def group_advantages(rewards: Tensor) -> Tensor:
@@ -137,8 +144,9 @@ def group_advantages(rewards: Tensor) -> Tensor:
 
     (r_i - mean of the others) / sd; 0 for a group whose rewards are all alike. Kool et al. 2019; Shao et al. 2024.
     """
-    others = (rewards.sum() - rewards) / max(1, len(rewards) - 1)
-    return (rewards - others) / rewards.std(correction=0).clamp(min=1e-6)
+    group = gather(rewards)
+    others = (group.sum() - rewards) / max(1, len(group) - 1)
+    return (rewards - others) / group.std(correction=0).clamp(min=1e-6)
 
 
 def clipped_ratio(log_probs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, *, clip: float) -> Tensor:
@@ -174,9 +182,9 @@ class MovingBaseline(nn.Module):
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, mask: Tensor) -> Tensor:
-        """The baseline before this batch (), which is then folded in; rewards (B, T)."""
+        """The baseline before this batch (), which is then folded in whole; rewards (B, T)."""
         before = self.value.clone()
-        self.value.mul_(self.decay).add_((1 - self.decay) * rewards[mask].mean())
+        self.value.mul_(self.decay).add_((1 - self.decay) * gather(rewards)[gather(mask)].mean())
         return before
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from textgan.processes import Noise
 from textgan.sequences import embed
 
 
@@ -79,7 +80,7 @@ def gradient_penalty(
     """
     if real.shape != fake.shape:
         raise ValueError(f"real {tuple(real.shape)} and fake {tuple(fake.shape)} must have one shape; pad the shorter")
-    u = torch.rand(len(real), 1, 1, generator=rng, device=real.device)
+    u = Noise(len(real), rng, real.device).uniform(1, 1)
     between = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
     scores = critic(between)
     (grad,) = torch.autograd.grad(scores.sum(), between, create_graph=True)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ from textgan.controls import check_control, frozen_phases, spoil_answers
 from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
 from textgan.oracle import FIRST, Oracle
+from textgan.processes import Share, average, gather, sharing
 from textgan.progress import Progress
 from textgan.runs import Run
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
-from textgan.updates import Phase, Players, Recipe, check_recipe
+from textgan.updates import Logs, Phase, Players, Recipe, check_recipe
 from textgan.watch import Watch, held_out_nll
 
 SAMPLED = 200  # sentences drawn at each evaluation
@@ -96,8 +97,11 @@ def fit(
     the fields that have left it.
     control: a word of `controls.CONTROLS`; the same game, in which what D tells G is spoilt.
     The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
-    Interrupted. The caller's global random state is left alone. Errors: InputError (bad input, a folder in use, other
-    settings than the run's), NotFinite (the last checkpoint stands).
+    Interrupted, and so does the end of another process of the run, which saves nothing. The caller's global random
+    state is left alone. Of several processes (torchrun), each plays its rows of every batch, and all together one
+    process's run, to rounding and up to dropout, whose masks are each process's own.
+    Errors: InputError (bad input, a folder in use, other settings than the run's), NotFinite (the last checkpoint
+    stands).
     """
     text, schedule = text or TextSettings(), schedule or Schedule()
     chosen, facts = _choose(recipe, preset)
@@ -112,6 +116,11 @@ def fit(
     read, held = read_text(corpus, errors=errors), None if valid is None else read_text(valid, errors=errors)
     make_folder(folder)
     accelerator = machine.accelerator(device, precision)
+    if chosen.batch % accelerator.num_processes:
+        several = f"{accelerator.num_processes} processes, which share it evenly"
+        raise InputError(f"--batch {chosen.batch} must be a multiple of the {several}")
+    if control is not None and accelerator.num_processes > 1:
+        raise InputError(f"--control {control} is for one process; start it without torchrun")
     main = accelerator.is_main_process
     board = folder / "tensorboard" if tensorboard and main else None
     with locked(folder) if main else nullcontext():
@@ -126,6 +135,8 @@ def fit(
             with Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar:
                 try:
                     training.run(bar, asked)
+                except ConnectionError as error:
+                    raise Interrupted(f"{folder}: {error}; {training.standing()}, --resume goes on", 1) from error
                 except OSError as error:
                     problem = f"{folder}: cannot write ({error.strerror or error})"
                     raise InputError(f"{problem}; {training.standing()}; mend that, then --resume") from error
@@ -159,23 +170,22 @@ class _Training:
     ) -> None:
         self.data, self.folder, self.seed, self.schedule = data, folder, seed, schedule
         self.accelerator, self.on_log = accelerator, on_log
-        device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
+        device, self.share = accelerator.device, Share(accelerator.process_index, accelerator.num_processes)
         torch.manual_seed(seed)  # every process builds the same weights ...
         self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len)
         for player in self.players.values():
             player.net.to(device)
             if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
                 player.net.first_id = FIRST  # neither an end nor an unknown word
-            player.reduce = (lambda grad: accelerator.reduce(grad, "mean")) if world > 1 else None
-        torch.manual_seed(seed + rank)  # ... and then draws its own dropout and samples
-        self.rng = torch.Generator(device).manual_seed(seed + rank)
+        self.rng = torch.Generator(device).manual_seed(seed)
         if control is not None:
             spoil_answers(self.players, control, self.rng)
-        self.phases = recipe.phases(self.players, self.rng)
+        self.phases = replace(recipe, batch=recipe.batch // self.share.world).phases(self.players, self.rng)  # type: ignore[type-var]
         if control is not None:
             self.phases = frozen_phases(self.phases, self.players, control)
+        torch.manual_seed(seed + self.share.rank)  # ... and then draws its own dropout
         self.generator: Generator = self.players["generator"].net
-        self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, rank=rank, world=world)
+        self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, share=self.share)
         self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED)
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
@@ -235,8 +245,8 @@ class _Training:
         first = 0
         for phase in self.phases:
             for step in range(self.step - first, phase.steps):
-                with self.accelerator.autocast():
-                    logs = phase.update(step, self.batches)
+                with self.accelerator.autocast(), sharing(self.share):
+                    logs = self._averaged(phase.update(step, self.batches))
                 self.step += 1
                 bar.step(phase.name)
                 for key, value in logs.items():
@@ -291,15 +301,22 @@ class _Training:
         if self.on_log is not None:
             self.on_log(row)
 
+    def _averaged(self, logs: Logs) -> Logs:
+        """The means over the processes."""
+        if self.share.world == 1:
+            return logs
+        values = torch.tensor(list(logs.values()), dtype=torch.float64, device=self.accelerator.device)
+        return dict(zip(logs, average([values])[0].tolist(), strict=True))
+
     def _stop(self, asked: list[int]) -> bool:
         """Whether any process has been signalled; all of them stop at the same step."""
-        if self.accelerator.num_processes == 1:
+        if self.share.world == 1:
             return bool(asked)
-        flag = torch.tensor([float(asked[0] if asked else 0)], device=self.accelerator.device)
-        signalled = int(self.accelerator.gather(flag).max())
+        with sharing(self.share):
+            signalled = int(gather(torch.tensor(asked[:1] or [0], device=self.accelerator.device)).max())
         if signalled and not asked:
             asked.append(signalled)
-        return bool(asked)
+        return signalled > 0
 
     def save(self) -> None:
         """A checkpoint of everything, and RUN/generator as a Hugging Face folder."""
@@ -336,19 +353,21 @@ class _Training:
         save_tokenizer(self.data.tokenizer, folder)
 
     def _random_states(self) -> dict[str, Tensor]:
-        """The states of dropout's and the sampler's random generators, (processes, bytes) each."""
+        """The states of dropout's and the sampler's random generators, (processes, bytes); the sampler's are alike."""
         device = self.accelerator.device
         states = {"dropout": torch.get_rng_state(), "sampler": self.rng.get_state()}
         if device.type == "cuda":
             states["dropout_cuda"] = torch.cuda.get_rng_state(device)
-        return {k: self.accelerator.gather(v.to(device)[None]).cpu() for k, v in states.items()}
+        with sharing(self.share):
+            return {key: gather(state.to(device)[None]).cpu() for key, state in states.items()}
 
     def restore(self, bar: Progress) -> None:
         """Take up the newest good checkpoint, or begin: recipe.json and heldout.txt first, an empty log."""
         main = self.accelerator.is_main_process
         if main:
             clean(self.folder)
-        tensors, state, skipped = load_checkpoint(self.folder, device=str(self.accelerator.device))
+        self.accelerator.wait_for_everyone()
+        tensors, state, skipped = load_checkpoint(self.folder)
         for line in skipped:
             bar.say(f"skipped {line}")
         if main and (self.folder / "recipe.json").exists():
@@ -370,11 +389,18 @@ class _Training:
                 player.net.load_state_dict(tensors[f"net-{name}"])
             if player.optimizer is not None:
                 restore_optimizer(player.optimizer, tensors[f"optimizer-{name}"], state["optimizers"][name])
-        states = {k: v[self.accelerator.process_index].cpu() for k, v in tensors["random"].items()}
-        torch.set_rng_state(states["dropout"])
-        self.rng.set_state(states["sampler"])
-        if "dropout_cuda" in states:
-            torch.cuda.set_rng_state(states["dropout_cuda"], self.accelerator.device)
+        self._restore_random_states(tensors["random"])
+
+    def _restore_random_states(self, states: dict[str, Tensor]) -> None:
+        """The inverse of `_random_states`; another number of processes than before draws other masks of dropout."""
+        self.rng.set_state(states["sampler"][0])
+        if len(states["dropout"]) != self.share.world:
+            torch.manual_seed(self.seed * 1_000_003 + self.step + self.share.rank)
+            return
+        mine = {key: state[self.share.rank].clone() for key, state in states.items()}  # torch forgets a view's offset
+        torch.set_rng_state(mine["dropout"])
+        if "dropout_cuda" in mine:
+            torch.cuda.set_rng_state(mine["dropout_cuda"], self.accelerator.device)
 
     def standing(self) -> str:
         """Which checkpoint a failure has left."""
@@ -383,9 +409,12 @@ class _Training:
 
 
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change."""
+    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change.
+
+    The number of processes may: the batch is the whole of them.
+    """
     changes = []
-    for key in ("recipe", "seed", "fields", "tokens", "processes", "start", "control"):
+    for key in ("recipe", "seed", "fields", "tokens", "start", "control"):
         changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
     for key in ("corpus", "valid"):
         a, b = old[key].get("sha256"), new[key].get("sha256")

@@ -15,6 +15,7 @@ from textgan.errors import InputError, NotFinite
 from textgan.estimators import reinforce
 from textgan.generators import Generator, evaluating
 from textgan.objectives import Objective
+from textgan.processes import average, gather
 from textgan.sequences import Relaxed, Samples, mask_of
 
 BATCH_MOST = 1 << 16  # sentences a step; no list or array of a mistyped size is made
@@ -46,8 +47,7 @@ Net = TypeVar("Net", bound=nn.Module)
 class Player(Generic[Net]):
     """A net and its optimiser; the only place that calls backward and step.
 
-    A net without an optimiser (a slow copy, a moving baseline) is saved and resumed with the others. `reduce`
-    averages gradients over processes; the trainer sets it.
+    A net without an optimiser (a slow copy, a moving baseline) is saved and resumed with the others.
     """
 
     def __init__(self, net: Net, optimizer: torch.optim.Optimizer | None = None, *, clip: float = 5.0) -> None:
@@ -55,13 +55,13 @@ class Player(Generic[Net]):
         self.optimizer = optimizer
         self.clip = clip
         self.frozen = False  # True: `minimise` gives the loss and changes nothing
-        self.reduce: Callable[[Tensor], Tensor] | None = None
         self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
 
     def minimise(self, loss: Tensor, *, rate: float = 1.0) -> float:
         """One step down the gradient of this net alone, its norm clipped; `rate` scales the learning rate.
 
-        Returns the loss. Errors: NotFinite where loss or gradient is NaN or infinite; the weights are then untouched.
+        Loss and gradient are means over the processes. Returns the loss. Errors: NotFinite where loss or gradient is
+        NaN or infinite; the weights are then untouched, on every process.
         """
         if self.optimizer is None:
             raise ValueError("a player without an optimiser cannot minimise")
@@ -70,9 +70,10 @@ class Player(Generic[Net]):
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=weights)
-        if self.reduce is not None:
-            for weight in weights:
-                weight.grad = self.reduce(torch.zeros_like(weight) if weight.grad is None else weight.grad)
+        moved = [weight for weight in weights if weight.grad is not None]
+        loss, *grads = average([loss, *(weight.grad for weight in moved if weight.grad is not None)])
+        for weight, grad in zip(moved, grads, strict=True):
+            weight.grad = grad
         norm = nn.utils.clip_grad_norm_(weights, self.clip)
         value, size = loss.item(), norm.item()
         if not (math.isfinite(value) and math.isfinite(size)):
@@ -191,8 +192,8 @@ def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
 
 
 def likelihood_loss(generator: Generator, tokens: Tensor) -> Tensor:
-    """Mean -log p a token of real sentences (B, T)."""
-    return -generator.log_probs(tokens).sum() / mask_of(tokens).sum()
+    """Mean -log p a token of real sentences (B, T), over the whole batch."""
+    return -gather(generator.log_probs(tokens)).sum() / mask_of(gather(tokens)).sum()
 
 
 def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:
@@ -280,7 +281,8 @@ def policy_step(player: Player[Generator], samples: Samples, advantages: Tensor)
 
 
 def reward_logs(rewards: Tensor) -> Logs:
-    """Mean and spread of the sentences' rewards (B,)."""
+    """Mean and spread of the sentences' rewards (B,), over the whole batch."""
+    rewards = gather(rewards)
     return {"reward": rewards.mean().item(), "reward_sd": rewards.std(correction=0).item()}
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.processes import Noise, widest
 from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, mask_of, straight_through
 
 NEVER = -1e9  # a forbidden token's logit; finite, since 0 * (-inf - -inf) makes an exact KL NaN
@@ -122,12 +123,12 @@ class Generator(nn.Module, ABC):
         flat = -F.cross_entropy(logits, tokens[mask], reduction="none")
         return torch.zeros_like(tokens, dtype=flat.dtype).masked_scatter(mask, flat)
 
-    def draw(self, hidden: Tensor, *, temperature: float = 1.0, rng: torch.Generator | None = None) -> Samples:
-        """Draw the next token of each row: hidden (B, H) -> Samples of shape (B,).
+    def draw(self, hidden: Tensor, u: Tensor, *, temperature: float = 1.0) -> Samples:
+        """Draw the next token of each row: hidden (B, H) and a uniform number each, u (B,) -> Samples of shape (B,).
 
-        Inverse transform, one uniform a row, in blocks of rows that stay in cache.
+        Inverse transform, in blocks of rows that stay in cache.
         """
-        u = torch.rand(len(hidden), 1, generator=rng, device=hidden.device)
+        u = u[:, None]
         tokens = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
         log_probs = torch.empty(len(hidden), device=hidden.device)
         size = max(64, BLOCK // self.vocab_size)
@@ -154,21 +155,23 @@ class Generator(nn.Module, ABC):
     ) -> Samples:
         """Draw n sentences, continuing `prefix` (n, P) where given; shape (n, T) with T <= max_len.
 
-        Dropout is off. Rows that have ended leave the batch. Errors: a temperature that is not positive.
+        Dropout is off. Rows that have ended leave the batch; a sentence depends on `rng` and on its place alone, not on
+        the others. Errors: a temperature that is not positive.
         """
         check_temperature(temperature)
         length = max_len or self.max_len
         if prefix is not None and (len(prefix) != n or prefix.shape[1] > length):
             raise ValueError(f"prefix {tuple(prefix.shape)} must be ({n}, P) with P <= {length}")
+        given = 0 if prefix is None else prefix.shape[1]
+        noise = Noise(n, rng, self.device).uniform(length - given)  # (n, T - P)
         parts = []
         with evaluating(self):
             for i in range(0, n, ROWS):
-                rows = min(ROWS, n - i)
-                given, begin = (None if x is None else x[i : i + rows] for x in (prefix, context))
-                parts.append(self._sample(rows, given, begin, temperature, length, rng))
+                before, begin = (None if x is None else x[i : i + ROWS] for x in (prefix, context))
+                parts.append(self._sample(noise[i : i + ROWS], before, begin, temperature, length))
         tokens, log_probs = (torch.cat(p) for p in zip(*parts, strict=True)) if parts else self._empty(0, length)
         mask = mask_of(tokens)
-        width = max(1, int(mask.any(0).sum()))
+        width = widest(max(1, int(mask.any(0).sum())), self.device)
         return Samples(tokens[:, :width], log_probs[:, :width], mask[:, :width])
 
     def _empty(self, n: int, length: int) -> tuple[Tensor, Tensor]:
@@ -176,14 +179,9 @@ class Generator(nn.Module, ABC):
         return tokens, torch.zeros(n, length, device=self.device)
 
     def _sample(
-        self,
-        n: int,
-        prefix: Tensor | None,
-        context: Tensor | None,
-        temperature: float,
-        length: int,
-        rng: torch.Generator | None,
+        self, noise: Tensor, prefix: Tensor | None, context: Tensor | None, temperature: float, length: int
     ) -> tuple[Tensor, Tensor]:
+        n = len(noise)
         tokens, log_probs = self._empty(n, length)
         state, x, given = self.start(n), first(tokens, context), 0
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
@@ -194,7 +192,7 @@ class Generator(nn.Module, ABC):
                 _, state = self.advance(x, state)
                 x = prefix[:, t]
             done = (prefix == EOS).any(1) | (x == PAD)
-        self.extend(state, x, tokens, log_probs, given, done=done, temperature=temperature, rng=rng)
+        self.extend(state, x, tokens, log_probs, given, done=done, noise=noise, temperature=temperature)
         return tokens, log_probs
 
     def extend(
@@ -206,10 +204,13 @@ class Generator(nn.Module, ABC):
         t: int,
         *,
         done: Tensor,
+        noise: Tensor,
         temperature: float = 1.0,
-        rng: torch.Generator | None = None,
     ) -> None:
-        """Fill tokens[:, t:] and log_probs[:, t:], (B, T), in place; rows drop out of the batch as they end."""
+        """Fill tokens[:, t:] and log_probs[:, t:], (B, T), in place; rows drop out of the batch as they end.
+
+        noise: (B, T - t) uniform numbers, one for each draw.
+        """
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
             ended = int(done.sum())
@@ -219,7 +220,7 @@ class Generator(nn.Module, ABC):
                 keep = (~done).nonzero().squeeze(1)
                 rows, x, done, state = rows[keep], x[keep], done[keep], self.select(state, keep)
             hidden, state = self.advance(x, state)
-            drawn = self.draw(hidden, temperature=temperature, rng=rng)
+            drawn = self.draw(hidden, noise[rows, position - t], temperature=temperature)
             x = drawn.tokens.masked_fill(done, PAD)
             tokens[rows, position] = x
             log_probs[rows, position] = drawn.log_probs.masked_fill(done, 0)
@@ -246,10 +247,11 @@ class Generator(nn.Module, ABC):
         state, x = self.start(n), first(self._empty(n, 1)[0], context)
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
         ended = F.one_hot(torch.tensor(PAD, device=self.device), self.vocab_size).float()
+        noise = Noise(n, rng, self.device)
         probs, tokens = [], []
         for _ in range(max_len or self.max_len):
             logits, state = self.step(x, state)  # (B, V)
-            soft = ((logits.float() + gumbel(logits.shape, logits.device, rng)) / temperature).softmax(-1)
+            soft = ((logits.float() + gumbel(noise, self.vocab_size)) / temperature).softmax(-1)
             token = soft.argmax(-1).masked_fill(done, PAD)
             y = torch.where(done[:, None], ended, straight_through(soft, token) if hard else soft)
             probs.append(y)
@@ -258,6 +260,9 @@ class Generator(nn.Module, ABC):
             if bool(done.all()):
                 break
             x = token if feed_tokens else y
+        for _ in range(widest(len(probs), self.device) - len(probs)):  # as wide as another process's sentences
+            probs.append(ended.expand_as(y))
+            tokens.append(torch.full_like(token, PAD))
         ids = torch.stack(tokens, 1)
         return Relaxed(torch.stack(probs, 1), ids, mask_of(ids))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from textgan.errors import InputError
+from textgan.processes import Noise
 
 SEGMENT = 64  # probabilities added up before they are searched; benchmarks/SPEED.md
 
@@ -48,11 +49,10 @@ def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     return index, (place - cdf.gather(1, index) + weight) / weight
 
 
-def gumbel(shape: torch.Size, device: torch.device, rng: torch.Generator | None = None) -> Tensor:
-    """Standard Gumbel noise, -log E with E = -log(1 - u) exponential; never infinite.
+def gumbel(noise: Noise, size: int) -> Tensor:
+    """Standard Gumbel noise for the rows of a batch, (B, size): -log E, E = -log(1 - u) exponential; never infinite.
 
     u has 24 bits and is finest where E is small, which is where a draw is won. Four times as fast on the CPU as
     `exponential_`.
     """
-    u = torch.empty(shape, device=device).uniform_(2**-25, 1 - 2**-23, generator=rng)
-    return u.neg_().log1p_().neg_().log_().neg_()
+    return noise.uniform(size, low=2**-25, high=1 - 2**-23).neg_().log1p_().neg_().log_().neg_()

@@ -17,6 +17,7 @@ from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import clipped_ratio, divergence, group_advantages
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import RELATIVISTIC
+from textgan.processes import part
 from textgan.updates import (
     Logs,
     Phase,
@@ -86,8 +87,8 @@ class GAD:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             if step == 0:
                 follow(reference.net, g.net, keep=0.0)  # what maximum likelihood has left
-            fake = g.net.sample(self.group, rng=rng)
-            rewards = score(fake.tokens)  # (group,)
+            fake = g.net.sample(part(self.group), rng=rng)
+            rewards = score(fake.tokens)  # (B,), this process's part of the group
             advantages = group_advantages(rewards)[:, None].expand_as(fake.log_probs)
             with torch.no_grad():
                 anchor = reference.net.eval().log_probs(fake.tokens)

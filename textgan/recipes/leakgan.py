@@ -15,6 +15,7 @@ from textgan.errors import InputError
 from textgan.estimators import last_of, position_baseline, reinforce, rollout_rewards
 from textgan.generators import Generator, GeneratorSpec, Leak
 from textgan.objectives import NON_SATURATING
+from textgan.processes import gather
 from textgan.sequences import BOS, mask_of
 from textgan.updates import (
     Logs,
@@ -95,8 +96,8 @@ class LeakGAN:
             return logs
 
         def imitate(tokens: Tensor, rate: float) -> Logs:
-            mask = mask_of(tokens)
-            log_probs, aligned, _ = read(g.net.train(), tokens)
+            mask = gather(mask_of(tokens))
+            log_probs, aligned = (gather(x) for x in read(g.net.train(), tokens)[:2])
             return {
                 "g_loss": players["worker_likelihood"].minimise(-log_probs.sum() / mask.sum(), rate=rate),
                 "goal_loss": players["manager_likelihood"].minimise(-aligned[mask].mean(), rate=rate),
@@ -158,8 +159,9 @@ def ranked(rewards: Tensor, mask: Tensor, sharpness: float) -> Tensor:
 
     Guo et al. 2018, eq. 11, with the best ranked highest; equal rewards share their middle rank.
     """
-    others = mask[None] & mask[:, None]  # (B, B, T): row i against each j
-    less = ((rewards[None] < rewards[:, None]) & others).sum(1)
-    same = ((rewards[None] == rewards[:, None]) & others).sum(1)
-    share = (less + same / 2) / mask.sum(0).clamp(min=1)
+    whole, present = gather(rewards), gather(mask)
+    others = present[None] & mask[:, None]  # (B, B, T): row i against each j of the whole batch
+    less = ((whole[None] < rewards[:, None]) & others).sum(1)
+    same = ((whole[None] == rewards[:, None]) & others).sum(1)
+    share = (less + same / 2) / present.sum(0).clamp(min=1)
     return (sharpness * (share - 0.5)).sigmoid() * mask

@@ -13,6 +13,7 @@ from torch import Tensor
 from textgan.estimators import Score, last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.metrics.ngrams import NgramIndex, sentence_bleu
+from textgan.processes import gather
 from textgan.sequences import EOS, PAD
 from textgan.updates import (
     Logs,
@@ -67,7 +68,7 @@ class PGBLEU:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             fake = g.net.sample(self.batch, rng=rng)
-            score = bleu_against(next(batches), order=self.order)
+            score = bleu_against(gather(next(batches)), order=self.order)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
             logs = policy_step(g, fake, rewards - position_baseline(rewards, fake.mask))
             return logs | reward_logs(last_of(rewards, fake.mask))

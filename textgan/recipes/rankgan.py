@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec, evaluating
+from textgan.processes import gather
 from textgan.sequences import mask_of
 from textgan.updates import (
     Logs,
@@ -76,10 +77,10 @@ class RankGAN:
             return F.normalize(d.net.features(tokens, mask_of(tokens)), dim=1)  # (B, F)
 
         def rank_step(batches: Iterator[Tensor]) -> Logs:
-            tokens, references = next(batches), next(batches)[: self.references]
+            tokens, references = next(batches), gather(next(batches))[: self.references]
             fakes = g.net.sample(len(tokens), rng=rng).tokens
             d.net.train()
-            real, fake, u = features(tokens), features(fakes), features(references)
+            real, fake, u = gather(features(tokens)), gather(features(fakes)), features(references)
             up, down = ranks(real, fake, u, self.sharpness), ranks(fake, real, u, self.sharpness)
             loss = d.minimise(-(up.log() + torch.log1p(-down.clamp(max=1 - 1e-6))).mean())
             nearer = (real @ u.t()).mean(1) > (fake @ u.t()).mean(1)
@@ -89,7 +90,7 @@ class RankGAN:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             fake = g.net.sample(self.batch, rng=rng)
             with torch.no_grad(), evaluating(d.net):
-                real, u = features(next(batches)), features(next(batches)[: self.references])
+                real, u = gather(features(next(batches))), features(gather(next(batches))[: self.references])
 
                 def score(tokens: Tensor) -> Tensor:
                     return (1 + len(real)) * ranks(features(tokens), real, u, self.sharpness)

@@ -1,0 +1,50 @@
+"""What torchrun runs twice for test_processes.py: `torchrun --nproc_per_node 2 tests/two_processes.py OUT`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from test_training import LINES, OFTEN, tiny
+from textgan.errors import Interrupted
+from textgan.recipes import RECIPES, find_recipe
+from textgan.runs import Run
+from textgan.training import fit
+
+RESUMED = ("seqgan", "relgan")
+
+
+def without_dropout(recipe: Any) -> Any:
+    """The recipe with dropout 0 in each of its nets: the masks are the one thing that each process draws for itself."""
+    nets = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    calm = {name: dataclasses.replace(net, dropout=0.0) for name, net in nets.items() if hasattr(net, "dropout")}
+    return dataclasses.replace(recipe, **calm)
+
+
+def train(recipe: Any, out: Path, **options: Any) -> Run:
+    return fit(recipe, LINES, out=out, schedule=OFTEN, progress=False, device="cpu", **options)
+
+
+def main(out: Path) -> None:
+    for recipe in RECIPES:
+        train(without_dropout(tiny(recipe)), out / recipe.name)  # type: ignore[attr-defined]
+    for recipe in map(find_recipe, RESUMED):
+        train(tiny(recipe), out / f"{recipe.name}-whole")  # type: ignore[attr-defined]
+        broken = out / f"{recipe.name}-broken"  # type: ignore[attr-defined]
+        try:
+            train(tiny(recipe), broken, on_log=_stop)
+        except Interrupted:
+            train(tiny(recipe), broken, resume=True)
+
+
+def _stop(row: dict[str, Any]) -> None:
+    if row["step"] == 8:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
