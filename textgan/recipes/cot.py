@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from textgan.generators import LSTM, Generator, GeneratorSpec, evaluating
+from textgan.processes import gather
 from textgan.sequences import mask_of
 from textgan.updates import Logs, Phase, Player, Players, adam, follow, generator_players, likelihood_phase
 
@@ -61,8 +62,8 @@ class CoT:
                 real = next(batches)
                 mixture = (real, g.net.sample(len(real), rng=rng).tokens)
                 mediator.net.train()
-                nll = -sum(mediator.net.log_probs(half).sum() for half in mixture)
-                logs["mediator_nll"] = mediator.minimise(nll / sum(mask_of(half).sum() for half in mixture))
+                total = torch.stack([gather(mediator.net.log_probs(half)).sum() for half in mixture]).sum()
+                logs["mediator_nll"] = mediator.minimise(-total / sum(mask_of(gather(half)).sum() for half in mixture))
             tokens = g.net.sample(self.batch, rng=rng).tokens
             return logs | {"g_loss": g.minimise(stepwise_kl(g.net.eval(), mediator.net, tokens))}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.generators import LSTM, GeneratorSpec
+from textgan.processes import gather
 from textgan.updates import Logs, Phase, Players, generator_players, likelihood_phase
 
 
@@ -51,7 +52,7 @@ class JSDGAN:
         g = players["generator"]
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
-            log_probs = g.net.eval().log_probs(next(batches)).sum(1)  # (B,)
+            log_probs = gather(g.net.eval().log_probs(next(batches)).sum(1))  # (B,) of the whole batch
             weights = log_weights(log_probs.detach() + math.log(self.sentences)).softmax(0)
             loss = g.minimise(-(weights * log_probs).sum())
             return {"g_loss": loss, "weighted_sentences": 1 / weights.square().sum().item()}

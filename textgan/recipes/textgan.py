@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from textgan.discriminators import CNN, Discriminator, DiscriminatorSpec
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
+from textgan.processes import gather
 from textgan.sequences import EOS, Relaxed, mask_of
 from textgan.updates import Logs, Phase, Player, Players, adam, generator_players, likelihood_phase
 
@@ -73,7 +74,7 @@ class TextGAN:
             net, mask = d.net.train(), mask_of(real)
             real_logits, fake_logits = net(real, mask), net(fake.probs, fake.mask)
             features = net.features(fake.probs, fake.mask)
-            apart = discrepancy(net.features(real, mask), features)
+            apart = discrepancy(gather(net.features(real, mask)), gather(features))
             loss = NON_SATURATING.discriminator(real_logits, fake_logits) - self.mmd_weight * apart
             d_loss = d.minimise(loss + self.reconstruction_weight * net.lost(features, fake.tokens))
             return {"d_loss": d_loss, "d_accuracy": (real_logits > fake_logits).float().mean().item()}
@@ -85,8 +86,9 @@ class TextGAN:
             real, net = next(batches), d.net.eval()
             fake = draw(len(real))
             with torch.no_grad():
-                target = net.features(real, mask_of(real))
-            return logs | {"g_loss": g.minimise(discrepancy(target, net.features(fake.probs, fake.mask)))}
+                target = gather(net.features(real, mask_of(real)))
+            features = gather(net.features(fake.probs, fake.mask))
+            return logs | {"g_loss": g.minimise(discrepancy(target, features))}
 
         return (
             likelihood_phase(players["likelihood"], self),
@@ -114,8 +116,8 @@ class Reader(Discriminator):
 
     def lost(self, features: Tensor, tokens: Tensor) -> Tensor:
         """Mean -log of the share that the features (B, F) give to each drawn word (B, T)."""
-        mask = mask_of(tokens)
-        return -self.words(features).float().log_softmax(-1).gather(1, tokens)[mask].mean()
+        log_shares = self.words(features).float().log_softmax(-1).gather(1, tokens)  # (B, T)
+        return -gather(log_shares)[mask_of(gather(tokens))].mean()
 
 
 def discrepancy(real: Tensor, fake: Tensor) -> Tensor:
@@ -125,6 +127,7 @@ def discrepancy(real: Tensor, fake: Tensor) -> Tensor:
     """
     both = torch.cat([real, fake]).float()
     squared = (both.square().sum(1)[:, None] + both.square().sum(1) - 2 * both @ both.t()).clamp(min=0)
+    squared = squared.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), 0)  # without rounding
     scaled = squared / squared.detach().mean().clamp(min=1e-12)
     kernel = torch.stack([(-scaled / (2 * width**2)).exp() for width in WIDTHS]).mean(0)
     n = len(real)
