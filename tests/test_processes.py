@@ -49,11 +49,11 @@ def test_two_processes_equal_one_with_the_whole_batch(recipe: type, together: Pa
     assert two.settings["fields"] == one.settings["fields"]
     for a, b in zip(two.log, one.log, strict=True):
         assert (a.pop("phase"), a.pop("warning", "")) == (b.pop("phase"), b.pop("warning", ""))
-        assert a == pytest.approx(b, rel=1e-5, abs=1e-5)
+        assert a == pytest.approx(b, rel=1e-4, abs=1e-4)
     for path in sorted(checkpoints(one.path)[0].glob("net-*.safetensors")):
         theirs = load_file(checkpoints(two.path)[0] / path.name)
         for name, tensor in load_file(path).items():
-            torch.testing.assert_close(theirs[name], tensor, rtol=1e-5, atol=2e-6)
+            torch.testing.assert_close(theirs[name], tensor, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", RESUMED)

@@ -18,11 +18,12 @@ from textgan.training import fit
 RESUMED = ("seqgan", "relgan")
 
 
-def without_dropout(recipe: Any) -> Any:
-    """The recipe with dropout 0 in each of its nets: the masks are the one thing that each process draws for itself."""
-    nets = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    calm = {name: dataclasses.replace(net, dropout=0.0) for name, net in nets.items() if hasattr(net, "dropout")}
-    return dataclasses.replace(recipe, **calm)
+def without_dropout(spec: Any) -> Any:
+    """A recipe with dropout 0 in all its nets: the masks are the one thing that each process draws for itself."""
+    values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    calm = {name: 0.0 for name in values if name.endswith("dropout")}
+    nets = {name: without_dropout(value) for name, value in values.items() if dataclasses.is_dataclass(value)}
+    return dataclasses.replace(spec, **calm, **nets)
 
 
 def train(recipe: Any, out: Path, **options: Any) -> Run:
