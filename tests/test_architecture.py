@@ -20,7 +20,8 @@ MODULES = {
 }
 # A module may import from its own floor and below. Packages stand on one floor as a whole.
 FLOORS = {
-    1: "autoload discriminators errors generators grammar metrics models objectives oracle processes sequences text",
+    1: "autoload discriminators errors generators grammar graphs metrics models objectives oracle processes sequences "
+    "text",
     2: "augmentation comparisons controls estimators evaluation lm updates",
     3: "batches checkpoints experiment machine progress quickstart recipes report runs sweeps training watch",
     4: "__main__ cli cli_commands cli_compare cli_train cli_usage",

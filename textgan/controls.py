@@ -15,7 +15,7 @@ from torch import Tensor
 
 from textgan.discriminators import Discriminator
 from textgan.errors import InputError
-from textgan.updates import Phase, Player, Players
+from textgan.updates import Logs, Phase, Player, Players
 
 Spoil = Callable[[Tensor, torch.Generator], Tensor]  # rows, one a sentence -> rows of the same shape
 
@@ -26,12 +26,12 @@ def _constant(rows: Tensor, rng: torch.Generator) -> Tensor:
 
 def _random(rows: Tensor, rng: torch.Generator) -> Tensor:
     """Noise of the same mean and spread."""
-    noise = torch.randn(rows.shape, generator=rng, device=rows.device, dtype=rows.dtype)
+    noise = torch.randn(rows.shape, generator=rng).to(rows)
     return rows.mean() + noise * rows.std(correction=0)
 
 
 def _shuffled(rows: Tensor, rng: torch.Generator) -> Tensor:
-    return rows[torch.randperm(len(rows), generator=rng, device=rows.device)]
+    return rows[torch.randperm(len(rows), generator=rng).to(rows.device)]
 
 
 SPOILS: dict[str, Spoil] = {"constant": _constant, "random": _random, "shuffled": _shuffled}
@@ -78,7 +78,7 @@ def _judges(players: Players) -> list[Discriminator]:
 
 
 def _without_learning(phase: Phase, judges: list[Player[Any]]) -> Phase:
-    def update(step: int, batches: Any) -> dict[str, float]:
+    def update(step: int, batches: Any) -> Logs:
         for player in judges:
             player.frozen = True
         try:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from textgan.generators import ROWS, Generator, evaluating, first
+from textgan.graphs import fixed_shapes
 from textgan.processes import Noise, gather
 from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of
 
@@ -69,11 +70,11 @@ def _completions(
     tokens, mask, device = samples.tokens, samples.mask, samples.tokens.device
     batch, time = tokens.shape
     width = max(time, generator.max_len)
-    noise = Noise(batch, rng, device)
+    every, noise = torch.arange(batch, device=device), Noise(batch, rng, device)
     _, state = generator.advance(first(tokens, context), generator.start(batch))
     for t in range(1, time):
         hidden, state = generator.advance(tokens[:, t - 1], state)
-        going = mask[:, t].nonzero().squeeze(1)
+        going = every if fixed_shapes(device) else mask[:, t].nonzero().squeeze(1)  # beyond an end nothing counts
         uniform = noise.uniform(n, width - t)[going].flatten(0, 1)  # (N, T' - t)
         for owner, u in zip(going.repeat_interleave(n).split(ROWS), uniform.split(ROWS), strict=True):
             complete = torch.full((len(owner), width), PAD, device=device)
@@ -102,6 +103,8 @@ def _gathered(parts: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, 
 @torch.no_grad()
 def score_blocks(score: Score, tokens: Tensor) -> Tensor:
     """score(tokens) of any number of sentences, (N, T) -> (N,), in blocks of like length without their padding."""
+    if fixed_shapes(tokens.device):
+        return torch.cat([score(rows) for rows in tokens.split(max(1, SCORED_TOKENS // tokens.shape[1]))]).float()
     lengths = lengths_of(mask_of(tokens))
     order = lengths.argsort()
     values = torch.zeros(len(tokens), device=tokens.device)

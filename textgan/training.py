@@ -36,6 +36,7 @@ from textgan.checkpoints import (
 from textgan.controls import check_control, frozen_phases, spoil_answers
 from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
+from textgan.graphs import fixed_shapes
 from textgan.oracle import FIRST, Oracle
 from textgan.processes import Share, average, gather, sharing
 from textgan.progress import Progress
@@ -174,10 +175,10 @@ class _Training:
         torch.manual_seed(seed)  # every process builds the same weights ...
         self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len)
         for player in self.players.values():
-            player.net.to(device)
+            player.to(device)
             if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
                 player.net.first_id = FIRST  # neither an end nor an unknown word
-        self.rng = torch.Generator(device).manual_seed(seed)
+        self.rng = torch.Generator().manual_seed(seed)  # on the CPU: no card is waited for
         if control is not None:
             spoil_answers(self.players, control, self.rng)
         self.phases = replace(recipe, batch=recipe.batch // self.share.world).phases(self.players, self.rng)  # type: ignore[type-var]
@@ -189,7 +190,7 @@ class _Training:
         self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED)
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
-        self.window: dict[str, tuple[float, int]] = {}  # sums and counts since the last row of the log
+        self.window: dict[str, tuple[float | Tensor, int]] = {}  # sums and counts since the last row of the log
         self.best: dict[str, Any] = {}  # {"nll", "step"} of the running keep_best phase
         self.best_weights: dict[str, Tensor] = {}
         self.settings = self._settings(recipe)
@@ -276,7 +277,8 @@ class _Training:
     def record(self, phase: Phase, bar: Progress, *, evaluate: bool) -> None:
         """One row of log.jsonl; with evaluate also held-out NLL, samples, and the collapse watch."""
         row: dict[str, Any] = {"step": self.step, "phase": phase.name}
-        row |= {key: total / count for key, (total, count) in self.window.items()}
+        self._check()
+        row |= {key: float(total) / count for key, (total, count) in self.window.items()}
         self.window = {}
         if evaluate:
             row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
@@ -302,10 +304,11 @@ class _Training:
             self.on_log(row)
 
     def _averaged(self, logs: Logs) -> Logs:
-        """The means over the processes."""
+        """The means over the processes, as numbers where that waits for no card."""
+        device = self.accelerator.device
         if self.share.world == 1:
-            return logs
-        values = torch.tensor(list(logs.values()), dtype=torch.float64, device=self.accelerator.device)
+            return logs if fixed_shapes(device) else {key: float(value) for key, value in logs.items()}
+        values = torch.stack([torch.as_tensor(x, dtype=torch.float64, device=device) for x in logs.values()])
         return dict(zip(logs, average([values])[0].tolist(), strict=True))
 
     def _stop(self, asked: list[int]) -> bool:
@@ -318,8 +321,14 @@ class _Training:
             asked.append(signalled)
         return signalled > 0
 
+    def _check(self) -> None:
+        """NotFinite where a player has passed over a step."""
+        for player in self.players.values():
+            player.check()
+
     def save(self) -> None:
         """A checkpoint of everything, and RUN/generator as a Hugging Face folder."""
+        self._check()
         states = self._random_states()
         if not self.accelerator.is_main_process:
             return
@@ -335,7 +344,7 @@ class _Training:
         state = {
             "step": self.step,
             "batches": self.batches.cursor,
-            "window": self.window,
+            "window": {key: (float(total), count) for key, (total, count) in self.window.items()},
             "best": self.best,
             "optimizers": groups,
             "log_bytes": log.stat().st_size if log.exists() else 0,

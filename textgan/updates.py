@@ -14,13 +14,15 @@ from textgan.discriminators import Discriminator
 from textgan.errors import InputError, NotFinite
 from textgan.estimators import reinforce
 from textgan.generators import Generator, evaluating
+from textgan.graphs import Graphed, fixed_shapes
 from textgan.objectives import Objective
-from textgan.processes import average, gather
-from textgan.sequences import Relaxed, Samples, mask_of
+from textgan.processes import Noise, average, gather
+from textgan.sequences import Relaxed, Samples, mask_of, pad_to
 
 BATCH_MOST = 1 << 16  # sentences a step; no list or array of a mistyped size is made
 
-Logs = dict[str, float]
+Logs = dict[str, float | Tensor]
+"""Values by name; a tensor () stays on its device until the trainer writes a row."""
 
 FIELDS = {
     "batch": "sentences a step",
@@ -56,17 +58,27 @@ class Player(Generic[Net]):
         self.clip = clip
         self.frozen = False  # True: `minimise` gives the loss and changes nothing
         self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
+        self.graphs: dict[Any, Graphed] = {}
+        self.failed: Tensor | None = None
 
-    def minimise(self, loss: Tensor, *, rate: float = 1.0) -> float:
+    def to(self, device: torch.device) -> None:
+        """Net and optimiser move; on a card the optimiser's step can be part of a graph."""
+        self.net.to(device)
+        if self.optimizer is not None and fixed_shapes(device):
+            for group in self.optimizer.param_groups:
+                group["capturable"] = True
+
+    def minimise(self, loss: Tensor, *, rate: float = 1.0) -> Tensor:
         """One step down the gradient of this net alone, its norm clipped; `rate` scales the learning rate.
 
-        Loss and gradient are means over the processes. Returns the loss. Errors: NotFinite where loss or gradient is
-        NaN or infinite; the weights are then untouched, on every process.
+        Loss and gradient are means over the processes. Returns the loss, (). Errors: NotFinite where loss or gradient
+        is NaN or infinite; the weights are then untouched, on every process. A card is not waited for: there the
+        optimiser (a fused one) passes the step over, and `check` raises the error later.
         """
         if self.optimizer is None:
             raise ValueError("a player without an optimiser cannot minimise")
         if self.frozen:
-            return loss.item()
+            return loss.detach()
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=weights)
@@ -75,13 +87,26 @@ class Player(Generic[Net]):
         for weight, grad in zip(moved, grads, strict=True):
             weight.grad = grad
         norm = nn.utils.clip_grad_norm_(weights, self.clip)
-        value, size = loss.item(), norm.item()
-        if not (math.isfinite(value) and math.isfinite(size)):
-            raise NotFinite(f"{type(self.net).__name__}: loss {value}, gradient norm {size}; no weight was changed")
+        unsound = ~(loss.isfinite() & norm.isfinite())
+        if fixed_shapes(loss.device):
+            self.optimizer.found_inf = unsound.float()  # type: ignore[attr-defined]
+            self.failed = torch.zeros_like(unsound) if self.failed is None else self.failed
+            self.failed.logical_or_(unsound)
+        elif unsound:
+            raise NotFinite(f"{self._name}: loss {loss:g}, gradient norm {norm:g}; no weight was changed")
         for group, lr in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = lr * rate
         self.optimizer.step()
-        return value
+        return loss.detach()
+
+    def check(self) -> None:
+        """Raises NotFinite where a step since the start was passed over."""
+        if self.failed is not None and bool(self.failed):
+            raise NotFinite(f"{self._name}: loss or gradient was NaN or infinite; no weight was changed by it")
+
+    @property
+    def _name(self) -> str:
+        return type(self.net).__name__
 
 
 Players = dict[str, Player[Any]]
@@ -163,7 +188,7 @@ def _learning(net: nn.Module) -> list[nn.Parameter]:
 
 def adam(net: nn.Module, lr: float, *, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
     """Adam for an adversarial player."""
-    return torch.optim.Adam(_learning(net), lr=lr, betas=betas)
+    return torch.optim.Adam(_learning(net), lr=lr, betas=betas, fused=True)
 
 
 def adamw(net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -171,7 +196,9 @@ def adamw(net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimiz
     matrices = [p for p in _learning(net) if p.dim() > 1]
     others = [p for p in _learning(net) if p.dim() <= 1]
     return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], lr=lr
+        [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=lr,
+        fused=True,
     )
 
 
@@ -220,7 +247,7 @@ def judge(player: Player[Discriminator], objective: Objective, real: Tensor, fak
     x = fake.probs if isinstance(fake, Relaxed) else fake.tokens
     real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), fake.mask)
     loss = player.minimise(objective.discriminator(real_logits, fake_logits))
-    return {"d_loss": loss, "d_accuracy": (real_logits > fake_logits).float().mean().item()}
+    return {"d_loss": loss, "d_accuracy": (real_logits > fake_logits).float().mean()}
 
 
 def judge_samples(
@@ -233,10 +260,17 @@ def judge_samples(
     updates: int = 1,
 ) -> Logs:
     """Steps of D, each on the next real batch against as many fresh samples; the last one's logs."""
+
+    def step(real: Tensor, noise: Tensor) -> Logs:
+        return judge(player, objective, real, generator.sample_from(noise))
+
+    graphed = player.graphs.setdefault(("judge", objective, id(generator), player.frozen), Graphed(step))
     logs: Logs = {}
     for _ in range(updates):
         real = next(batches)
-        logs = judge(player, objective, real, generator.sample(len(real), rng=rng))
+        if fixed_shapes(real.device):
+            real = pad_to(real, generator.max_len)
+        logs = graphed(real, Noise(len(real), rng, real.device).uniform(generator.max_len))
     return logs
 
 
@@ -283,7 +317,7 @@ def policy_step(player: Player[Generator], samples: Samples, advantages: Tensor)
 def reward_logs(rewards: Tensor) -> Logs:
     """Mean and spread of the sentences' rewards (B,), over the whole batch."""
     rewards = gather(rewards)
-    return {"reward": rewards.mean().item(), "reward_sd": rewards.std(correction=0).item()}
+    return {"reward": rewards.mean(), "reward_sd": rewards.std(correction=0)}
 
 
 def sentence_logits(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.graphs import fixed_shapes
 from textgan.processes import Noise, widest
 from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, mask_of, straight_through
 
@@ -114,12 +115,16 @@ class Generator(nn.Module, ABC):
     def log_probs(self, tokens: Tensor, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
         """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD.
 
-        Only real positions reach the V-sized head.
+        Only real positions reach the V-sized head, unless shapes are fixed.
         """
         mask = mask_of(tokens)
-        logits = self.head(self.hidden(tokens, context)[mask]).float()  # (N, V)
+        fixed = fixed_shapes(tokens.device)
+        hidden = self.hidden(tokens, context)
+        logits = self.head(hidden.flatten(0, 1) if fixed else hidden[mask]).float()  # (N, V)
         if temperature != 1:
             logits = logits / temperature
+        if fixed:
+            return -F.cross_entropy(logits, tokens.flatten(), reduction="none").view_as(tokens) * mask
         flat = -F.cross_entropy(logits, tokens[mask], reduction="none")
         return torch.zeros_like(tokens, dtype=flat.dtype).masked_scatter(mask, flat)
 
@@ -131,7 +136,7 @@ class Generator(nn.Module, ABC):
         u = u[:, None]
         tokens = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
         log_probs = torch.empty(len(hidden), device=hidden.device)
-        size = max(64, BLOCK // self.vocab_size)
+        size = len(hidden) if fixed_shapes(hidden.device) else max(64, BLOCK // self.vocab_size)
         for i in range(0, len(hidden), size):
             logits = self.head(hidden[i : i + size]).float()  # (b, V)
             if temperature != 1:
@@ -155,15 +160,28 @@ class Generator(nn.Module, ABC):
     ) -> Samples:
         """Draw n sentences, continuing `prefix` (n, P) where given; shape (n, T) with T <= max_len.
 
-        Dropout is off. Rows that have ended leave the batch; a sentence depends on `rng` and on its place alone, not on
-        the others. Errors: a temperature that is not positive.
+        Dropout is off. Rows that have ended leave the batch (where shapes are fixed they stay, and T is max_len); a
+        sentence depends on `rng` and on its place alone, not on the others. Errors: a temperature that is not positive.
         """
-        check_temperature(temperature)
         length = max_len or self.max_len
         if prefix is not None and (len(prefix) != n or prefix.shape[1] > length):
             raise ValueError(f"prefix {tuple(prefix.shape)} must be ({n}, P) with P <= {length}")
         given = 0 if prefix is None else prefix.shape[1]
-        noise = Noise(n, rng, self.device).uniform(length - given)  # (n, T - P)
+        noise = Noise(n, rng, self.device).uniform(length - given)
+        return self.sample_from(noise, prefix=prefix, context=context, temperature=temperature)
+
+    @torch.no_grad()
+    def sample_from(
+        self,
+        noise: Tensor,
+        *,
+        prefix: Tensor | None = None,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Samples:
+        """`sample` with the uniform numbers of its draws given: (n, T), or after a prefix (n, T - P)."""
+        check_temperature(temperature)
+        n, length = len(noise), noise.shape[1] + (0 if prefix is None else prefix.shape[1])
         parts = []
         with evaluating(self):
             for i in range(0, n, ROWS):
@@ -171,7 +189,7 @@ class Generator(nn.Module, ABC):
                 parts.append(self._sample(noise[i : i + ROWS], before, begin, temperature, length))
         tokens, log_probs = (torch.cat(p) for p in zip(*parts, strict=True)) if parts else self._empty(0, length)
         mask = mask_of(tokens)
-        width = widest(max(1, int(mask.any(0).sum())), self.device)
+        width = length if fixed_shapes(self.device) else widest(max(1, int(mask.any(0).sum())), self.device)
         return Samples(tokens[:, :width], log_probs[:, :width], mask[:, :width])
 
     def _empty(self, n: int, length: int) -> tuple[Tensor, Tensor]:
@@ -213,12 +231,13 @@ class Generator(nn.Module, ABC):
         """
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
-            ended = int(done.sum())
-            if ended == len(done):
-                return
-            if ended > len(done) // 8:
-                keep = (~done).nonzero().squeeze(1)
-                rows, x, done, state = rows[keep], x[keep], done[keep], self.select(state, keep)
+            if not fixed_shapes(tokens.device):
+                ended = int(done.sum())
+                if ended == len(done):
+                    return
+                if ended > len(done) // 8:
+                    keep = (~done).nonzero().squeeze(1)
+                    rows, x, done, state = rows[keep], x[keep], done[keep], self.select(state, keep)
             hidden, state = self.advance(x, state)
             drawn = self.draw(hidden, noise[rows, position - t], temperature=temperature)
             x = drawn.tokens.masked_fill(done, PAD)
@@ -257,7 +276,7 @@ class Generator(nn.Module, ABC):
             probs.append(y)
             tokens.append(token)
             done = done | (token == EOS)
-            if bool(done.all()):
+            if not fixed_shapes(self.device) and bool(done.all()):
                 break
             x = token if feed_tokens else y
         for _ in range(widest(len(probs), self.device) - len(probs)):  # as wide as another process's sentences

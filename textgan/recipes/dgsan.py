@@ -61,6 +61,6 @@ class DGSAN:
             real_logits = g.net.log_probs(real).sum(1) - before
             fake_logits = g.net.log_probs(fake.tokens).sum(1) - fake.log_probs.sum(1)
             loss = g.minimise(NON_SATURATING.discriminator(real_logits, fake_logits))
-            return {"g_loss": loss, "odds_accuracy": (real_logits > fake_logits).float().mean().item()}
+            return {"g_loss": loss, "odds_accuracy": (real_logits > fake_logits).float().mean()}
 
         return (likelihood_phase(players["likelihood"], self), Phase("adversarial", self.adversarial_steps, play))

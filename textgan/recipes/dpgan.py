@@ -83,7 +83,7 @@ class DPGAN:
                 d.net.train()
                 of_real, of_fake = novelty(real)[1], novelty(fake.tokens)[1]
                 loss = d.minimise(RELATIVISTIC.discriminator(of_real, of_fake))
-                logs = {"d_loss": loss, "d_accuracy": (of_real > of_fake).float().mean().item()}
+                logs = {"d_loss": loss, "d_accuracy": (of_real > of_fake).float().mean()}
             return logs
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:

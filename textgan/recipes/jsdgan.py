@@ -55,7 +55,7 @@ class JSDGAN:
             log_probs = gather(g.net.eval().log_probs(next(batches)).sum(1))  # (B,) of the whole batch
             weights = log_weights(log_probs.detach() + math.log(self.sentences)).softmax(0)
             loss = g.minimise(-(weights * log_probs).sum())
-            return {"g_loss": loss, "weighted_sentences": 1 / weights.square().sum().item()}
+            return {"g_loss": loss, "weighted_sentences": 1 / weights.square().sum()}
 
         return (likelihood_phase(players["likelihood"], self), Phase("adversarial", self.adversarial_steps, play))
 

@@ -84,7 +84,7 @@ class RankGAN:
             up, down = ranks(real, fake, u, self.sharpness), ranks(fake, real, u, self.sharpness)
             loss = d.minimise(-(up.log() + torch.log1p(-down.clamp(max=1 - 1e-6))).mean())
             nearer = (real @ u.t()).mean(1) > (fake @ u.t()).mean(1)
-            return {"d_loss": loss, "d_accuracy": nearer.float().mean().item()}
+            return {"d_loss": loss, "d_accuracy": nearer.float().mean()}
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)

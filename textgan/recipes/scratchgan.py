@@ -83,7 +83,7 @@ class ScratchGAN:
             tokens = gather(of_real)[gather(mask)], gather(of_fake)[gather(fake.mask)]  # (N,) of the whole batch
             loss = d.minimise(NON_SATURATING.discriminator(*tokens))
             right = of_real.sum(1) / lengths_of(mask) > of_fake.sum(1) / lengths_of(fake.mask)
-            return {"d_loss": loss, "d_accuracy": right.float().mean().item()}
+            return {"d_loss": loss, "d_accuracy": right.float().mean()}
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             logs: Logs = {}

@@ -77,7 +77,7 @@ class TextGAN:
             apart = discrepancy(gather(net.features(real, mask)), gather(features))
             loss = NON_SATURATING.discriminator(real_logits, fake_logits) - self.mmd_weight * apart
             d_loss = d.minimise(loss + self.reconstruction_weight * net.lost(features, fake.tokens))
-            return {"d_loss": d_loss, "d_accuracy": (real_logits > fake_logits).float().mean().item()}
+            return {"d_loss": d_loss, "d_accuracy": (real_logits > fake_logits).float().mean()}
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             logs: Logs = {}
