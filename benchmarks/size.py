@@ -13,7 +13,9 @@ size.svg.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -96,18 +98,6 @@ def pool(run: str, n: str, out: str) -> Row:
     return {"seconds": time.process_time() - begin} | memory.peaks()
 
 
-def nets(words: int, length: int) -> Any:
-    """SeqGAN's players and phases with small nets, as `fit` would build them."""
-    import torch
-
-    from textgan import CNN, LSTM, SeqGAN
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    recipe = SeqGAN(generator=LSTM(128, 256, dropout=0.0), discriminator=CNN(), rollouts=1)
-    return recipe.players(words, length)
-
-
 def seconds(work: Callable[[], object], repeats: int) -> float:
     """Median processor time of a call, the first one uncounted."""
     import statistics
@@ -121,44 +111,49 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def step(words: str, length: str, batch: str) -> Row:
-    """One step of maximum likelihood, with the memory that it adds."""
+    """One step of maximum likelihood on full-length sentences, with the memory that it adds to the net's."""
     import torch
 
-    from textgan import machine
-    from textgan.updates import likelihood_phase
+    from textgan import LSTM, MLE, machine
 
     machine.keep_memory()
-    player = nets(int(words), int(length))["generator"]
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = MLE(generator=LSTM(128, 256))
+    update = recipe.phases(recipe.players(int(words), int(length)), torch.Generator())[0].update
     real = torch.randint(4, int(words), (int(batch), int(length)))
-    update, batches = likelihood_phase(player, 100).update, iter(lambda: real, None)
-    update(0, batches)
-    memory = Memory()
-    memory.look()
-    before = sum(memory.curve[0][1:])
+    memory, before = Memory(), resident()
     memory.start()
-    took = seconds(lambda: update(0, batches), 5)
-    return {"seconds": took, "added_mb": memory.peaks()["peak_mb"] - before, "resident_mb": before}
+    took = seconds(lambda: update(0, iter([real])), 5)
+    return {"seconds": took, "added_mb": memory.peaks()["peak_mb"] - before}
 
 
 def rollouts(words: str, length: str, batch: str) -> Row:
-    """Sentences of the full length, then one roll-out of each of their prefixes, judged by a CNN."""
+    """Full-length sentences, drawn; then one roll-out of each of their prefixes, judged by a CNN."""
     import torch
 
+    from textgan import CNN, LSTM, SeqGAN
     from textgan.estimators import rollout_rewards
     from textgan.updates import sentence_score
 
-    players = nets(int(words), int(length))
-    generator, score = players["generator"].net, sentence_score(players["discriminator"].net)
-    generator.eval()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    players = SeqGAN(generator=LSTM(128, 256, dropout=0.0), discriminator=CNN()).players(int(words), int(length))
+    generator, score = players["generator"].net.eval(), sentence_score(players["discriminator"].net)
     with torch.no_grad():
         generator.model.head.bias[2] = -1e4  # no sentence ends early
-    samples = generator.sample(int(batch), rng=torch.Generator().manual_seed(0))
-    memory, begin = Memory(), time.process_time()
-    memory.look()
+    memory, before, begin = Memory(), resident(), time.process_time()
     memory.start()
+    samples = generator.sample(int(batch), rng=torch.Generator().manual_seed(0))
+    drawn = time.process_time()
     rollout_rewards(generator, score, samples, n=1)
-    took = time.process_time() - begin
-    return {"seconds": took, "added_mb": memory.peaks()["peak_mb"] - sum(memory.curve[0][1:])}
+    took = {"sample_s": drawn - begin, "rollouts_s": time.process_time() - drawn}
+    return took | {"added_mb": memory.peaks()["peak_mb"] - before}
+
+
+def resident() -> int:
+    """This process's memory now, MB."""
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
 
 
 JOBS: dict[str, Callable[..., Row]] = {"train": train, "pool": pool, "step": step, "rollouts": rollouts}
@@ -223,6 +218,44 @@ def vocabulary_rows(folder: Path, most: int) -> Iterator[Row]:
 PARTS = {"corpus": corpus_rows, "pool": pool_rows, "length": length_rows, "vocabulary": vocabulary_rows}
 
 
+def plot(found: Row, path: Path) -> None:
+    """Cost against size on logarithmic axes, and the memory of the largest corpus over time."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "size"  # the same figures, the same bytes
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    panels = {
+        "corpus": ("lines", {"prepare, s": ("prepare_s",), "50 steps, s": ("steps_s",), "peak, MB": ("peak_mb",)}),
+        "pool": ("sentences", {"drawn and written, s": ("seconds",), "peak, MB": ("peak_mb",)}),
+        "length": ("tokens", {
+            "MLE step, s": ("step", "seconds"), "roll-outs, s": ("rollouts", "rollouts_s"),
+            "step adds, MB": ("step", "added_mb"), "roll-outs add, MB": ("rollouts", "added_mb"),
+        }),
+        "vocabulary": ("words", {
+            "MLE step, s": ("step", "seconds"), "roll-outs, s": ("rollouts", "rollouts_s"),
+            "step adds, MB": ("step", "added_mb"), "roll-outs add, MB": ("rollouts", "added_mb"),
+        }),
+    }  # fmt: skip
+    for (part, (x, lines)), axis in zip(panels.items(), axes.flat, strict=True):
+        rows = found.get(part, {}).get("rows", [])
+        for label, keys in lines.items():
+            values = [functools.reduce(operator.getitem, keys, row) for row in rows]
+            axis.loglog([row[x] for row in rows], values, "o-" if label.endswith("s") else "s--", label=label)
+        axis.set(xlabel=x, title=f"{part}: processor seconds and MB against {x}")
+        if rows:
+            axis.legend(fontsize=8)
+    if curve := (found.get("corpus", {}).get("rows") or [{}])[-1].get("curve"):
+        inset = axes[0, 0].inset_axes((0.08, 0.62, 0.4, 0.32))
+        seconds_, allocated, files = zip(*curve, strict=True)
+        inset.stackplot(seconds_, allocated, files, labels=["allocated", "mapped files"])
+        inset.set_title(f"MB over time (s), {found['corpus']['rows'][-1]['lines']:,} lines", fontsize=7)
+        inset.tick_params(labelsize=6)
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PARTS)
@@ -238,10 +271,12 @@ def main() -> None:
     found = json.loads(out.read_text()) if out.exists() else {}
     for part in [options.only] if options.only else PARTS:
         with tempfile.TemporaryDirectory() as folder:
-            rows = list(PARTS[part](Path(folder), options.most))
-        command = " ".join(["python benchmarks/size.py", *sys.argv[1:]])
-        found[part] = {"command": command, "commit": commit(), "rows": rows}
-        write_json(out, found)
+            found[part] = {"command": " ".join(["python benchmarks/size.py", *sys.argv[1:]]), "commit": commit()}
+            found[part]["rows"] = []
+            for row in PARTS[part](Path(folder), options.most):
+                found[part]["rows"].append(row)
+                write_json(out, found)
+    plot(found, RESULTS / "size.svg")
     print(f"written: {out.relative_to(ROOT)}")
 
 

@@ -20,7 +20,7 @@ def slow_log_probs(generator: Generator, tokens: Tensor) -> Tensor:
 def slow_relaxed_sample(generator: Generator, noise: Tensor, *, temperature: float) -> Relaxed:
     """Gumbel-softmax with the discrete token fed on as a dense one-hot; noise (T, B, V) is standard Gumbel."""
     _, n, size = noise.shape
-    state, x = generator.start(n), F.one_hot(torch.full((n,), BOS), size).float()
+    state, x = generator.start(n), torch.full((n,), BOS)
     done, probs, tokens = torch.zeros(n, dtype=torch.bool), [], []
     for now in noise:
         logits, state = generator.step(x, state)

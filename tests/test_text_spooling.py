@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textgan.augmentation.mix import MixPlan, blend
 from textgan.batches import Batches, Data, TextSettings, hold_out, prepare
 from textgan.errors import InputError
+from textgan.evaluation import draw, evaluate
 from textgan.grammar import sample
 from textgan.recipes import MLE, from_dict
 from textgan.text import Spooled, digests, encode, ranked, spool, train_tokenizer
@@ -180,3 +182,28 @@ def test_a_batch_larger_than_the_corpus_goes_round_it() -> None:
     data = encode(train_tokenizer(lines), lines)
     big, small = (Batches(data, size, seed=1, device=torch.device("cpu")) for size in (23, 1))
     assert next(big)[:, 0].tolist() == [int(next(small)[0, 0]) for _ in range(23)]
+
+
+def test_a_mixture_on_the_disk_is_that_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, pool = sample(120, 0), sample(150, 1)
+    for plan in (MixPlan(0.5, seed=3), MixPlan(1.0, tokens=300)):
+        small = blend(real, pool, plan)
+        with monkeypatch.context() as patch:
+            patch.setattr("textgan.text.spooling.KEEP", 1000)
+            large = blend(real, pool, plan)
+        assert isinstance(large.lines, Spooled)
+        assert [list(part) if isinstance(part, Spooled) else part for part in large] == list(small)
+
+
+def test_a_drawn_reference_is_drawn_by_the_seed_and_named_in_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, reference = sample(60, 0), sample(400, 1)
+    chosen: dict = {"n": 50, "metrics": "BLEU-2", "groups": 0}
+    drawn = [evaluate(text, reference, references=100, seed=seed, **chosen) for seed in (0, 0, 1)]
+    assert drawn[0].scores == drawn[1].scores != drawn[2].scores
+    rows = draw(400, 100, [0, 5])
+    assert drawn[0].scores[0].value == evaluate(text, [reference[i] for i in rows], **chosen).scores[0].value
+    assert evaluate(text, reference, references=400, **chosen).scores == evaluate(text, reference, **chosen).scores
+    monkeypatch.setattr("textgan.text.spooling.KEEP", 1000)
+    assert evaluate(text, reference, references=100, **chosen).scores == drawn[0].scores
+    with pytest.raises(InputError, match="--references 1 must be at least 2"):
+        evaluate(text, reference, references=1)

@@ -111,6 +111,9 @@ def _evaluate(commands: Any) -> None:
     parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
     parser.add_argument("--train", metavar="TRAIN", help="the training text, for novelty and copying")
     parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smaller text)")
+    parser.add_argument(
+        "--references", type=count, metavar="N", help="compare with so many drawn lines of REF and TRAIN (default: all)"
+    )
     _add_seed(parser)
     parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
     parser.add_argument(
@@ -138,6 +141,7 @@ def _run_evaluate(options: argparse.Namespace) -> None:
         read_text(options.reference, errors=options.encoding_errors),
         train=None if options.train is None else read_text(options.train, errors=options.encoding_errors),
         n=options.n,
+        references=options.references,
         seed=options.seed,
         metrics=options.metrics,
         tokenise=options.tokenise,

@@ -38,8 +38,10 @@ class Reference:
         seed: int = 0,
         tokenise: str = "words",
         encoder: AnyEncoder | None = None,
+        references: int | None = None,
     ) -> None:
-        read = _read(reference, "reference")
+        """references: draw so many lines of each by the seed, where it has more; None takes all."""
+        read = _drawn(_read(reference, "reference"), references, [seed, 5])
         self.name, self.seed, self.tokenise, self.lines = read.name, seed, tokenise, read.lines
         self.index = NgramIndex(read.lines, tokenise=tokenise)
         self.marks = {"reference": read.sha256[:8]}
@@ -48,7 +50,7 @@ class Reference:
         self._fitted: dict[object, Any] = {}
         self._real: dict[object, Measured] = {}
         if train is not None:
-            train_text = _read(train, "training text")
+            train_text = _drawn(_read(train, "training text"), references, [seed, 6])
             self.train = NgramIndex(train_text.lines, tokenise=tokenise)
             self.marks["train"] = train_text.sha256[:8]
         order = np.random.default_rng([seed, 3]).permutation(len(self.index))
@@ -100,6 +102,15 @@ def _read(source: Source, role: str) -> Text:
     return read if isinstance(source, str | Path | Text) else read._replace(name=f"the {role}")
 
 
+def _drawn(text: Text, most: int | None, seed: Sequence[int]) -> Text:
+    """The text, or `most` of its lines with a hash of their own."""
+    if most is not None and most < 2:
+        raise InputError(f"--references {most} must be at least 2")
+    if most is None or len(text.lines) <= most:
+        return text
+    return read_text([text.lines[row] for row in draw(len(text.lines), most, seed)])._replace(name=text.name)
+
+
 def draw(size: int, n: int, seed: Sequence[int]) -> np.ndarray:
     """n of `size` rows without replacement, ascending; never simply the first n, since files are not shuffled."""
     return np.sort(np.random.default_rng(list(seed)).permutation(size)[:n])
@@ -147,6 +158,7 @@ def evaluate(
     protocol: str = "default",
     encoder: AnyEncoder | None = None,
     groups: int = GROUPS,
+    references: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score `text` against `reference` and the reference against itself, at the same n.
@@ -157,16 +169,19 @@ def evaluate(
     text, reference, train: a path, "-", "grammar:N", or lines; reference may be a `Reference`, fitted once.
     protocol: "default", or another system's way ("texygen", ...), faults included, which chooses its own lines.
     encoder: of the metrics on sentence vectors: a local Hugging Face folder, or a function of lines; default: LSA,
-    trained on the reference half. groups: of the jackknife; 0 leaves out intervals and verdicts. progress: called with
-    the name of each slow metric.
+    trained on the reference half. groups: of the jackknife; 0 leaves out intervals and verdicts. references: draw so
+    many lines of a larger reference, and of a larger train, by the seed: memory grows with the lines compared with, not
+    with the files (each Score says how many there were). progress: called with the name of each slow metric.
     Raises InputError when a text has no lines or fewer than n.
     """
     named = choose_protocol(protocol)
     chosen = choose_metrics(metrics)
     if not isinstance(reference, Reference):
-        reference = Reference(reference, train=train, seed=seed, tokenise=tokenise, encoder=encoder)
-    elif train is not None or encoder is not None:
-        raise InputError("train or encoder came beside a fitted Reference; give it to Reference(...) instead")
+        reference = Reference(
+            reference, train=train, seed=seed, tokenise=tokenise, encoder=encoder, references=references
+        )
+    elif train is not None or encoder is not None or references is not None:
+        raise InputError("train, encoder or references came beside a fitted Reference; give it to Reference(...)")
     read = _read(text, "text")
     if named is not None:
         return _as_published(named, read, reference, n, seed)

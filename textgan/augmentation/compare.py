@@ -206,7 +206,7 @@ def _arm(
     return tuned, arm, judged
 
 
-def _steps(base: str | Path, lines: list[str], chosen: Settings) -> int:
+def _steps(base: str | Path, lines: Sequence[str], chosen: Settings) -> int:
     """The arms' common number of steps."""
     from textgan.lm import load_lm
     from textgan.lm.training import plan

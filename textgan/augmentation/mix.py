@@ -2,14 +2,18 @@
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from textgan.augmentation.pool import is_row, parse_row
 from textgan.errors import InputError
-from textgan.text import Text, read_lines, read_text
+from textgan.text import Text, digests, read_lines, read_text, spool
 
 Source = str | Path | Sequence[str] | Text
 Pool = str | Path | Text | Iterable[str] | Iterable[Mapping[str, Any]]
@@ -56,15 +60,15 @@ class Mixture(NamedTuple):
     tokens: all tokens by the counter used. pool: selected lines there were to draw from.
     """
 
-    lines: list[str]
+    lines: Sequence[str]
     real: int
-    synthetic: list[str]
+    synthetic: Sequence[str]
     overlap: int
     tokens: int
     pool: int
 
 
-def mix(real: Source, pool: Pool, *, ratio: float, seed: int = 0, tokens: int | None = None) -> list[str]:
+def mix(real: Source, pool: Pool, *, ratio: float, seed: int = 0, tokens: int | None = None) -> Sequence[str]:
     """All real lines and `ratio` synthetic lines per real line, shuffled; the same for the same seed.
 
     real: whatever `read_text` takes. pool: pool rows, a pool file (JSON lines), a text file or strings; only selected
@@ -85,17 +89,22 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
             f"(ratio {plan.ratio:g} x {len(real_lines)} real lines); generate more or lower the ratio"
         )
     rng = random.Random(f"mix {plan.seed}")
-    drawn = rng.sample(texts, len(texts))[:wanted]
-    marked = [(line, False) for line in real_lines] + [(line, True) for line in drawn]
-    rng.shuffle(marked)
-    kept, used = _within(marked, plan.tokens, count)
-    known = set(real_lines)
-    synthetic = [line for line, made in kept if made]
+    first = len(real_lines)  # of the rows: real lines first, then the pool's
+    drawn = rng.sample(range(first, first + len(texts)), len(texts))[:wanted]
+    rows = array("q", chain(range(first), drawn))
+    rng.shuffle(rows)
+
+    def lines(rows: Iterable[int]) -> Iterator[str]:
+        return (real_lines[row] if row < first else texts[row - first] for row in rows)
+
+    size, used = _within(lines(rows), plan.tokens, count)
+    kept = rows[:size]
+    synthetic = spool(lines(row for row in kept if row >= first))
     return Mixture(
-        lines=[line for line, _ in kept],
+        lines=spool(lines(kept)),
         real=len(kept) - len(synthetic),
         synthetic=synthetic,
-        overlap=sum(line in known for line in synthetic),
+        overlap=int(np.isin(digests(synthetic), digests(real_lines)).sum()),
         tokens=used,
         pool=len(texts),
     )
@@ -110,22 +119,24 @@ def pool_texts(pool: Pool) -> Sequence[str]:
             return read.lines
         rows = enumerate(read.lines, start=1)
         pool = (parse_row(line, f"{read.name}:{number}", number - 1) for number, line in rows)
-    texts: list[str] = []
-    for item in pool:
-        if isinstance(item, str) or item.get("selected", True):
-            texts.append(item if isinstance(item, str) else item["text"])
+    texts = spool(
+        item if isinstance(item, str) else item["text"]
+        for item in pool
+        if isinstance(item, str) or item.get("selected", True)
+    )
     if newline := next((number for number, text in enumerate(texts, start=1) if "\n" in text), None):
         raise InputError(f"selected text {newline} of the pool holds a newline; give one sentence each")
     return texts
 
 
-def _within(marked: list[tuple[str, bool]], budget: int | None, count: Callable[[str], int]) -> tuple[list, int]:
-    used = 0
-    for index, (line, _) in enumerate(marked):
+def _within(lines: Iterable[str], budget: int | None, count: Callable[[str], int]) -> tuple[int, int]:
+    """How many of the lines fit into the budget, and their tokens."""
+    kept = used = 0
+    for line in lines:
         size = count(line)
         if budget is not None and used + size > budget:
-            if not index:
+            if not kept:
                 raise InputError(f"a budget of {budget} tokens holds no line (the first has {size}); give more")
-            return marked[:index], used
-        used += size
-    return marked, used
+            break
+        kept, used = kept + 1, used + size
+    return kept, used
