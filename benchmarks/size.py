@@ -226,7 +226,7 @@ def plot(found: Row, path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "size"  # the same figures, the same bytes
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    figure, axes = pyplot.subplots(1, 5, figsize=(22, 4.2), layout="constrained")
     panels = {
         "corpus": ("lines", {"prepare, s": ("prepare_s",), "50 steps, s": ("steps_s",), "peak, MB": ("peak_mb",)}),
         "pool": ("sentences", {"drawn and written, s": ("seconds",), "peak, MB": ("peak_mb",)}),
@@ -239,7 +239,7 @@ def plot(found: Row, path: Path) -> None:
             "step adds, MB": ("step", "added_mb"), "roll-outs add, MB": ("rollouts", "added_mb"),
         }),
     }  # fmt: skip
-    for (part, (x, lines)), axis in zip(panels.items(), axes.flat, strict=True):
+    for (part, (x, lines)), axis in zip(panels.items(), axes[:4], strict=True):
         rows = found.get(part, {}).get("rows", [])
         for label, keys in lines.items():
             values = [functools.reduce(operator.getitem, keys, row) for row in rows]
@@ -248,11 +248,10 @@ def plot(found: Row, path: Path) -> None:
         if rows:
             axis.legend(fontsize=8)
     if curve := (found.get("corpus", {}).get("rows") or [{}])[-1].get("curve"):
-        inset = axes[0, 0].inset_axes((0.08, 0.62, 0.4, 0.32))
         seconds_, allocated, files = zip(*curve, strict=True)
-        inset.stackplot(seconds_, allocated, files, labels=["allocated", "mapped files"])
-        inset.set_title(f"MB over time (s), {found['corpus']['rows'][-1]['lines']:,} lines", fontsize=7)
-        inset.tick_params(labelsize=6)
+        axes[4].stackplot(seconds_, allocated, files, labels=["allocated", "mapped files"])
+        axes[4].set(xlabel="seconds", title=f"memory, MB, of {found['corpus']['rows'][-1]['lines']:,} lines")
+        axes[4].legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})
 
 
