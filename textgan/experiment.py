@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from textgan.errors import InputError
+from textgan.errors import InputError, Interrupted
 from textgan.text import make_folder, write_json
 
 BACKENDS = ("loky", "dask", "ray")
@@ -80,7 +80,7 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
 
     The result is the function's dict and what it took: arguments, processor seconds, commit, versions. One thread.
     """
-    folder = Path(results)
+    folder = make_folder(results)
     done, failed = folder / f"{job.name}.json", folder / f"{job.name}.failed.json"
     if done.exists():
         return job.name, "done"
@@ -90,6 +90,8 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
     try:
         with machine.threads(1):
             value = job.work(**job.arguments)
+    except Interrupted:
+        raise
     except Exception as error:  # whatever it is, it must not stop the others
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         write_json(failed, {"job": job.name, "arguments": job.arguments, "failed": reason})
@@ -151,7 +153,7 @@ def command_line(
             raise InputError(f"--job {options.job!r} is no job of this grid; --list names them")
         if lacking := [name for name in chosen[0].needs if not (Path(results) / f"{name}.json").exists()]:
             raise InputError(f"--job {options.job}: {', '.join(lacking)} must be done before")
-        name, state = run_job(chosen[0], make_folder(results))
+        name, state = run_job(chosen[0], results)
         return f"{name}: {state}"
     wanted = [job for job in jobs if not options.only or any(part in job.name for part in options.only)]
     if options.list:
