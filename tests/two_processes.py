@@ -16,6 +16,8 @@ from textgan.runs import Run
 from textgan.training import fit
 
 RESUMED = ("seqgan", "relgan")
+APART = ("textgail", "sentigan", "catgan")  # they draw rows, labels or children for themselves: alike in distribution
+EQUAL = [recipe for recipe in RECIPES if recipe.name not in APART]  # type: ignore[attr-defined]
 
 
 def without_dropout(spec: Any) -> Any:
@@ -31,7 +33,7 @@ def train(recipe: Any, out: Path, **options: Any) -> Run:
 
 
 def main(out: Path) -> None:
-    for recipe in RECIPES:
+    for recipe in EQUAL:
         train(without_dropout(tiny(recipe)), out / recipe.name)  # type: ignore[attr-defined]
     for recipe in map(find_recipe, RESUMED):
         train(tiny(recipe), out / f"{recipe.name}-whole")  # type: ignore[attr-defined]
