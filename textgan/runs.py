@@ -83,18 +83,9 @@ class Run:
         samples = self.generator.sample(n, temperature=temperature, rng=torch.Generator().manual_seed(seed))
         return decode(self.tokenizer, samples.tokens.numpy())
 
-    @torch.no_grad()
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """What the model thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
-
-        A line longer than the run's maximum length is cut there; an unknown word counts as <unk>.
-        """
-        data = encode(self.tokenizer, lines, max_len=self.generator.max_len)
-        sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
-        for start in range(0, len(order), BLOCK_ROWS):
-            rows = order[start : start + BLOCK_ROWS]
-            sums[rows] = self.generator.log_probs(torch.from_numpy(data.batch(rows))).double().sum(1).numpy()
-        return sums, np.asarray(data.lengths)
+        """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there."""
+        return log_probs(self.generator, self.tokenizer, lines, max_len=self.generator.max_len)
 
     def pool_rows(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Iterator[dict[str, Any]]:
         """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time."""
@@ -125,6 +116,22 @@ def block_seed(seed: int, block: int) -> int:
     a thousand share none within a billion sentences.
     """
     return (seed + block * 0x9E3779B1) % (1 << 32)
+
+
+@torch.no_grad()
+def log_probs(
+    net: Generator, tokenizer: Any, lines: Sequence[str], *, max_len: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a generator thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
+
+    An unknown word counts as <unk>; PAD and BOS are forbidden, as they are when it writes.
+    """
+    data = encode(tokenizer, lines, max_len=max_len)
+    sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
+    for start in range(0, len(order), BLOCK_ROWS):
+        rows = order[start : start + BLOCK_ROWS]
+        sums[rows] = net.log_probs(torch.from_numpy(data.batch(rows))).double().sum(1).numpy()
+    return sums, np.asarray(data.lengths)
 
 
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
