@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .ngrams import NgramIndex
+from .reasons import Unmeasurable
 
 
 class Encoder(Protocol):
@@ -45,7 +46,7 @@ class LSA:
             width += len(kept)
         self._idf = np.concatenate(weights)
         if not width:
-            raise InputError("the encoder found no word that two reference lines share; give more reference text")
+            raise Unmeasurable("the encoder found no word that two reference lines share; give more reference text")
         self._basis = self._leading(min(dimensions, width, len(lines)), seed)  # (features, d)
         self.name = (
             f"LSA of words and bigrams, {self._basis.shape[1]} dimensions, trained on {len(lines)} reference lines"
@@ -121,11 +122,15 @@ class HuggingFace:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
 
+        from ..generators import quiet_transformers
+
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         tokenizer.padding_side = "right"  # padding on the left would move the positions
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer, AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
+        with quiet_transformers():
+            model = AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
+        return tokenizer, model.eval()
 
 
 class Function:
