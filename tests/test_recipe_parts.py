@@ -7,9 +7,13 @@ import math
 import pytest
 import torch
 
+from textgan.discriminators import CNN, with_classes
 from textgan.estimators import importance_weights, last_of
+from textgan.recipes.catgan import spread
 from textgan.recipes.pgbleu import bleu_against
 from textgan.recipes.rankgan import ranks
+from textgan.recipes.sentigan import penalty_loss
+from textgan.recipes.textgail import evenly, whitened
 from textgan.sequences import EOS, PAD, mask_of
 from toys import all_sentences, build
 
@@ -45,3 +49,49 @@ def test_a_rank_is_the_share_of_a_sentence_among_the_comparison_set() -> None:
     u, other = torch.tensor([[1.0, 0]]), torch.tensor([[0.0, 1]])
     found = ranks(torch.cat([u, other]), other.expand(4, 2), u.expand(16, 2), 2.0)
     assert found.tolist() == pytest.approx([math.exp(2) / (math.exp(2) + 4), 1 / 5])
+
+
+def test_sentigans_penalty_rests_where_a_tokens_share_is_as_one_over_its_penalty() -> None:
+    """The expected gradient is that of sum p^2 V / 2, whose minimum on the simplex is p = (1 / V) / sum(1 / V)."""
+    penalties = torch.tensor([0.25, 0.5, 1.0])
+    best = (1 / penalties) / (1 / penalties).sum()
+
+    def gradient(p: torch.Tensor) -> torch.Tensor:
+        logits = p.log().requires_grad_()
+        log_probs = logits.log_softmax(0)
+        mask = torch.ones(1, 1).bool()
+        weighted = [
+            p[i] * penalty_loss(log_probs[i].view(1, 1), penalties[i].view(1, 1), mask) for i in range(len(p))
+        ]
+        return torch.autograd.grad(torch.stack(weighted).sum(), logits)[0]
+
+    assert torch.allclose(gradient(best), torch.zeros(3), atol=1e-7)
+    assert gradient(torch.full((3,), 1 / 3))[0] < -0.01  # from uniform it does move towards the least penalty
+
+
+def test_a_class_discriminators_sentence_logit_is_that_of_being_real() -> None:
+    """Two real classes and "written": D = P(class 0) + P(class 1)."""
+    torch.manual_seed(0)
+    net = with_classes(CNN(8, (1, 2), (4, 4)), 6, 3, classes=3, real=2).eval()
+    sentences = all_sentences()
+    with torch.no_grad():
+        classes = net.class_logits(sentences, mask_of(sentences)).softmax(1)
+        assert torch.allclose(net.score(sentences, mask_of(sentences)), classes[:, :2].sum(1), atol=1e-6)
+
+
+def test_children_spread_about_the_rounds_temperature() -> None:
+    assert [spread(i, 3, 2.0) for i in range(3)] == [0.5, 1, 2]
+    assert spread(0, 1, 2.0) == 1
+
+
+def test_whitened_rewards_are_clipped() -> None:
+    """0 four times and 5: mean 1, sd 2, so -.5 and 2; a sixth of seven would be 2.45, clipped to 2."""
+    assert torch.allclose(whitened(torch.tensor([0.0, 0, 0, 0, 5])), torch.tensor([-0.5, -0.5, -0.5, -0.5, 2]))
+    assert whitened(torch.tensor([0.0] * 6 + [7]))[-1] == 2
+
+
+def test_demonstrations_are_spread_evenly() -> None:
+    shown = evenly(0.3, 100)
+    assert 28 <= shown.sum() <= 32
+    assert all(1 <= shown[i : i + 10].sum() <= 5 for i in range(0, 100, 10))
+    assert not evenly(0.0, 10).any() and evenly(1.0, 10).all()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from test_training import LINES, OFTEN, tiny
+from test_training import LINES, OFTEN, tiny, told
 from textgan.errors import Interrupted
 from textgan.recipes import RECIPES, find_recipe
 from textgan.runs import Run
@@ -27,7 +27,7 @@ def without_dropout(spec: Any) -> Any:
 
 
 def train(recipe: Any, out: Path, **options: Any) -> Run:
-    return fit(recipe, LINES, out=out, schedule=OFTEN, progress=False, device="cpu", **options)
+    return fit(recipe, told(type(recipe), LINES), out=out, schedule=OFTEN, progress=False, device="cpu", **options)
 
 
 def main(out: Path) -> None:

@@ -16,8 +16,8 @@ _PUBLIC = {
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",
-    "recipes": "CoT DGSAN DPGAN GAD GSGAN JSDGAN LeakGAN MLE MaliGAN PGBLEU RECIPES RankGAN RelGAN "
-    "ScratchGAN SeqGAN TextGAN",
+    "recipes": "CatGAN CoT DGSAN DPGAN GAD GSGAN JSDGAN LeakGAN MLE MaliGAN PGBLEU RECIPES RankGAN RelGAN "
+    "ScratchGAN SentiGAN SeqGAN TextGAIL TextGAN",
     "runs": "Run",
     "training": "Schedule fit",
     "metrics": "METRICS Metric Score",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from textgan.checkpoints import replace_folder, seal, verify
 from textgan.errors import InputError
+from textgan.labels import count_labels, label_facts, labels_of, token_of, unlabelled, with_labels
 from textgan.oracle import Oracle, Truth, truth_of
 from textgan.processes import ALONE, Share
 from textgan.text import (
@@ -68,12 +69,25 @@ class Data(NamedTuple):
     facts: dict[str, Any]
 
     @property
+    def labels(self) -> dict[str, int]:
+        """How often each label stands in the training text; empty without classes."""
+        return label_facts(self.facts)
+
+    @property
     def truth(self) -> Truth | None:
         """Who knows the language exactly, where anybody does."""
         return truth_of(self.facts["corpus"]["name"])
 
 
-def prepare(corpus: Source, valid: Source | None, settings: TextSettings, *, folder: Path | None = None) -> Data:
+def prepare(
+    corpus: Source,
+    valid: Source | None,
+    settings: TextSettings,
+    *,
+    folder: Path | None = None,
+    recipe: str = "the recipe",
+    classes: bool = False,
+) -> Data:
     """Read, hold lines out (or read `valid`), train the tokenizer on the training lines alone, and encode.
 
     Without `valid`, 5 % of the distinct lines (at most 1,000) are held out with a fixed seed, the same for every
@@ -81,11 +95,15 @@ def prepare(corpus: Source, valid: Source | None, settings: TextSettings, *, fol
     a vocabulary, and no end mark: max_len is their length.
     folder: where the ids of a text that does not fit into memory (`text.spooling`) are kept, sealed; the same text and
     settings find them there again. Raises InputError where there is no room.
+    classes: the recipe of that name wants labelled text (`labels`), which is held in memory; else labels are refused.
     """
     if settings.max_len is not None and settings.max_len < 1:
         raise InputError(f"--max_len {settings.max_len} must be at least 1")
     text = read_text(corpus, errors=settings.encoding_errors)
     other = None if valid is None else read_text(valid, errors=settings.encoding_errors)
+    if classes:
+        return _prepared_labelled(text, other, settings, recipe)
+    text = unlabelled(text, recipe)
     if folder is None or isinstance(text.lines, list):
         return _prepared(text, other, settings, None)
     wanted = {"corpus": text.sha256, "valid": other and other.sha256, **vars(settings)}
@@ -134,6 +152,29 @@ def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Pa
     if truth is not None:
         facts["oracle"] = {"name": truth.name, "sha256": truth.sha256}
     return Data(tokenizer, train, held_out, held, max_len, facts)
+
+
+def _prepared_labelled(text: Text, other: Text | None, settings: TextSettings, recipe: str) -> Data:
+    """`prepare` of labelled texts: that of the sentences alone, then a label before each, and its token."""
+    if other is None:
+        lines, held = hold_out(list(text.lines))
+        train, valid = text._replace(lines=list(lines)), Text(held, f"held out of {text.name}", "", 0, 0, 0)
+    else:
+        train, valid = text, other
+    rows, held_rows = labels_of(train, recipe), labels_of(valid, recipe)
+    counts = count_labels(rows)
+    data = _prepared(
+        train._replace(lines=[row.text for row in rows]), valid._replace(lines=[row.text for row in held_rows]),
+        settings, None,
+    )  # fmt: skip
+    data.tokenizer.add_special_tokens([token_of(name) for name in counts])  # at the end of the vocabulary
+    size = data.tokenizer.get_vocab_size()
+    data.facts["corpus"]["lines"], data.facts["tokens"]["vocab_size"] = len(text.lines), size
+    return data._replace(
+        train=with_labels(data.train, rows, size - len(counts), list(counts)),
+        held_out=with_labels(data.held_out, held_rows, size - len(counts), list(counts)),
+        facts=data.facts | {"labels": counts},
+    )
 
 
 def _of_oracle(truth: Oracle, lines: Sequence[str], held: Sequence[str], settings: TextSettings) -> tuple[Any, int]:

@@ -80,6 +80,7 @@ def _sample(commands: Any) -> None:
         "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
         help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
     )  # fmt: skip
+    parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
     _add_seed(parser)
     parser.add_argument(
         "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
@@ -95,7 +96,7 @@ def _run_sample(options: argparse.Namespace) -> None:
     from textgan.text import write_lines
 
     run = Run.open(options.run)
-    chosen = {"seed": options.seed, "temperature": options.temperature}
+    chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label}
     if options.format == "text":
         write_lines(options.out, counted(run.stream_text(options.n, **chosen), options.n, "sentences"))
     else:

@@ -276,6 +276,40 @@ class TransformerDiscriminator(Discriminator):
         return self.out(self.dropout(self.features(x, mask))).squeeze(1)
 
 
+class ClassDiscriminator(Discriminator):
+    """Any discriminator's features under a linear layer of several logits: one a class, or one more for "written".
+
+    Its sentence logit is log P(one of the first `real` classes) - log P(another): (B,).
+    """
+
+    def __init__(self, body: Discriminator, classes: int, *, real: int, features: int, dropout: float) -> None:
+        super().__init__()
+        self.body, self.real = body, real
+        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(features, classes)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.body.features(x, mask)
+
+    def class_logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) or (B, T, V) -> (B, classes)."""
+        logits: Tensor = self.head(self.dropout(self.features(x, mask)))
+        return logits
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        logits = self.class_logits(x, mask)
+        return logits[:, : self.real].logsumexp(1) - logits[:, self.real :].logsumexp(1)
+
+
+def with_classes(spec: DiscriminatorSpec, vocab_size: int, max_len: int, *, classes: int, real: int) -> Discriminator:
+    """A `ClassDiscriminator` on a freshly initialised discriminator of any family."""
+    body = spec.build(vocab_size, max_len)
+    with torch.no_grad():
+        word = torch.full((1, 1), vocab_size - 1)
+        size = body.eval().features(word, torch.ones_like(word).bool()).shape[1]
+        body.train()
+    return ClassDiscriminator(body, classes, real=real, features=size, dropout=spec.dropout)
+
+
 @dataclass(frozen=True)
 class CNN:
     """SeqGAN's convolutional discriminator.

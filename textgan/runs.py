@@ -14,6 +14,7 @@ import torch
 
 from textgan.errors import InputError
 from textgan.generators import ROWS, Generator, load_generator
+from textgan.labels import draw_labels, id_of, label_facts
 from textgan.text import decode, encode, load_tokenizer
 
 BLOCK_ROWS = 256  # sentences that the model reads at once
@@ -59,46 +60,78 @@ class Run:
         """The tokenizer that the run was trained with."""
         return load_tokenizer(self.path / "generator")
 
-    def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> list[str]:
+    def sample_text(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
+    ) -> list[str]:
         """n sentences as clean text; the same seed gives the same sentences on the CPU."""
-        return list(self.stream_text(n, seed=seed, temperature=temperature))
+        return list(self.stream_text(n, seed=seed, temperature=temperature, label=label))
 
-    def stream_text(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Iterator[str]:
+    def stream_text(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
+    ) -> Iterator[str]:
         """`sample_text` one sentence at a time, drawn in blocks of 1,024, so that memory does not grow with n.
 
         Each block has a random state of its own (`block_seed`): those of n sentences are the first of more sentences,
-        but for a last block that is not full. Errors: n below 1.
+        but for a last block that is not full. label: the class of all; without it a run with classes draws
+        them as often as its training text has them. Errors: n below 1, a label that the run lacks.
         """
         if n < 1:
             raise InputError(f"-n {n} must be at least 1")
+        if label is not None:
+            id_of(label, self.labels, 0)  # refuse it before any work
         return chain.from_iterable(
-            self._block(min(ROWS, n - first), block_seed(seed, first // ROWS), temperature)
+            self._block(min(ROWS, n - first), block_seed(seed, first // ROWS), temperature, label)
             for first in range(0, n, ROWS)
         )
 
-    def _block(self, n: int, seed: int, temperature: float) -> list[str]:
-        samples = self.generator.sample(n, temperature=temperature, rng=torch.Generator().manual_seed(seed))
+    @property
+    def labels(self) -> dict[str, int]:
+        """The run's classes and how often each was seen in training; empty where it has none."""
+        return label_facts(self.settings)
+
+    def _block(self, n: int, seed: int, temperature: float, label: str | None) -> list[str]:
+        rng, size = torch.Generator().manual_seed(seed), self.generator.vocab_size
+        if label is None:
+            context = draw_labels(self.labels, n, size, rng)
+        else:
+            context = torch.full((n,), id_of(label, self.labels, size))
+        samples = self.generator.sample(n, context=context, temperature=temperature, rng=rng)
         return decode(self.tokenizer, samples.tokens.numpy())
 
     @torch.no_grad()
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """What the model thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
 
-        A line longer than the run's maximum length is cut there; an unknown word counts as <unk>.
+        A line longer than the run's maximum length is cut there; an unknown word counts as <unk>. With classes it is
+        log sum_k p(k) p(line | k), p(k) as in the training text.
         """
         data = encode(self.tokenizer, lines, max_len=self.generator.max_len)
         sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
         for start in range(0, len(order), BLOCK_ROWS):
             rows = order[start : start + BLOCK_ROWS]
-            sums[rows] = self.generator.log_probs(torch.from_numpy(data.batch(rows))).double().sum(1).numpy()
+            sums[rows] = self._marginal(torch.from_numpy(data.batch(rows))).numpy()
         return sums, np.asarray(data.lengths)
 
-    def pool_rows(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Iterator[dict[str, Any]]:
+    def _marginal(self, tokens: torch.Tensor) -> torch.Tensor:
+        """log p of sentences (B, T) whatever their class: (B,) float64."""
+        if not self.labels:
+            return self.generator.log_probs(tokens).double().sum(1)
+        size, total = self.generator.vocab_size, sum(self.labels.values())
+        terms = [
+            self.generator.log_probs(tokens, torch.full((len(tokens),), id_of(name, self.labels, size))).double().sum(1)
+            + np.log(seen / total)
+            for name, seen in self.labels.items()
+        ]
+        return torch.stack(terms).logsumexp(0)
+
+    def pool_rows(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time."""
         from textgan.augmentation.pool import pool_rows
 
         return pool_rows(
-            self.stream_text(n, seed=seed, temperature=temperature),
+            self.stream_text(n, seed=seed, temperature=temperature, label=label),
             source=self.settings["recipe"],
             generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
             run=self.path.name,

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from textgan.text import BOS, EOS, PAD, SPECIALS, UNK
 
 __all__ = [
-    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "pad_to",
-    "straight_through",
+    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "pad_to", "parted",
+    "split_labels", "straight_through",
 ]  # fmt: skip
 
 
@@ -50,6 +50,16 @@ class Relaxed(NamedTuple):
 def mask_of(tokens: Tensor) -> Tensor:
     """Which positions are text: (B, T) int64 -> (B, T) bool, True up to and including EOS."""
     return tokens != PAD
+
+
+def split_labels(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Sentences and their labels: (B, T + 1), whose first column is a label's id, -> (B, T), (B,)."""
+    return tokens[:, 1:], tokens[:, 0]
+
+
+def parted(tokens: Tensor, labels: int) -> tuple[Tensor, Tensor | None]:
+    """`split_labels` where the text has labels, else all of it and None."""
+    return split_labels(tokens) if labels else (tokens, None)
 
 
 def lengths_of(mask: Tensor) -> Tensor:

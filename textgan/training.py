@@ -37,6 +37,7 @@ from textgan.controls import check_control, frozen_phases, spoil_answers
 from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
 from textgan.graphs import fixed_shapes
+from textgan.labels import draw_labels
 from textgan.oracle import FIRST, Oracle
 from textgan.processes import Share, average, gather, sharing
 from textgan.progress import Progress
@@ -126,7 +127,8 @@ def fit(
     board = folder / "tensorboard" if tensorboard and main else None
     with locked(folder) if main else nullcontext():
         with accelerator.main_process_first():  # what the first one keeps in the folder, the others find there
-            data = prepare(read, held, text, folder=folder / "text")
+            classes = getattr(chosen, "classes", False)
+            data = prepare(read, held, text, folder=folder / "text", recipe=chosen.name, classes=classes)
         del read, held  # a text that does not fit into memory leaves the disk
         with machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked, machine.enough_memory():
             training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log, control)
@@ -173,9 +175,12 @@ class _Training:
         self.accelerator, self.on_log = accelerator, on_log
         device, self.share = accelerator.device, Share(accelerator.process_index, accelerator.num_processes)
         torch.manual_seed(seed)  # every process builds the same weights ...
-        self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len)
+        classes = {"labels": len(data.labels)} if data.labels else {}
+        self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len, **classes)
         for player in self.players.values():
             player.to(device)
+            if isinstance(player.net, Generator):
+                player.net.labels = len(data.labels)
             if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
                 player.net.first_id = FIRST  # neither an end nor an unknown word
         self.rng = torch.Generator().manual_seed(seed)  # on the CPU: no card is waited for
@@ -187,7 +192,7 @@ class _Training:
         torch.manual_seed(seed + self.share.rank)  # ... and then draws its own dropout
         self.generator: Generator = self.players["generator"].net
         self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, share=self.share)
-        self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED)
+        self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED, labels=len(data.labels))
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
         self.window: dict[str, tuple[float | Tensor, int]] = {}  # sums and counts since the last row of the log
@@ -283,7 +288,8 @@ class _Training:
         if evaluate:
             row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
             rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
-            samples = self.generator.sample(SAMPLED, rng=rng)
+            context = draw_labels(self.data.labels, SAMPLED, self.generator.vocab_size, rng, self.generator.device)
+            samples = self.generator.sample(SAMPLED, context=context, rng=rng)
             lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
             row |= self.watch.measure(samples) | self.watch.scores(lines)
             if self.data.truth is not None:

@@ -17,7 +17,7 @@ from textgan.generators import Generator, evaluating
 from textgan.graphs import Graphed, fixed_shapes
 from textgan.objectives import Objective
 from textgan.processes import Noise, average, gather
-from textgan.sequences import Relaxed, Samples, mask_of, pad_to
+from textgan.sequences import Relaxed, Samples, mask_of, pad_to, parted
 
 BATCH_MOST = 1 << 16  # sentences a step; no list or array of a mistyped size is made
 
@@ -152,15 +152,19 @@ class Spec(Protocol):
 
 
 SHARES = {  # fields that lie between 0 and 1
-    "dropout", "rollout_keep", "mle_final_rate", "gamma", "baseline_decay", "momentum", "clip"
+    "dropout", "rollout_keep", "mle_final_rate", "gamma", "baseline_decay", "momentum", "clip",
+    "demonstrations",
 }  # fmt: skip
+
+
+FACTORS = {"beta_max", "mutation"}  # fields of at least 1
 
 
 def check_recipe(recipe: Any) -> None:
     """Refuse impossible numbers of a recipe and its nets in one line that names the flag."""
     for name, value in _numbers(recipe):
         last = name.rpartition(".")[2]
-        least = 0 if last.endswith("_steps") or (isinstance(value, float) and last != "beta_max") else 1
+        least = 0 if last.endswith("_steps") or (isinstance(value, float) and last not in FACTORS) else 1
         most = 1 if last in SHARES else BATCH_MOST if last == "batch" else math.inf
         if not least <= value <= most or value == math.inf:
             wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
@@ -219,8 +223,9 @@ def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
 
 
 def likelihood_loss(generator: Generator, tokens: Tensor) -> Tensor:
-    """Mean -log p a token of real sentences (B, T), over the whole batch."""
-    return -gather(generator.log_probs(tokens)).sum() / mask_of(gather(tokens)).sum()
+    """Mean -log p a token of real sentences (B, T), over the whole batch; with classes a label comes first."""
+    sentences, context = parted(tokens, generator.labels)
+    return -gather(generator.log_probs(sentences, context)).sum() / mask_of(gather(sentences)).sum()
 
 
 def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:

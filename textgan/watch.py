@@ -11,7 +11,7 @@ from torch import Tensor
 
 from textgan.evaluation import Reference, evaluate
 from textgan.generators import Generator, evaluating
-from textgan.sequences import Samples, lengths_of, mask_of
+from textgan.sequences import Samples, lengths_of, mask_of, parted
 from textgan.text import Encoded
 
 BLOCK_ROWS = 128
@@ -26,8 +26,9 @@ def held_out_nll(generator: Generator, held_out: Encoded) -> float:
     with evaluating(generator):
         for i in range(0, len(order), BLOCK_ROWS):
             batch = torch.from_numpy(held_out.batch(order[i : i + BLOCK_ROWS])).to(generator.device)
-            total -= generator.log_probs(batch).double().sum().item()
-            tokens += int(mask_of(batch).sum())
+            sentences, context = parted(batch, generator.labels)
+            total -= generator.log_probs(sentences, context).double().sum().item()
+            tokens += int(mask_of(sentences).sum())
     return total / max(1, tokens)
 
 
@@ -50,9 +51,9 @@ class Watch:
     Each warning is a function of one row of the log and of constants, so a resumed run warns alike.
     """
 
-    def __init__(self, held_out: Encoded, lines: Sequence[str], sampled: int) -> None:
+    def __init__(self, held_out: Encoded, lines: Sequence[str], sampled: int, *, labels: int = 0) -> None:
         rows = np.arange(len(held_out))[:sampled]
-        self.real = look(torch.from_numpy(held_out.batch(rows)))
+        self.real = look(parted(torch.from_numpy(held_out.batch(rows)), labels)[0])
         self.reference = Reference(lines)  # indexed once for all evaluations of the run
 
     def measure(self, samples: Samples) -> dict[str, float]:

@@ -53,4 +53,5 @@ def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
     family = StatefulGenerator if isinstance(model, models.StatefulForCausalLM) else CausalLM
     generator = family(model, config.vocab_size, length).eval()
     generator.first_id = getattr(config, "first_id", generator.first_id)
+    generator.labels = getattr(config, "labels", 0)
     return generator

@@ -68,6 +68,8 @@ class Generator(nn.Module, ABC):
         self.vocab_size = vocab_size
         self.max_len = max_len
 
+    labels = 0  # how many of the last ids are labels, which stand in BOS's place and are never generated
+
     @abstractmethod
     def start(self, n: int) -> State:
         """The state of n sentences before BOS."""
@@ -89,8 +91,10 @@ class Generator(nn.Module, ABC):
         return next(self.parameters()).device
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits (..., H) -> (..., V) of the next token, ids below `first_id` forbidden."""
+        """Logits (..., H) -> (..., V) of the next token, ids below `first_id` and labels forbidden."""
         logits = self.logits(hidden)
+        if self.labels:
+            logits[..., self.vocab_size - self.labels :] = NEVER
         logits[..., : self.first_id] = NEVER  # in place: a linear layer's backward pass does not need its output
         return logits
 
@@ -290,7 +294,7 @@ class Generator(nn.Module, ABC):
         from transformers import GenerationConfig
 
         self.model.config.max_sentence_len = self.max_len
-        self.model.config.first_id = self.first_id
+        self.model.config.first_id, self.model.config.labels = self.first_id, self.labels
         self.model.generation_config = GenerationConfig(
             bos_token_id=BOS,
             eos_token_id=EOS,
@@ -299,7 +303,7 @@ class Generator(nn.Module, ABC):
             top_k=0,
             top_p=1.0,
             max_length=self.max_len + 1,
-            suppress_tokens=list(range(self.first_id)),
+            suppress_tokens=[*range(self.first_id), *range(self.vocab_size - self.labels, self.vocab_size)],
         )
         with quiet_transformers():
             self.model.save_pretrained(folder)

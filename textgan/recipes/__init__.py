@@ -12,6 +12,7 @@ from typing import Any
 from textgan.discriminators import DISCRIMINATORS
 from textgan.errors import InputError
 from textgan.generators import GENERATORS
+from textgan.recipes.catgan import CatGAN
 from textgan.recipes.cot import CoT
 from textgan.recipes.dgsan import DGSAN
 from textgan.recipes.dpgan import DPGAN
@@ -25,12 +26,15 @@ from textgan.recipes.pgbleu import PGBLEU
 from textgan.recipes.rankgan import RankGAN
 from textgan.recipes.relgan import RelGAN
 from textgan.recipes.scratchgan import ScratchGAN
+from textgan.recipes.sentigan import SentiGAN
 from textgan.recipes.seqgan import SeqGAN
+from textgan.recipes.textgail import TextGAIL
 from textgan.recipes.textgan import TextGAN
 from textgan.updates import Recipe
 
 RECIPES: tuple[type, ...] = (
     MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN, ScratchGAN, DPGAN, GAD,
+    TextGAIL, SentiGAN, CatGAN,
     GSGAN, TextGAN, CoT, JSDGAN, DGSAN, LeakGAN,
 )  # fmt: skip
 FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "judge": GENERATORS, "discriminator": DISCRIMINATORS}

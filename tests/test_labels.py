@@ -1,0 +1,102 @@
+"""Text with classes: read, trained on, sampled by label, scored without; refused where it does not belong."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from textgan.batches import TextSettings, prepare
+from textgan.cli import main
+from textgan.errors import InputError
+from textgan.generators import LSTM
+from textgan.recipes import MLE, SentiGAN
+from textgan.runs import Run
+from textgan.sequences import EOS, split_labels
+from textgan.training import fit
+
+LINES = ["up\tyes yes", "down\tno no no", "up\tyes yes yes", "down\tno no"] * 20
+SETTINGS = {"mle_steps": 150, "judge_steps": 0, "adversarial_steps": 0, "mle_lr": 0.02, "batch": 16}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = SentiGAN(**SETTINGS, generator=LSTM(8, 16, dropout=0.0))  # type: ignore[arg-type]
+    return fit(recipe, LINES, out=tmp_path_factory.mktemp("labels") / "run", valid=LINES[:4], progress=False)
+
+
+def test_a_label_is_the_first_column_and_the_last_ids() -> None:
+    data = prepare(LINES, LINES[:4], TextSettings(), classes=True)
+    assert data.labels == {"down": 40, "up": 40}
+    size = data.tokenizer.get_vocab_size()
+    sentences, labels = split_labels(torch.from_numpy(data.held_out.batch([0, 1])))
+    assert labels.tolist() == [size - 1, size - 2]
+    assert data.tokenizer.decode(sentences[1][:3].tolist()) == "no no no" and sentences[1][3] == EOS
+    assert data.held_out_lines == ["yes yes", "no no no", "yes yes yes", "no no"]
+    assert data.tokenizer.token_to_id("<label:up>") == size - 1
+
+
+def test_json_lines_are_read_like_tabs() -> None:
+    rows = [json.dumps({"label": label, "text": text}) for label, text in (x.split("\t") for x in LINES)]
+    a, b = (prepare(x, x[:4], TextSettings(), classes=True) for x in (LINES, rows))
+    assert np.array_equal(a.train.ids, b.train.ids)
+    assert a.labels == b.labels
+
+
+def test_each_label_has_its_own_text(run: Run) -> None:
+    for label, word, other in (("up", "yes", "no"), ("down", "no", "yes")):
+        words = " ".join(run.sample_text(100, label=label)).split()
+        assert words.count(word) > 0.95 * len(words), (label, other)
+    mixed = " ".join(run.sample_text(200)).split()
+    assert min(mixed.count("yes"), mixed.count("no")) > 0.25 * len(mixed)  # both as often as in the training text
+    assert not any("<label" in line for line in run.sample_text(200, temperature=5.0))
+
+
+def test_a_line_without_a_label_has_the_probability_of_all_classes_together(run: Run) -> None:
+    (found,), (tokens,) = run.log_probs(["yes yes"])
+    ids = torch.tensor([[run.tokenizer.token_to_id("yes")] * 2 + [EOS]])
+    size = run.generator.vocab_size
+    with torch.no_grad():
+        each = [run.generator.log_probs(ids, torch.tensor([size - k])).sum().item() for k in (1, 2)]
+    assert found == pytest.approx(math.log(sum(map(math.exp, each)) / 2), abs=1e-5)
+    assert tokens == 3
+
+
+def test_generate_begins_with_a_label(run: Run) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = run.path / "generator"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    prompt = torch.tensor([[tokenizer.convert_tokens_to_ids("<label:up>")]] * 50)
+    torch.manual_seed(0)
+    words = " ".join(tokenizer.batch_decode(model.generate(prompt), skip_special_tokens=True)).split()
+    assert words.count("yes") > 0.9 * len(words)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "lines", "problem"),
+    [
+        (MLE, LINES, "lines holds labelled text, and mle has no classes; give the text alone, or a recipe with classes "
+         "(sentigan, catgan)"),
+        (SentiGAN, ["yes yes", "no"], 'lines:1: sentigan has classes and wants label<TAB>text, or JSON with "label" '
+         'and "text" on each line'),
+        (SentiGAN, ["up\tyes yes", "up\tyes no"], "the text has the one label 'up'; at least 2 are wanted"),
+    ],
+)  # fmt: skip
+def test_labels_where_they_do_not_belong_are_one_line(
+    recipe: type, lines: list[str], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(problem)}$"):
+        fit(recipe(), lines, out=tmp_path / "x", valid=lines, progress=False)
+
+
+def test_the_command_samples_a_label_and_refuses_another(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", str(run.path), "-n", "20", "--label", "down"]) == 0
+    assert "yes" not in capsys.readouterr().out.replace("yes", "", 1)
+    assert main(["sample", str(run.path), "-n", "3", "--label", "left"]) == 1
+    assert capsys.readouterr().err == "textgan: error: --label 'left' is not one of down, up\n"
