@@ -68,7 +68,7 @@ USAGE = [
     (f"{MLE} --batch", "--batch: expected one argument"),
     (f"{MLE} --batch x", "--batch: a whole number was wanted, got 'x'"),
     (f"{MLE} --batch 1.5", "--batch: a whole number was wanted, got '1.5'"),
-    (f"{MLE} --batch 0", "--batch 0 must be at least 1"),
+    (f"{MLE} --batch 0", "--batch 0 must be from 1 to 65536"),
     (f"{MLE} --mle_steps -1", "--mle_steps -1 must be at least 0"),
     (f"{MLE} --mle_lr nan", "--mle_lr: a number was wanted, got 'nan'"),
     (f"{MLE} --mle_lr -1", "--mle_lr -1.0 must be at least 0"),
