@@ -89,14 +89,14 @@ def with_labels(data: Encoded, rows: Sequence[Labelled], first_id: int, names: S
     return Encoded(np.insert(data.ids, data.offsets[:-1], ids), offsets, data.truncated, data.unk_rate)
 
 
-def draw_labels(counts: Mapping[str, int], n: int, vocab_size: int, rng: Generator, device: Any = "cpu") -> Tensor | None:
+def draw_labels(counts: Mapping[str, int], n: int, vocab_size: int, rng: Generator) -> Tensor | None:
     """The ids of n labels in the training text's proportions, (n,) int64; None where there are no labels."""
     import torch
 
     if not counts:
         return None
     shares = torch.tensor(list(counts.values()), dtype=torch.float, device=rng.device)
-    return (vocab_size - len(counts) + shares.multinomial(n, replacement=True, generator=rng)).to(device)
+    return vocab_size - len(counts) + shares.multinomial(n, replacement=True, generator=rng)
 
 
 def id_of(label: str, counts: Mapping[str, int], vocab_size: int) -> int:

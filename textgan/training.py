@@ -288,7 +288,7 @@ class _Training:
         if evaluate:
             row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
             rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
-            context = draw_labels(self.data.labels, SAMPLED, self.generator.vocab_size, rng, self.generator.device)
+            context = draw_labels(self.data.labels, SAMPLED, self.generator.vocab_size, rng)
             samples = self.generator.sample(SAMPLED, context=context, rng=rng)
             lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
             row |= self.watch.measure(samples) | self.watch.scores(lines)
