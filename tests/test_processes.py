@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from test_training import LINES, tiny, trace
+from test_training import LINES, every_recipe, tiny, trace
 from textgan import machine
 from textgan.checkpoints import checkpoints
 from textgan.errors import InputError, Interrupted
@@ -26,7 +26,7 @@ from textgan.runs import Run
 from textgan.sequences import Samples, pad_to
 from textgan.training import fit
 from toys import FAMILIES, MAX_LEN, build
-from two_processes import EQUAL, RESUMED, train, without_dropout
+from two_processes import RESUMED, train, without_dropout
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
@@ -41,7 +41,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("recipe", EQUAL, ids=lambda r: r.name)
+@every_recipe
 def test_two_processes_equal_one_with_the_whole_batch(recipe: type, together: Path, tmp_path: Path) -> None:
     """Logs and every tensor, after some steps of each phase; a step of the game moves a weight by 1e-4."""
     two, one = Run.open(together / recipe.name), train(without_dropout(tiny(recipe)), tmp_path / "one")

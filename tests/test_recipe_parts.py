@@ -13,7 +13,7 @@ from textgan.recipes.catgan import spread
 from textgan.recipes.pgbleu import bleu_against
 from textgan.recipes.rankgan import ranks
 from textgan.recipes.sentigan import penalty_loss
-from textgan.recipes.textgail import whitened
+from textgan.recipes.textgail import evenly, whitened
 from textgan.sequences import EOS, PAD, mask_of
 from toys import all_sentences, build
 
@@ -88,3 +88,10 @@ def test_whitened_rewards_are_clipped() -> None:
     """0 four times and 5: mean 1, sd 2, so -.5 and 2; a sixth of seven would be 2.45, clipped to 2."""
     assert torch.allclose(whitened(torch.tensor([0.0, 0, 0, 0, 5])), torch.tensor([-0.5, -0.5, -0.5, -0.5, 2]))
     assert whitened(torch.tensor([0.0] * 6 + [7]))[-1] == 2
+
+
+def test_demonstrations_are_spread_evenly() -> None:
+    shown = evenly(0.3, 100)
+    assert 28 <= shown.sum() <= 32
+    assert all(1 <= shown[i : i + 10].sum() <= 5 for i in range(0, 100, 10))
+    assert not evenly(0.0, 10).any() and evenly(1.0, 10).all()

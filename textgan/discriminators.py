@@ -282,10 +282,10 @@ class ClassDiscriminator(Discriminator):
     Its sentence logit is log P(one of the first `real` classes) - log P(another): (B,).
     """
 
-    def __init__(self, body: Discriminator, classes: int, *, real: int, features: int) -> None:
+    def __init__(self, body: Discriminator, classes: int, *, real: int, features: int, dropout: float) -> None:
         super().__init__()
         self.body, self.real = body, real
-        self.dropout, self.head = nn.Dropout(0.25), nn.Linear(features, classes)
+        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(features, classes)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.body.features(x, mask)
@@ -307,7 +307,7 @@ def with_classes(spec: DiscriminatorSpec, vocab_size: int, max_len: int, *, clas
         word = torch.full((1, 1), vocab_size - 1)
         size = body.eval().features(word, torch.ones_like(word).bool()).shape[1]
         body.train()
-    return ClassDiscriminator(body, classes, real=real, features=size)
+    return ClassDiscriminator(body, classes, real=real, features=size, dropout=spec.dropout)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from textgan.discriminators import DiscriminatorSpec, MultiCNN, with_classes
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import RELATIVISTIC
-from textgan.processes import average
+from textgan.processes import average, gather
 from textgan.sequences import Relaxed, mask_of, split_labels
 from textgan.updates import Logs, Phase, Player, Players, adam, generator_players, likelihood_phase
 
@@ -100,8 +100,8 @@ class CatGAN:
         def fitness(tokens: Tensor, temperature: float) -> float:
             with torch.no_grad():
                 loss, fake, label = loss_of(tokens, temperature)
-                entropy = -g.net.log_probs(fake.tokens, label).sum() / fake.mask.sum()
-            return float(average([self.diversity * entropy - loss])[0])
+                entropy = -gather(g.net.log_probs(fake.tokens, label)).sum() / gather(fake.mask).sum()
+            return average([self.diversity * entropy - loss])[0].item()
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             middle = self.beta_max ** (-step / max(1, self.adversarial_steps))

@@ -88,7 +88,7 @@ class SentiGAN:
             loss = F.cross_entropy(of_real, labels - first) + F.cross_entropy(of_fake, written)
             right = of_real.log_softmax(1)[:, -1] < of_fake.log_softmax(1)[:, -1]
             known = of_real.argmax(1) == labels - first
-            logs = {"d_accuracy": right.float().mean(), "label_accuracy": known.float().mean().item()}
+            logs = {"d_accuracy": right.float().mean(), "label_accuracy": known.float().mean()}
             return {"d_loss": d.minimise(loss)} | logs
 
         def penalty_of(label: int) -> Score:

@@ -16,7 +16,7 @@ from textgan.discriminators import Bidirectional, DiscriminatorSpec
 from textgan.estimators import clipped_ratio, linear_temperature
 from textgan.generators import GeneratorSpec, Transformer
 from textgan.objectives import RELATIVISTIC
-from textgan.processes import gather
+from textgan.processes import gather, share
 from textgan.sequences import mask_of, pad_to
 from textgan.updates import (
     Logs,
@@ -43,7 +43,7 @@ class TextGAIL:
     logits (the paper's D reads the pair at once).
 
     Args (the others are `updates.FIELDS`):
-        policy_batch: sentences a step of G
+        policy_updates: steps of G on a round's sentences, each on its part of them
         clip: how far from 1 a ratio of probabilities still earns (paper: 0.1 COCO, 0.2 news)
         demonstrations: share of real sentences in the first batch
         demonstration_reward: what a real sentence earns, in deviations of the samples' rewards
@@ -59,7 +59,7 @@ class TextGAIL:
     judge_steps: int = 100
     adversarial_steps: int = 200
     discriminator_updates: int = 1
-    policy_batch: int = 32
+    policy_updates: int = 4
     clip: float = 0.2
     demonstrations: float = 0.3
     demonstration_reward: float = 2.0
@@ -83,14 +83,17 @@ class TextGAIL:
             real = next(batches)
             fake = g.net.sample(len(real), rng=rng).tokens
             rewards = (score(fake) - score(real)).sigmoid()  # (B,)
-            share = linear_temperature(step, steps=self.adversarial_steps, first=self.demonstrations, last=0.0)
-            shown = round(share * len(real))  # demonstrations that take the place of as many samples
-            tokens = _joined(real[:shown], fake[shown:])
-            advantages = torch.cat([rewards.new_full((shown,), self.demonstration_reward), whitened(rewards)[shown:]])
+            part = linear_temperature(step, steps=self.adversarial_steps, first=self.demonstrations, last=0.0)
+            shown = evenly(part, len(real)).to(real.device)  # (B,) where a demonstration takes a sample's place
+            width = max(real.shape[1], fake.shape[1])
+            tokens = torch.where(shown[:, None], pad_to(real, width), pad_to(fake, width))
+            advantages = whitened(rewards).masked_fill(shown, self.demonstration_reward)
             with torch.no_grad():
                 old = g.net.eval().log_probs(tokens)
-            logs = reward_logs(rewards) | {"demonstrations": share}
-            for rows in torch.randperm(len(tokens), generator=rng).to(tokens.device).split(self.policy_batch):
+            logs = reward_logs(rewards) | {"demonstrations": part}
+            parts = min(self.policy_updates, len(tokens))
+            for first in range(parts):
+                rows = slice(first, None, parts)
                 log_probs = g.net.log_probs(tokens[rows])
                 gain = advantages[rows, None].expand_as(log_probs)
                 loss = clipped_ratio(log_probs, old[rows], gain, mask_of(tokens[rows]), clip=self.clip)
@@ -110,7 +113,7 @@ def whitened(rewards: Tensor) -> Tensor:
     return ((rewards - whole.mean()) / whole.std(correction=0).clamp(min=1e-6)).clamp(-2, 2)
 
 
-def _joined(a: Tensor, b: Tensor) -> Tensor:
-    """Sentences of two batches as one: (A, T), (B, S) -> (A + B, max(T, S))."""
-    length = max(a.shape[1], b.shape[1])
-    return torch.cat([pad_to(a, length), pad_to(b, length)])
+def evenly(part: float, n: int) -> Tensor:
+    """That part of the whole batch's rows, spread evenly by the golden ratio; here the n own ones, (n,) bool."""
+    places = share().rank * n + torch.arange(n)
+    return torch.frac(places * 0.6180339887498949) < part
