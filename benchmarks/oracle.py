@@ -6,9 +6,10 @@
     python benchmarks/oracle.py --table         the tables from benchmarks/results/oracle/*.json
 
 The oracle is SeqGAN's published LSTM; TEXTGAN_DATA names the folder of data that holds it (default ../shared/data).
-Budget: each recipe has the sizes and learning rates of its preset `paper-oracle` where it has one; it starts from its
-seed's early-stopped maximum likelihood where it has such a phase; D gets JUDGE_STEPS alone, and the game as many rounds
-as GAME seconds of one processor pay for, timed in a trial of some rounds and written into the result.
+Budget: each recipe has the discriminator and learning rates of its preset `paper-oracle` where it has one, and SeqGAN's
+LSTM unless it has a generator of its own. It starts from its seed's early-stopped maximum likelihood (its own, where the
+generator is) unless its paper has no pre-training; D gets JUDGE_STEPS alone, and the game as many rounds as GAME seconds
+of one processor pay for, timed in a trial of some rounds and written into the result.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 EPOCH = TRAIN // 64
 JUDGE_STEPS, GAME = 100, 150  # steps of D alone; processor seconds of the game
 CONTROLLED = ("seqgan", "relgan")
-BUDGET = {"mle_steps": 0, "judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5}
+SIZES = LSTM(32, 32, dropout=0.0, tied=False, init_std=0.1)  # SeqGAN's generator
+BUDGET = {"judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5}
 MLE = {  # name -> what it is, its fields
     "mle": ("early-stopped", {"mle_steps": 8 * EPOCH, "early_stopping": True}),
     "mle-papers": ("30 epochs, last weights (the papers: 120)", {"mle_steps": 30 * EPOCH}),
@@ -54,14 +56,13 @@ def text(length: int, n: int, seed: int) -> str:
 
 
 def recipe_of(name: str, **changes: Any) -> Any:
-    """The recipe at its preset for the oracle, or with SeqGAN's LSTM, and these fields where it has them."""
+    """The recipe at its preset for the oracle, with SeqGAN's LSTM, and these fields where it has them."""
     kind = recipes.find_recipe(name)
     presets = recipes.presets_of(kind)
     known = {field.name for field in dataclasses.fields(kind)}
-    base: Any = presets.get("paper-oracle")
-    if base is None:
-        paper = {"generator": LSTM(32, 32, dropout=0.0, tied=False, init_std=0.1), "generator_lr": 1e-2}
-        base = kind(**{key: value for key, value in paper.items() if key in known})
+    base: Any = presets.get("paper-oracle") or kind(**{"generator_lr": 1e-2} if "generator_lr" in known else {})
+    if isinstance(kind().generator, LSTM):  # one generator for all that can have it
+        base = dataclasses.replace(base, generator=SIZES)
     return dataclasses.replace(base, **{key: value for key, value in changes.items() if key in known})
 
 
@@ -93,13 +94,15 @@ def equal_compute(length: int, seed: int) -> dict[str, Any]:
 
 def game(recipe: str, length: int, seed: int, control: str | None = None) -> dict[str, Any]:
     """A recipe from its seed's early-stopped maximum likelihood, for GAME seconds."""
-    fields = {field.name for field in dataclasses.fields(recipes.find_recipe(recipe))}
-    start = RUNS / f"L{length}-mle-{seed}" if "mle_steps" in fields else None
+    usual = recipe_of(recipe)
+    pretrained = bool(getattr(usual, "mle_steps", 0))
+    start = RUNS / f"L{length}-mle-{seed}" if pretrained and usual.generator == SIZES else None
+    own = {"mle_steps": 8 * EPOCH if pretrained and start is None else 0, "early_stopping": True}
     options: dict[str, Any] = {"start": start, "control": control}
-    per_round = timed(recipe_of(recipe, **BUDGET | {"judge_steps": 0, "adversarial_steps": 4}), length, "adversarial",
-                      **options)  # fmt: skip
+    trial = BUDGET | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
+    per_round = timed(recipe_of(recipe, **trial), length, "adversarial", **options)
     rounds = steps_within(GAME, per_round)
-    chosen = recipe_of(recipe, **BUDGET | {"adversarial_steps": rounds})
+    chosen = recipe_of(recipe, **BUDGET | own | {"adversarial_steps": rounds})
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
         run = train(chosen, length, seed, Path(folder) / "run", **options)

@@ -80,7 +80,7 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
 
     The result is the function's dict and what it took: arguments, processor seconds, commit, versions. One thread.
     """
-    folder = Path(results)
+    folder = make_folder(results)
     done, failed = folder / f"{job.name}.json", folder / f"{job.name}.failed.json"
     if done.exists():
         return job.name, "done"
@@ -151,7 +151,7 @@ def command_line(
             raise InputError(f"--job {options.job!r} is no job of this grid; --list names them")
         if lacking := [name for name in chosen[0].needs if not (Path(results) / f"{name}.json").exists()]:
             raise InputError(f"--job {options.job}: {', '.join(lacking)} must be done before")
-        name, state = run_job(chosen[0], make_folder(results))
+        name, state = run_job(chosen[0], results)
         return f"{name}: {state}"
     wanted = [job for job in jobs if not options.only or any(part in job.name for part in options.only)]
     if options.list:

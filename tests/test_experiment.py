@@ -1,0 +1,148 @@
+"""Grids: each job once, a failure that stops nobody, and results that survive the death of a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textgan.errors import InputError
+from textgan.experiment import Job, command_line, read_results, run_grid, run_job, seconds_a_step, steps_within
+
+
+def counted(folder: Path, **more: Any) -> Any:
+    """A work that leaves a mark at each call and gives its arguments; a local function, so that it travels by value."""
+
+    def work(x: int) -> dict[str, Any]:
+        with open(folder / f"calls-{x}", "a") as calls:
+            calls.write("x")
+        if x < 0:
+            raise ValueError("no number\nbelow zero")
+        return {"value": x * x} | more
+
+    return work
+
+
+def test_a_job_is_done_once_and_its_result_says_what_it_took(tmp_path: Path) -> None:
+    job = Job("three", counted(tmp_path), {"x": 3})
+    assert run_job(job, tmp_path) == ("three", "done")
+    assert run_job(job, tmp_path) == ("three", "done")
+    assert (tmp_path / "calls-3").read_text() == "x"
+    result = read_results(tmp_path)["three"]
+    assert (result["job"], result["arguments"], result["value"]) == ("three", {"x": 3}, 9)
+    assert result["seconds"] >= 0 and {"torch", "textgan"} <= set(result["versions"])
+
+
+def test_a_failure_is_kept_in_one_line_and_stops_only_those_that_need_it(tmp_path: Path) -> None:
+    work = counted(tmp_path)
+    jobs = [
+        Job("bad", work, {"x": -1}), Job("good", work, {"x": 1}),
+        Job("after-bad", work, {"x": 2}, ("bad",)), Job("after-good", work, {"x": 4}, ("good",)),
+    ]  # fmt: skip
+    said: list[str] = []
+    outcome = run_grid(jobs, tmp_path, progress=said.append)
+    assert outcome == {
+        "bad": "ValueError: no number below zero", "good": "done", "after-bad": "needs bad", "after-good": "done"
+    }  # fmt: skip
+    assert sorted(said) == ["after-good: done", "bad: ValueError: no number below zero", "good: done"]
+    assert json.loads((tmp_path / "bad.failed.json").read_text())["failed"] == "ValueError: no number below zero"
+    assert set(read_results(tmp_path)) == {"good", "after-good"}
+
+    jobs[0] = Job("bad", work, {"x": 5})  # mended: what failed is tried again, with those that waited for it
+    assert set(run_grid(jobs, tmp_path).values()) == {"done"}
+    assert not (tmp_path / "bad.failed.json").exists()
+    assert (tmp_path / "calls-1").read_text() == "x"  # the others were not
+
+
+def test_a_grid_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
+    work = counted(tmp_path)
+    with pytest.raises(InputError, match="two jobs of a grid have one name"):
+        run_grid([Job("a", work), Job("a", work)], tmp_path)
+    with pytest.raises(InputError, match="job a needs b, which the grid cannot give"):
+        run_grid([Job("a", work, {}, ("b",))], tmp_path)
+    with pytest.raises(InputError, match="--backend 'slurm' is not one of loky, dask, ray"):
+        run_grid([Job("a", work, {"x": 1})], tmp_path, backend="slurm")
+
+
+def test_the_list_is_of_commands_each_of_which_does_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = counted(tmp_path)
+    jobs = [Job("a-1", work, {"x": 1}), Job("b-2", work, {"x": 2}, ("a-1",))]
+    monkeypatch.setattr(sys, "argv", ["bench.py"])
+
+    def said(*arguments: str) -> str:
+        return command_line(jobs, tmp_path, lambda: "the table", "about", arguments)
+
+    lines = said("--list").splitlines()
+    assert [line.split()[1:] for line in lines] == [["bench.py", "--job", "a-1"], ["bench.py", "--job", "b-2"]]
+    assert said("--list", "--only", "b-") == lines[1]
+    with pytest.raises(InputError, match="a-1 must be done before"):
+        said("--job", "b-2")
+    assert [said(*line.split()[2:]) for line in lines] == ["a-1: done", "b-2: done"]
+    assert said("--table") == "the table"
+    with pytest.raises(InputError, match="'c' is no job of this grid"):
+        said("--job", "c")
+
+
+def test_a_wanted_job_brings_what_it_needs(tmp_path: Path) -> None:
+    work = counted(tmp_path)
+    jobs = [Job("a", work, {"x": 1}), Job("b", work, {"x": 2}, ("a",)), Job("c", work, {"x": 3})]
+    assert command_line(jobs, tmp_path, lambda: "table", "", ["--only", "b", "--workers", "1"]) == "table"
+    assert set(read_results(tmp_path)) == {"a", "b"}
+
+
+def test_a_budget_of_seconds_becomes_steps() -> None:
+    """Steps at 1.0, 1.5, 2.0 and 2.5 s: half a second each, so 10 s pay for 20."""
+    rows = [("mle", 0.2), *(("game", 1 + 0.5 * i) for i in range(4))]
+    assert seconds_a_step(rows, "game") == 0.5
+    assert steps_within(10, 0.5) == 20
+    assert steps_within(0.1, 0.5) == 1
+    with pytest.raises(InputError, match="1 steps of phase 'mle' were timed"):
+        seconds_a_step(rows, "mle")
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_of_two_ends_the_grid_though_one_worker_is_killed(tmp_path: Path) -> None:
+    """Two real worker processes; the one that does the first job gets SIGKILL in the middle of it."""
+    distributed = pytest.importorskip("distributed")
+
+    def work(x: int, folder: str) -> dict[str, Any]:
+        import os
+        import time
+        from pathlib import Path
+
+        mark = Path(folder) / f"begun-{x}-{os.getpid()}"
+        mark.touch()
+        time.sleep(1.0)
+        return {"pid": os.getpid()}
+
+    jobs = [Job(f"job-{x}", work, {"x": x, "folder": str(tmp_path)}) for x in range(5)]
+    killed: list[int] = []
+
+    def kill_the_first() -> None:
+        while not killed:
+            for mark in sorted(tmp_path.glob("begun-0-*")):
+                killed.append(int(mark.name.rpartition("-")[2]))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+    with cluster, distributed.Client(cluster):
+        killer = threading.Thread(target=kill_the_first, daemon=True)
+        killer.start()
+        outcome = run_grid(jobs, tmp_path / "results", backend="dask")
+        killer.join(10)
+    assert set(outcome.values()) == {"done"}
+    results = read_results(tmp_path / "results")
+    assert len(results) == 5
+    assert killed and results["job-0"]["pid"] != killed[0]
+    assert len(list(tmp_path.glob("begun-0-*"))) == 2  # begun twice, by two processes

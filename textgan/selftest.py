@@ -1,0 +1,106 @@
+"""Does a recipe learn at all? A language that a discriminator sees through at once, and a control that learns nothing.
+
+Real text says "yes" and hardly ever "no"; the generator begins as noise over both. Without any pre-training the game
+alone has to bring it to "yes", and the same game in which D tells G a constant must not. Under two minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from textgan import recipes
+from textgan.errors import InputError, NotFinite
+from textgan.generators import LSTM
+from textgan.training import Schedule, fit
+from textgan.updates import Recipe
+
+REAL = ["yes yes yes", "yes yes"] * 40 + ["no no no", "no no"]
+SAMPLED = 500  # sentences
+LEARNT, GAIN = 0.9, 0.2  # share of "yes" that is enough; how far it must have risen, over the start and the control
+SMALL = {  # fields of recipes and their nets, where they have them
+    "batch": 32, "mle_steps": 0, "judge_steps": 60, "adversarial_steps": 120, "rollouts": 4,
+    "discriminator_updates": 2, "generator_lr": 0.01, "discriminator_lr": 0.002, "sentences": 160,
+    "group": 32, "replay": 0.0, "mle_every": 1000,
+}  # fmt: skip
+SIZES = {
+    "embedding": 16, "hidden": 16, "width": 16, "layers": 1, "representations": 4, "widths": (1, 2, 3),
+    "filters": (16, 16, 16), "dropout": 0.0,
+}  # fmt: skip
+LIKELIHOOD = {"mle_steps": 150, "mle_lr": 0.02}  # of a recipe that is nothing else
+
+
+class SelfTest(NamedTuple):
+    """Shares of "yes" among the words of a generator: untrained, trained, and trained with D's word made constant."""
+
+    recipe: str
+    before: float
+    after: float
+    control: float | None  # None where there is no discriminator to be silenced
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Learnt, and not by the mere motion that the control makes as well."""
+        floor = max(self.before, self.control or 0.0)
+        return self.after >= LEARNT and self.after >= floor + GAIN
+
+    def __str__(self) -> str:
+        silent = "no discriminator" if self.control is None else f"{self.control:.1%} with D's word made constant"
+        wanted = f"{LEARNT:.0%} was wanted, and {GAIN:.0%} above start and control"
+        verdict = "learns" if self.passed else f"does NOT learn ({wanted})"
+        return (
+            f"{self.recipe}: {verdict}; words of the pattern: {self.before:.1%} untrained, {self.after:.1%} trained, "
+            f"{silent}; {self.seconds:.0f} s"
+        )
+
+
+def selftest(name: str, *, seed: int = 0) -> SelfTest:
+    """Train a recipe of that name on the pattern, small and short. Errors: InputError for an unknown recipe."""
+    began = time.monotonic()
+    recipe = small(recipes.find_recipe(name))
+    still: Any = dataclasses.replace(recipe, **dict.fromkeys(_steps(recipe), 0))  # type: ignore[type-var]
+    before = _share(still, seed)
+    try:
+        after = _share(recipe, seed)
+    except NotFinite:
+        after = 0.0
+    try:
+        control = _share(recipe, seed, control="constant")
+    except InputError:
+        control = None
+    return SelfTest(name, before, after, control, time.monotonic() - began)
+
+
+def small(kind: type) -> Recipe:
+    """A recipe of a second or a minute: its own families of nets, small ones, and a game without pre-training."""
+    usual: Any = kind()
+    known = {field.name: getattr(usual, field.name) for field in dataclasses.fields(kind)}
+    wanted = SMALL if "adversarial_steps" in known else SMALL | LIKELIHOOD
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if name in known}
+    for net in recipes.FAMILIES:
+        if net in known:
+            sizes = {field.name for field in dataclasses.fields(known[net])}
+            changes[net] = dataclasses.replace(known[net], **{k: v for k, v in SIZES.items() if k in sizes})
+    if isinstance(changes.get("generator"), LSTM):
+        changes["generator"] = LSTM(8, 16, dropout=0.0)
+    return kind(**(known | changes))
+
+
+def _steps(recipe: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(recipe) if field.name.endswith("_steps")]
+
+
+def _share(recipe: Recipe, seed: int, *, control: str | None = None) -> float:
+    """The share of "yes" among the words that the recipe's generator ends with."""
+    never = Schedule(log_every=10**6, eval_every=10**6, save_every=10**6, keep=1)
+    with TemporaryDirectory() as folder:
+        run = fit(
+            recipe, REAL, valid=["yes yes"], out=Path(folder) / "run", seed=seed, device="cpu", threads=1,
+            schedule=never, progress=False, control=control,
+        )  # fmt: skip
+        words = " ".join(run.sample_text(SAMPLED, seed=seed)).split()
+    return words.count("yes") / max(1, len(words))
