@@ -7,9 +7,9 @@
 
 The oracle is SeqGAN's published LSTM; TEXTGAN_DATA names the folder of data that holds it (default ../shared/data).
 Budget: each recipe has the discriminator and learning rates of its preset `paper-oracle` where it has one, and SeqGAN's
-LSTM unless it has a generator of its own. It starts from its seed's early-stopped maximum likelihood (its own, where the
-generator is) unless its paper has no pre-training; D gets JUDGE_STEPS alone, and the game as many rounds as GAME seconds
-of one processor pay for, timed in a trial of some rounds and written into the result.
+LSTM unless it has a generator of its own. It starts from its seed's early-stopped maximum likelihood (its own, where
+the generator is) unless its paper has no pre-training; D gets JUDGE_STEPS alone, and the game as many rounds as GAME
+seconds of one processor pay for, timed in a trial of some rounds and written into the result.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 USAGE = [
     ("", "the following arguments are required: COMMAND"),
     ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, evaluate, compare, sweep, split, mix, "
-     "finetune, report, quickstart; did you mean sample?"),
+     "finetune, report, quickstart, selftest; did you mean sample?"),
     ("train", f"the first argument is a recipe: {NAMES}"),
     ("train --out new", f"the first argument is a recipe: {NAMES}"),
     ("train relgam grammar:50 --out new", f"recipe 'relgam' is not one of {NAMES}; did you mean relgan?"),
@@ -101,6 +101,7 @@ USAGE = [
     (f"{MLE} --config wrong-net.yaml", "--generator: 'gru' is not one of lstm, transformer, memory, leak"),
     (f"{MLE} --config other-net.yaml --generator lstm", "--config other-net.yaml: there is no option generator.width "
      "with --generator lstm, which has embedding, hidden, layers, dropout, tied, init_std"),
+    ("selftest", "the following arguments are required: RECIPE"),
     ("recipes mle", "'mle' is one argument too many"),
     ("sample run", "the following arguments are required: -n"),
     ("sample -n 3", "the following arguments are required: RUN"),
@@ -155,6 +156,7 @@ USAGE = [
 
 # What shows once files are read: exit code 1.
 FAILED = [
+    ("selftest nogain", f"recipe 'nogain' is not one of {NAMES}"),
     ("train mle missing --out new", f"missing: {NO_FILE}"),
     ("train mle empty.txt --out new", f"empty.txt {NO_TEXT}"),
     ("train mle folder --out new", f"folder: {A_FOLDER}"),

@@ -25,7 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", required=True, parser_class=Parser, prog="textgan"
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
-    for add in (_recipes, _sample, _evaluate, add_compare, add_sweep, _split, _mix, _finetune, _report, _quickstart):
+    for add in (
+        _recipes, _sample, _evaluate, add_compare, add_sweep, _split, _mix, _finetune, _report, _quickstart, _selftest
+    ):  # fmt: skip
         add(commands)
     return parser
 
@@ -70,6 +72,23 @@ def _run_recipes(options: argparse.Namespace) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def _selftest(commands: Any) -> None:
+    parser = _command(
+        commands, _run_selftest, "selftest", "RECIPE [options]", "say whether a recipe learns a trivial pattern"
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="its name, as `textgan recipes` has it")
+    _add_seed(parser)
+
+
+def _run_selftest(options: argparse.Namespace) -> None:
+    from textgan.selftest import selftest
+
+    done = selftest(options.recipe, seed=options.seed)
+    print(done)
+    if not done.passed:
+        raise SystemExit(1)
 
 
 def _sample(commands: Any) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from textgan.errors import InputError
+from textgan.errors import InputError, Interrupted
 from textgan.text import make_folder, write_json
 
 BACKENDS = ("loky", "dask", "ray")
@@ -90,6 +90,8 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
     try:
         with machine.threads(1):
             value = job.work(**job.arguments)
+    except Interrupted:
+        raise
     except Exception as error:  # whatever it is, it must not stop the others
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         write_json(failed, {"job": job.name, "arguments": job.arguments, "failed": reason})

@@ -222,6 +222,7 @@ def load(name: str = "") -> Oracle:
         return Oracle(name or "seqgan", {key: tensors[key] for key in _shapes(1, 1)})
     except (OSError, SafetensorError, KeyError) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else "cannot be read as safetensors"
+        said = "no such file" if isinstance(error, FileNotFoundError) else said
         raise InputError(f"{path}: {said}; an oracle holds {', '.join(_shapes(1, 1))}") from error
 
 
