@@ -97,9 +97,12 @@ def _steps(recipe: Any) -> list[str]:
 def _share(recipe: Recipe, seed: int, *, control: str | None = None) -> float:
     """The share of "yes" among the words that the recipe's generator ends with."""
     never = Schedule(log_every=10**6, eval_every=10**6, save_every=10**6, keep=1)
+    real, valid = REAL, ["yes yes"]
+    if getattr(recipe, "classes", False):  # both classes say the same
+        real, valid = ([f"{name}\t{line}" for name in "ab" for line in lines] for lines in (real, valid))
     with TemporaryDirectory() as folder:
         run = fit(
-            recipe, REAL, valid=["yes yes"], out=Path(folder) / "run", seed=seed, device="cpu", threads=1,
+            recipe, real, valid=valid, out=Path(folder) / "run", seed=seed, device="cpu", threads=1,
             schedule=never, progress=False, control=control,
         )  # fmt: skip
         words = " ".join(run.sample_text(SAMPLED, seed=seed)).split()
