@@ -29,6 +29,7 @@ from textgan.runs import Run
 from textgan.text import encode, train_tokenizer
 from textgan.training import Schedule, fit
 from textgan.updates import Player, check_recipe, likelihood_phase
+from textgan.watch import Watch
 from toys import LEAK
 
 TINY = {
@@ -69,6 +70,7 @@ def trace(run: Run) -> dict[str, Any]:
         "log": (run.path / "log.jsonl").read_bytes(),
         "samples": {p.name: p.read_bytes() for p in sorted((run.path / "samples").iterdir())},
         "generator": load_hashes(run.path / "generator" / "model.safetensors"),
+        "best": [load_hashes(p) for p in run.path.glob("best/model.safetensors")],
         "checkpoint": (newest.name, files, (newest / "state.json").read_bytes()),
         "text": run.sample_text(20, seed=3),
     }
@@ -438,6 +440,80 @@ def test_collapse_is_noticed(tmp_path: Path) -> None:
         out=tmp_path / "run", valid=LINES, schedule=Schedule(eval_every=60), progress=False,
     )  # fmt: skip
     assert any("of samples are distinct (real text 100%)" in row.get("warning", "") for row in run.log)
+
+
+def test_a_collapsing_run_stops_where_asked_with_its_state_saved(tmp_path: Path) -> None:
+    recipe = tiny(RECIPES[0], mle_steps=60, mle_lr=0.05)
+    schedule = Schedule(eval_every=10, collapse_stop=2)
+    with pytest.raises(Interrupted, match=r"\(2 evaluations in a row looked like collapse\); saved") as stopped:
+        fit(recipe, LINES[:1] * 300 + LINES, out=tmp_path / "run", valid=LINES, schedule=schedule, progress=False)
+    assert stopped.value.code == 3
+    log = Run.open(tmp_path / "run").log
+    assert ["warning" in row for row in log if "valid_nll" in row][-2:] == [True, True]
+    assert checkpoints(tmp_path / "run")[0].name.endswith(f"{log[-1]['step']:06d}")
+
+
+@pytest.fixture(scope="module")
+def watch() -> Watch:
+    return Watch(prepare(LINES * 4, LINES, TextSettings()), 36)
+
+
+@pytest.mark.parametrize(
+    ("sign", "said"),
+    [
+        ({"sample_unique": 0.4}, "only 40% of samples are distinct"),
+        ({"sample_entropy": 0.05}, "entropy is 0.050 nats a token"),
+        ({"sample_length": 30.0}, "mean length 30.0 against 6.0"),
+        ({"sample_length": 2.0}, "mean length 2.0 against 6.0"),
+        ({"d_accuracy": 0.99}, "D orders 99.0% of pairs rightly"),
+        ({"reward_sd": 1e-4}, "rewards spread by 1.0e-04"),
+    ],
+)
+def test_each_sign_of_collapse_is_warned_of_by_itself(watch: Watch, sign: dict[str, float], said: str) -> None:
+    sound = {
+        "phase": "adversarial", "sample_unique": 0.9, "sample_entropy": 1.0, "sample_length": 6.0, "d_accuracy": 0.7,
+        "reward_sd": 0.1,
+    }  # fmt: skip
+    assert watch.warning(sound) is None
+    warned = watch.warning(sound | sign)
+    assert warned is not None
+    assert warned.startswith(said)
+    assert ";" not in warned
+
+
+def test_the_joint_score_is_lowest_at_the_models_own_temperature(tmp_path: Path) -> None:
+    """A sharper model writes likelier text and a flatter one more varied text; neither is bought for nothing."""
+    from textgan import grammar
+    from textgan.watch import held_out_nll
+
+    lines = grammar.sample(1500)
+    recipe = RECIPES[0](batch=64, mle_steps=250, mle_lr=0.01, generator=LSTM(24, 48, dropout=0.0))
+    net = fit(recipe, lines, out=tmp_path / "run", progress=False).generator
+    data, logits = prepare(lines, None, TextSettings()), net.logits
+    scores = {}
+    for temperature in (0.4, 1.0, 1.6):
+        net.logits = lambda hidden, t=temperature: logits(hidden) / t  # type: ignore[method-assign]
+        samples = net.sample(400, rng=torch.Generator().manual_seed(1))
+        scores[temperature] = Watch(data, 36).measure(samples, held_out_nll(net, data.held_out))["joint"]
+    assert scores[1.0] < min(scores[0.4], scores[1.6]) - 0.1
+
+
+def test_the_best_weights_by_the_joint_score_are_kept_beside_the_last_ones(tmp_path: Path) -> None:
+    """A game that ruins the generator: RUN/best is the evaluation of the lowest joint score, RUN the ruin."""
+    from textgan.watch import held_out_nll
+
+    recipe = tiny(RECIPES[1], mle_steps=40, mle_lr=0.02, adversarial_steps=12, generator_lr=0.1)
+    run = fit(recipe, LINES * 4, out=tmp_path / "run", valid=LINES, schedule=OFTEN, progress=False)
+    rows = [row for row in run.log if "joint" in row and row["step"]]
+    low = min(rows, key=lambda row: row["joint"])
+    assert rows[-1]["joint"] > low["joint"] + 0.5
+    data = prepare(LINES * 4, LINES, TextSettings())
+    best = Run.open(tmp_path / "run" / "best")
+    assert held_out_nll(best.generator, data.held_out) == pytest.approx(low["valid_nll"], abs=1e-5)
+    assert held_out_nll(run.generator, data.held_out) == pytest.approx(rows[-1]["valid_nll"], abs=1e-5)
+    assert best.weights_sha256 != run.weights_sha256
+    assert {"backward-BLEU-4", "MS-Jaccard-4", "LM-score", "reverse-LM-score"} <= rows[-1].keys()  # a phase's end
+    assert all(row["joint"] == row["joint"] for row in rows)
 
 
 @every_recipe

@@ -38,8 +38,12 @@ WANTED = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
     int | None: "a whole number or null", tuple[int, ...]: "a list of whole numbers such as [2,3]",
 }  # fmt: skip
-BOUNDS = {"seed": (0, LAST_SEED), "threads": (1, 4096)} | dict.fromkeys(
-    ("min_count", "max_len", "log_every", "eval_every", "save_every", "keep"), (1, 10**9)
+BOUNDS = (
+    {"seed": (0, LAST_SEED), "threads": (1, 4096)}
+    | dict.fromkeys(
+        ("min_count", "max_len", "log_every", "eval_every", "metrics_every", "save_every", "keep"), (1, 10**9)
+    )
+    | {"collapse_stop": (0, 10**9)}
 )
 
 

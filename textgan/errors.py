@@ -10,7 +10,7 @@ class NotFinite(ArithmeticError):
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; the state is saved. `code` is the exit status (130 or 143)."""
+    """A run stopped before its end, its state saved. `code`: the exit status, 130 or 143 by a signal, 3 by collapse."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)

@@ -18,19 +18,23 @@ from textgan.labels import draw_labels, id_of, label_facts
 from textgan.text import decode, encode, load_tokenizer
 
 BLOCK_ROWS = 256  # sentences that the model reads at once
+BEST = "best"  # beside RUN/generator, which is the last one
 
 
 class Run:
     """A run folder. `Run.open(path)` checks that it is one; nothing heavy is loaded until text is asked for."""
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], weights: str = "generator") -> None:
         self.path = path
         self.settings = settings
+        self.weights = path / weights
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Errors: InputError where `path` is no run folder."""
-        folder = Path(path)
+        """RUN, or RUN/best for its generator where the joint score was lowest. Errors: InputError for anything else."""
+        folder, weights = Path(path), "generator"
+        if folder.name == BEST and (folder / "config.json").exists():
+            folder, weights = folder.parent, BEST
         try:
             settings = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -39,7 +43,7 @@ class Run:
             raise InputError(
                 f"{folder}/recipe.json cannot be read ({error}); train again with another --out"
             ) from error
-        return cls(folder, settings)
+        return cls(folder, settings, weights)
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -50,15 +54,14 @@ class Run:
     @cached_property
     def generator(self) -> Generator:
         """The trained generator, in evaluation mode."""
-        folder = self.path / "generator"
-        if not (folder / "config.json").exists():
+        if not (self.weights / "config.json").exists():
             raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
-        return load_generator(folder).eval()
+        return load_generator(self.weights).eval()
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer that the run was trained with."""
-        return load_tokenizer(self.path / "generator")
+        return load_tokenizer(self.weights)
 
     def sample_text(
         self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
@@ -144,7 +147,7 @@ class Run:
         """Hash of the generator's weights file."""
         import hashlib
 
-        with open(self.path / "generator" / "model.safetensors", "rb") as file:
+        with open(self.weights / "model.safetensors", "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -155,3 +158,25 @@ def block_seed(seed: int, block: int) -> int:
     a thousand share none within a billion sentences.
     """
     return (seed + block * 0x9E3779B1) % (1 << 32)
+
+
+def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change.
+
+    The number of processes may: the batch is the whole of them.
+    """
+    changes = []
+    for key in ("recipe", "seed", "fields", "tokens", "start", "control"):
+        changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
+    for key in ("corpus", "valid"):
+        a, b = old[key].get("sha256"), new[key].get("sha256")
+        if a != b:
+            changes.append(f"{key}: other text than {old[key].get('name')}")
+    if changes:
+        raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
+
+
+def _differences(key: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
+    return [] if old == new else [f"{key} {old} -> {new}"]

@@ -173,8 +173,8 @@ def _judge(judge: str | Path | Run) -> ModelNLL:
 
 
 def _model_of(run: Run) -> str:
-    """Runs that differ in their seed alone are one model."""
-    return f"{run.settings['recipe']} {json.dumps(run.settings['fields'], sort_keys=True)}"
+    """Runs that differ in their seed alone are one model; RUN/best is another than RUN."""
+    return f"{run.settings['recipe']} {json.dumps(run.settings['fields'], sort_keys=True)} {run.weights.name}"
 
 
 def _short(keys: list[str]) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 Only this file writes a run folder:
 
-    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  ckpt-000120/  text/ (a large corpus, as ids)
+    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  best/  ckpt-000120/  text/ (a large corpus, as ids)
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
@@ -41,12 +42,15 @@ from textgan.labels import draw_labels
 from textgan.oracle import FIRST, Oracle
 from textgan.processes import Share, average, gather, sharing
 from textgan.progress import Progress
-from textgan.runs import Run
+from textgan.runs import BEST, Run, refuse_other_settings
+from textgan.sequences import Samples
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Players, Recipe, check_recipe
-from textgan.watch import Watch, held_out_nll
+from textgan.watch import SELDOM, Best, Watch, held_out_nll
 
 SAMPLED = 200  # sentences drawn at each evaluation
+MANY = 1000  # and for the metrics that are seldom measured
+COLLAPSED = 3  # exit status of a run that the collapse watch has stopped
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,25 @@ class Schedule:
 
     Args:
         log_every: steps between rows of log.jsonl (means over the steps between)
-        eval_every: steps between held-out NLL, samples and the collapse watch
+        eval_every: steps between held-out NLL, joint score, samples and the collapse watch
+        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end of each phase)
         save_every: steps between checkpoints
         keep: checkpoints to keep
+        collapse_stop: stop after so many evaluations in a row that look like collapse (0: only warn)
     """
 
     log_every: int = 10
     eval_every: int = 100
+    metrics_every: int = 500
     save_every: int = 500
     keep: int = 2
+    collapse_stop: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 1:
-                raise InputError(f"--{name} {value} must be at least 1")
+            least = 0 if name == "collapse_stop" else 1
+            if value < least:
+                raise InputError(f"--{name} {value} must be at least {least}")
 
 
 def fit(
@@ -192,12 +201,14 @@ class _Training:
         torch.manual_seed(seed + self.share.rank)  # ... and then draws its own dropout
         self.generator: Generator = self.players["generator"].net
         self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, share=self.share)
-        self.watch = Watch(data.held_out, data.held_out_lines, SAMPLED, labels=len(data.labels))
+        self.watch = Watch(data, SAMPLED)
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
         self.window: dict[str, tuple[float | Tensor, int]] = {}  # sums and counts since the last row of the log
-        self.best: dict[str, Any] = {}  # {"nll", "step"} of the running keep_best phase
-        self.best_weights: dict[str, Tensor] = {}
+        self.best = Best()  # by held-out NLL, of the running keep_best phase
+        self.joint = Best()  # by the joint score, of a run that has other phases too
+        self.keeps_joint = not all(phase.keep_best for phase in self.phases)
+        self.collapsing = 0  # evaluations in a row that looked like collapse
         self.settings = self._settings(recipe)
 
     def begin_with(self, run: Run) -> None:
@@ -260,45 +271,46 @@ class _Training:
                     self.window[key] = (total + value, count + 1)
                 self.after(phase, bar, ends=step + 1 == phase.steps)
                 if self._stop(asked):
-                    self.save()
-                    raise Interrupted(
-                        f"{self.folder}: stopped at step {self.step}; saved, --resume goes on", 128 + asked[0]
-                    )
+                    self._interrupt("", 128 + asked[0])
+                if 0 < self.schedule.collapse_stop <= self.collapsing:
+                    self._interrupt(f" ({self.collapsing} evaluations in a row looked like collapse)", COLLAPSED)
             first += phase.steps
         self.save()
 
+    def _interrupt(self, why: str, code: int) -> None:
+        self.save()
+        raise Interrupted(f"{self.folder}: stopped at step {self.step}{why}; saved, --resume goes on", code)
+
     def after(self, phase: Phase, bar: Progress, *, ends: bool) -> None:
         """What is due once a step is done: a row of the log, an evaluation, a checkpoint."""
-        evaluate = ends or self.step % self.schedule.eval_every == 0
+        fully = ends or self.step % self.schedule.metrics_every == 0
+        evaluate = fully or self.step % self.schedule.eval_every == 0
         if evaluate or self.step % self.schedule.log_every == 0:
-            self.record(phase, bar, evaluate=evaluate)
-        if ends and self.best_weights:
-            self.generator.load_state_dict(self.best_weights)
-            bar.say(f"{phase.name}: kept step {self.best['step']}, held-out NLL {self.best['nll']:.4f} nats a token")
-            self.best, self.best_weights = {}, {}
+            self.record(phase, bar, evaluate=evaluate, fully=fully)
+        if ends and self.best.weights:
+            self.generator.load_state_dict(self.best.weights)
+            bar.say(f"{phase.name}: kept step {self.best.step}, held-out NLL {self.best.score:.4f} nats a token")
+            self.best = Best()
         if self.step % self.schedule.save_every == 0 and self.step < self.total:
             self.save()
 
-    def record(self, phase: Phase, bar: Progress, *, evaluate: bool) -> None:
-        """One row of log.jsonl; with evaluate also held-out NLL, samples, and the collapse watch."""
+    def record(self, phase: Phase, bar: Progress, *, evaluate: bool, fully: bool = False) -> None:
+        """One row of log.jsonl; with evaluate also held-out scores, samples, and the collapse watch."""
         row: dict[str, Any] = {"step": self.step, "phase": phase.name}
         self._check()
         row |= {key: float(total) / count for key, (total, count) in self.window.items()}
         self.window = {}
         if evaluate:
             row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
-            rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
-            context = draw_labels(self.data.labels, SAMPLED, self.generator.vocab_size, rng)
-            samples = self.generator.sample(SAMPLED, context=context, rng=rng)
-            lines = decode(self.data.tokenizer, samples.tokens.cpu().numpy())
-            row |= self.watch.measure(samples) | self.watch.scores(lines)
+            samples = self._draw(SAMPLED)
+            lines = self._lines(samples)
+            row |= self.watch.measure(samples, row["valid_nll"]) | self.watch.scores(lines)
             if self.data.truth is not None:
                 row |= self.data.truth.figures(lines)
-            if self.step and (warning := self.watch.warning(row)):
-                row["warning"] = warning
-            if phase.keep_best and row["valid_nll"] < self.best.get("nll", float("inf")) and self.step:
-                self.best = {"nll": row["valid_nll"], "step": self.step}
-                self.best_weights = {k: v.detach().clone() for k, v in self.generator.state_dict().items()}
+            if fully and self.step:
+                row |= self.watch.scores(self._lines(self._draw(MANY)), SELDOM)
+            if self.step:
+                self._judge(phase, row)
         if not self.accelerator.is_main_process:
             return
         if evaluate:
@@ -317,6 +329,24 @@ class _Training:
         values = torch.stack([torch.as_tensor(x, dtype=torch.float64, device=device) for x in logs.values()])
         return dict(zip(logs, average([values])[0].tolist(), strict=True))
 
+    def _judge(self, phase: Phase, row: dict[str, Any]) -> None:
+        """Warn of what looks like collapse, and keep the weights where a score is the best so far."""
+        if warning := self.watch.warning(row):
+            row["warning"] = warning
+        self.collapsing = self.collapsing + 1 if warning else 0
+        if phase.keep_best:
+            self.best.offer(row["valid_nll"], self.step, self.generator)
+        if self.keeps_joint:
+            self.joint.offer(row["joint"], self.step, self.generator)
+
+    def _draw(self, n: int) -> Samples:
+        rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
+        context = draw_labels(self.data.labels, n, self.generator.vocab_size, rng)
+        return self.generator.sample(n, context=context, rng=rng)
+
+    def _lines(self, samples: Samples) -> list[str]:
+        return decode(self.data.tokenizer, samples.tokens.cpu().numpy())
+
     def _stop(self, asked: list[int]) -> bool:
         """Whether any process has been signalled; all of them stop at the same step."""
         if self.share.world == 1:
@@ -333,12 +363,12 @@ class _Training:
             player.check()
 
     def save(self) -> None:
-        """A checkpoint of everything, and RUN/generator as a Hugging Face folder."""
+        """A checkpoint of everything, and RUN/generator and RUN/best as Hugging Face folders."""
         self._check()
         states = self._random_states()
         if not self.accelerator.is_main_process:
             return
-        tensors: Tensors = {"random": states, "best": self.best_weights}
+        tensors: Tensors = {"random": states, "best": self.best.weights, "joint": self.joint.weights}
         groups, seen = {}, set()
         for name, player in self.players.items():
             if id(player.net) not in seen:
@@ -351,18 +381,24 @@ class _Training:
             "step": self.step,
             "batches": self.batches.cursor,
             "window": {key: (float(total), count) for key, (total, count) in self.window.items()},
-            "best": self.best,
+            "best": self.best.facts,
+            "joint": self.joint.facts,
+            "collapsing": self.collapsing,
             "optimizers": groups,
             "log_bytes": log.stat().st_size if log.exists() else 0,
         }
         with open(log, "a", encoding="utf-8") as file:
             os.fsync(file.fileno())
         save_checkpoint(self.folder, self.step, tensors, state, keep=self.schedule.keep)
-        replace_folder(self.folder / "generator", self._write_generator)
+        replace_folder(self.folder / "generator", lambda folder: self._write(self.generator, folder))
+        if self.joint.weights:
+            best = copy.deepcopy(self.generator)
+            best.load_state_dict(self.joint.weights)
+            replace_folder(self.folder / BEST, lambda folder: self._write(best, folder))
 
-    def _write_generator(self, folder: Path) -> None:
+    def _write(self, generator: Generator, folder: Path) -> None:
         try:
-            self.generator.save(folder)
+            generator.save(folder)
         except SafetensorError as error:  # what safetensors makes of a full disk
             raise OSError(str(error)) from error
         save_tokenizer(self.data.tokenizer, folder)
@@ -396,9 +432,11 @@ class _Training:
                 log.truncate(state.get("log_bytes", 0))
         if not state:
             return
-        self.step, self.batches.cursor, self.best = state["step"], state["batches"], state["best"]
+        self.step, self.batches.cursor = state["step"], state["batches"]
+        self.collapsing = state.get("collapsing", 0)  # runs of older versions lack it and the joint score
         self.window = {key: tuple(value) for key, value in state["window"].items()}
-        self.best_weights = tensors["best"]
+        self.best = Best(**state["best"], weights=tensors["best"])
+        self.joint = Best(**state.get("joint", {}), weights=tensors.get("joint"))
         for name, player in self.players.items():
             if f"net-{name}" in tensors:
                 player.net.load_state_dict(tensors[f"net-{name}"])
@@ -421,25 +459,3 @@ class _Training:
         """Which checkpoint a failure has left."""
         found = checkpoints(self.folder)
         return f"{found[0].name} stands" if found else "no checkpoint yet"
-
-
-def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change.
-
-    The number of processes may: the batch is the whole of them.
-    """
-    changes = []
-    for key in ("recipe", "seed", "fields", "tokens", "start", "control"):
-        changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
-    for key in ("corpus", "valid"):
-        a, b = old[key].get("sha256"), new[key].get("sha256")
-        if a != b:
-            changes.append(f"{key}: other text than {old[key].get('name')}")
-    if changes:
-        raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
-
-
-def _differences(key: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
-    return [] if old == new else [f"{key} {old} -> {new}"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .ngrams import NgramIndex
+from .reasons import Unmeasurable
 
 
 class Encoder(Protocol):
@@ -45,7 +46,7 @@ class LSA:
             width += len(kept)
         self._idf = np.concatenate(weights)
         if not width:
-            raise InputError("the encoder found no word that two reference lines share; give more reference text")
+            raise Unmeasurable("the encoder found no word that two reference lines share; give more reference text")
         self._basis = self._leading(min(dimensions, width, len(lines)), seed)  # (features, d)
         self.name = (
             f"LSA of words and bigrams, {self._basis.shape[1]} dimensions, trained on {len(lines)} reference lines"

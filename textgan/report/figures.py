@@ -16,14 +16,21 @@ from textgan.report.theme import COLOURS
 SHAPES = ("ring", "dot", "square", "diamond")  # of a trial's arms; real text is an ink diamond
 MANY = 12  # phases that take turns more often than this are not shaded
 SHARE = Axis(high=1.0)
-STEEP = ("valid_nll", "sample_entropy")  # begin at the log of the vocabulary's size, far above all that follows
+STEEP = (
+    "valid_nll",
+    "joint",
+    "sample_entropy",
+)  # begin at the log of the vocabulary's size, far above all that follows
 FAR, FEW = (
     6.0,
     6,
 )  # the start is left out while it is FAR times the median's height above the least, of FEW points or more
+#: Metrics that training logs.
+MEASURED = r"(self-|backward-)?BLEU-\d|MS-Jaccard-\d|(reverse-)?LM-score|Frechet"
 Guides = tuple[tuple[float, str], ...]
 PANELS: tuple[tuple[str, str, str, Axis, Guides], ...] = (
     ("valid_nll", "Held-out NLL", "nats a token, lower is better", PLAIN, ()),
+    ("joint", "Joint score", "held-out NLL and divergence of the samples, nats a token, lower is better", PLAIN, ()),
     ("g_loss", "Generator loss", "a quantity of its own in each phase", PLAIN, ()),
     ("d_loss", "Discriminator loss", "lower where it tells real from generated", PLAIN, ()),
     ("d_accuracy", "Discriminator accuracy", "share told rightly", SHARE, ((0.5, "chance"),)),
@@ -88,7 +95,7 @@ def curves(run: RunData, style: str) -> Markup | None:
     if not run.log:
         return None
     steps, bands, found = Axis("step", low=run.log[0].step, high=run.log[-1].step), bands_of(run.log), best(run)
-    logged = sorted({key for row in run.log for key in row.values if re.fullmatch(r"(self-)?BLEU-\d", key)})
+    logged = sorted({key for row in run.log for key in row.values if re.fullmatch(MEASURED, key)})
     more = [(key, key, "of the samples, while training", PLAIN, ()) for key in logged]
     panels, absent = [], []
     for key, title, about, axis, guides in (*PANELS, *more):
