@@ -10,10 +10,24 @@ import pytest
 from textgan.errors import InputError
 from textgan.evaluation import Reference, evaluate
 from textgan.grammar import sample
-from textgan.metrics import Coverage, Density, Mauve, NgramIndex, Precision, Recall, Sets, Unmeasurable, Vendi
+from textgan.metrics import (
+    Coverage,
+    Density,
+    Frechet,
+    Mauve,
+    Metric,
+    NgramIndex,
+    NgramVendi,
+    Precision,
+    Recall,
+    Sets,
+    Unmeasurable,
+    Vendi,
+)
 from textgan.metrics.clusters import k_means, mauve
 from textgan.metrics.embeddings import frechet_distance
 from textgan.metrics.encoders import LSA, Function, HuggingFace, as_encoder
+from textgan.metrics.intervals import standard_errors
 
 RNG = np.random.default_rng(0)
 
@@ -68,6 +82,21 @@ def test_mauve_equals_mauve_text_on_the_same_histograms() -> None:
         assert mauve(p, q, 5.0) == pytest.approx(theirs, abs=1e-6)
 
 
+def rings(n: int, seed: int) -> np.ndarray:
+    """(n, 2) draws of one distribution: three clouds of unlike weight."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 2)) + rng.choice(3, size=n, p=[0.6, 0.3, 0.1])[:, None] * 4.0
+
+
+@pytest.mark.parametrize("metric", [Mauve(added=0.5), Recall(3), Coverage(3), Frechet()], ids=lambda m: m.name)
+def test_the_error_of_a_set_of_vectors_is_the_spread_over_independent_sets(metric: Metric) -> None:
+    real = rings(200, 999)
+    found = [sets_of(rings(200, seed), real) for seed in range(40)]
+    true = np.std([metric.measure(sets) for sets in found], ddof=1)
+    claimed = np.mean([standard_errors([metric], sets)[metric] for sets in found[:6]])
+    assert 0.6 < claimed / true < 2.0  # 40 sets know a spread to 11 %; the jackknife errs on the wide side
+
+
 def test_mauve_sees_a_missing_mode() -> None:
     real = np.concatenate([cloud(150, 3, 5.0), cloud(150, 3, -5.0)])
     same = np.concatenate([cloud(149, 3, 5.0), cloud(151, 3, -5.0)])
@@ -96,6 +125,17 @@ def test_precision_recall_density_and_coverage_equal_brute_force() -> None:
     assert Recall(k).measure(sets) == pytest.approx(in_text.any(0).mean())
     assert Density(k).measure(sets) == pytest.approx(in_real.sum() / (k * 60))
     assert Coverage(k).measure(sets) == pytest.approx(in_real.any(0).mean())
+
+
+def test_ngram_vendi_counts_lines_that_share_no_word_and_equals_its_kernel() -> None:
+    apart = ["a b", "c d", "e f", "g h"]
+    assert NgramVendi().measure(Sets(NgramIndex(apart))) == pytest.approx(4.0)
+    assert NgramVendi().measure(Sets(NgramIndex(["a b c"] * 7))) == pytest.approx(1.0)
+    assert NgramVendi().measure(Sets(NgramIndex(["a", "b"]))) == pytest.approx(2.0)  # no bigram: unlike each other
+    # "a b" and "a c": cosine 1/2 of words, 0 of bigrams, so K = [[1, 1/4], [1/4, 1]] and K / 2 has 5/8 and 3/8
+    expected = np.exp(-(5 / 8 * np.log(5 / 8) + 3 / 8 * np.log(3 / 8)))
+    assert NgramVendi().measure(Sets(NgramIndex(["a b", "a c"]))) == pytest.approx(expected)
+    assert NgramVendi(lines=2).measure(Sets(NgramIndex(apart))) == pytest.approx(2.0)
 
 
 def test_vendi_counts_orthogonal_kinds() -> None:

@@ -11,11 +11,14 @@ import torch
 
 from textgan import grammar
 from textgan.errors import InputError
+from textgan.evaluation import Reference, evaluate
 from textgan.generators import LSTM
+from textgan.judges import LSTMScore
+from textgan.metrics.fronts import Matched
 from textgan.recipes import MLE
 from textgan.runs import Run
 from textgan.sequences import mask_of
-from textgan.sweeps import sweep_runs
+from textgan.sweeps import agreement, sweep_runs
 from textgan.text import encode
 from textgan.training import fit
 
@@ -51,8 +54,8 @@ def test_a_sweep_groups_seeds_matches_models_and_keeps_real_text(runs: list[Run]
     assert [(m.name, len(m.evaluations[1.0])) for m in swept.models] == [("mle (1)", 2), ("mle (2)", 1)]
     own = [np.mean([e.value("self-BLEU-4") for e in swept.models[0].evaluations[t]]) for t in (0.6, 1.0, 1.5)]
     assert own == sorted(own, reverse=True)  # hotter text repeats itself less
-    assert {s.name for s in swept.real} == {"BLEU-4", "self-BLEU-4", "LM-score", "NLL-c"}
-    assert set(swept.matched["mle (2)"]) | set(swept.absent) >= {"LM-score"}
+    assert {s.name for s in swept.real} == {"BLEU-4", "self-BLEU-4", "LM-score", "LSTM-score", "NLL-c"}
+    assert set(swept.matched["mle (2)"]) == {"BLEU-4", "LM-score", "LSTM-score", "NLL-c"}
     assert "real text" in swept.to_table()
     json.dumps(swept.to_json(), allow_nan=False)
 
@@ -65,3 +68,49 @@ def test_a_front_needs_two_temperatures_and_a_baseline(runs: list[Run], tmp_path
     swept = sweep_runs([alone], other, temperatures=(0.8, 1.2), n=50, metrics="BLEU-4,self-BLEU-4")
     assert swept.matched == {}
     assert "no mle run was given" in swept.absent["all"]
+
+
+def test_an_lstm_judge_is_reproducible_and_finds_shuffled_words_less_fluent() -> None:
+    rng = np.random.default_rng(0)
+    real = grammar.sample(500, seed=1)
+    shuffled = [" ".join(rng.permutation(line.split())) for line in grammar.sample(250, seed=2)]
+    before = torch.get_rng_state()
+    found = [evaluate(text, Reference(real), metrics=[LSTMScore()], n=200) for text in (real, real, shuffled)]
+    assert torch.equal(before, torch.get_rng_state())
+    one, same, worse = (e.value("LSTM-score") for e in found)
+    assert one == same
+    assert worse > one + 1.5
+    assert found[0].real[0].value < worse - 1.5
+    assert "model:LSTM 64/128" in found[0].scores[0].signature
+    few = evaluate(real[:20], real[:30], metrics=[LSTMScore()])
+    assert few.absent["LSTM-score"] == "an LSTM judge is trained on at least 20 lines, and there are 15"
+
+
+def claim(word: str) -> Matched:
+    return Matched([0.1, 0.2], [0.0, 0.0], None, None, 0.01, None, None, 0.0, 0.0, 4, "", word)
+
+
+def test_a_gain_in_fluency_needs_both_judges() -> None:
+    def said(one: str, other: str) -> list[str]:
+        return agreement({"gan": {"LM-score": claim(one), "LSTM-score": claim(other)}})
+
+    assert said("", "") == []
+    assert said("better", "better") == ["Both judges (LM-score and LSTM-score) call gan better at matched diversity."]
+    for pair in (("better", ""), ("", "better"), ("better", "worse")):
+        assert said(*pair)[0].endswith("no claim of fluency.")
+    assert agreement({"gan": {"LM-score": claim("better")}}) == []
+
+
+@pytest.mark.parametrize(("gap", "warned"), [({"LM-score": 1e9}, True), ({"LM-score": 0.0}, False)])
+def test_a_claim_smaller_than_the_training_texts_distance_is_warned_of(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch, gap: dict[str, float], warned: bool
+) -> None:
+    monkeypatch.setattr("textgan.sweeps.training_gap", lambda *_: gap)
+    other = Run(runs[2].path, runs[2].settings | {"recipe": "seqgan"})
+    pairs = [runs[0], runs[0], other, other]  # no spread, so that every difference is a claim
+    swept = sweep_runs(
+        pairs, grammar.sample(200, seed=5), temperatures=(0.7, 1.4), n=80, metrics="self-BLEU-4,LM-score"
+    )
+    assert swept.matched["seqgan"]["LM-score"].claim
+    said = [w for w in swept.warnings if "differ by more than the claim in LM-score of seqgan" in w]
+    assert bool(said) == warned

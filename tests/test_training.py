@@ -512,7 +512,7 @@ def test_the_best_weights_by_the_joint_score_are_kept_beside_the_last_ones(tmp_p
     assert held_out_nll(best.generator, data.held_out) == pytest.approx(low["valid_nll"], abs=1e-5)
     assert held_out_nll(run.generator, data.held_out) == pytest.approx(rows[-1]["valid_nll"], abs=1e-5)
     assert best.weights_sha256 != run.weights_sha256
-    assert {"backward-BLEU-4", "MS-Jaccard-4", "LM-score", "reverse-LM-score"} <= rows[-1].keys()  # a phase's end
+    assert {"backward-BLEU-4", "MS-Jaccard-4", "LM-score", "reverse-LM-score"} <= rows[-1].keys()  # the run's end
     assert all(row["joint"] == row["joint"] for row in rows)
 
 

@@ -68,6 +68,7 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--judge", action="append", default=[], metavar="RUN", help="a run whose likelihood also judges"
     )
+    parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
     parser.add_argument("--n", type=count, metavar="N", help="sentences a point (default: half of REF, 2000 at most)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
     parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
@@ -96,6 +97,7 @@ def _run_sweep(options: argparse.Namespace) -> None:
         temperatures=options.temperatures or TEMPERATURES,
         train=options.train,
         judges=options.judge,
+        encoder=options.encoder,
         n=options.n,
         seed=options.seed,
         progress=complain if sys.stderr.isatty() else None,

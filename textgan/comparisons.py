@@ -108,7 +108,7 @@ def compare(
         for side in (first, second)
     ]
     by_name = {metric.name: metric for metric in chosen}
-    gap = _training_gap(fitted, chosen, n, seed, groups)
+    gap = training_gap(fitted, [metric for metric in chosen if not metric.slow], n, seed)
     rows = [_difference(score.name, by_name, found, groups) for score in found[0][0].scores]
     kept = [row for row in rows if row is not None]
     adjusted = holm([row.p for row in kept])
@@ -205,15 +205,12 @@ def _closed(a: float, b: float, real: float | None) -> float | None:
     return None if real is None or a == real else 1 - abs(b - real) / abs(a - real)
 
 
-def _training_gap(reference: Reference, metrics: Iterable[Metric], n: int, seed: int, groups: int) -> dict[str, float]:
-    """By name, how far training text itself is from real held-out text."""
-    if reference.train is None:
+def training_gap(reference: Reference, metrics: Iterable[Metric], n: int, seed: int) -> dict[str, float]:
+    """By name, how far n lines of the training text are from real held-out text; nothing where it has fewer."""
+    if reference.train is None or len(reference.train) < n:
         return {}
-    rows = draw(len(reference.train), min(n, len(reference.train)), [seed, 8])
-    lines = reference.train.select(rows).texts()
-    usual = [metric for metric in metrics if metric.needs != "train" and not metric.slow]
-    if len(lines) < n:
-        return {}
+    lines = reference.train.select(draw(len(reference.train), n, [seed, 8])).texts()
+    usual = [metric for metric in metrics if metric.needs != "train"]
     own = evaluate(lines, reference, n=n, seed=seed, metrics=usual, groups=0)
     real = {score.name: score.value for score in own.real}
     return {score.name: abs(score.value - real[score.name]) for score in own.scores if score.name in real}

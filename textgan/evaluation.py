@@ -192,6 +192,8 @@ def evaluate(
     ours = _measure(chosen, sets, groups, absent, progress)
     real = reference.measured(chosen, n, seed, groups, progress)
     notes = [caution for metric in ours if (caution := metric.caution(sets))]
+    if groups and n >= FEWEST:
+        notes += [f"{m.name} has no interval: {m.no_interval}" for m in ours if m.no_interval]
     if groups and n < FEWEST:
         notes.append(f"intervals and verdicts need at least {FEWEST} lines, and n is {n}")
     if groups and n > MOST:

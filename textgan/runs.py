@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -101,19 +101,12 @@ class Run:
         samples = self.generator.sample(n, context=context, temperature=temperature, rng=rng)
         return decode(self.tokenizer, samples.tokens.numpy())
 
-    @torch.no_grad()
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """What the model thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
+        """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there.
 
-        A line longer than the run's maximum length is cut there; an unknown word counts as <unk>. With classes it is
-        log sum_k p(k) p(line | k), p(k) as in the training text.
+        With classes it is log sum_k p(k) p(line | k), p(k) as in the training text.
         """
-        data = encode(self.tokenizer, lines, max_len=self.generator.max_len)
-        sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
-        for start in range(0, len(order), BLOCK_ROWS):
-            rows = order[start : start + BLOCK_ROWS]
-            sums[rows] = self._marginal(torch.from_numpy(data.batch(rows))).numpy()
-        return sums, np.asarray(data.lengths)
+        return log_probs(self._marginal, self.tokenizer, lines, max_len=self.generator.max_len)
 
     def _marginal(self, tokens: torch.Tensor) -> torch.Tensor:
         """log p of sentences (B, T) whatever their class: (B,) float64."""
@@ -158,6 +151,22 @@ def block_seed(seed: int, block: int) -> int:
     a thousand share none within a billion sentences.
     """
     return (seed + block * 0x9E3779B1) % (1 << 32)
+
+
+@torch.no_grad()
+def log_probs(
+    score: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, lines: Sequence[str], *, max_len: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a generator thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
+
+    score: sentences (B, T) -> (B,) log p. An unknown word counts as <unk>; PAD and BOS are forbidden, as they are when it writes.
+    """
+    data = encode(tokenizer, lines, max_len=max_len)
+    sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
+    for start in range(0, len(order), BLOCK_ROWS):
+        rows = order[start : start + BLOCK_ROWS]
+        sums[rows] = score(torch.from_numpy(data.batch(rows))).numpy()
+    return sums, np.asarray(data.lengths)
 
 
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textgan.comparisons import Swept, compare_sweeps, sweep
+from textgan.comparisons import Swept, compare_sweeps, sweep, training_gap
 from textgan.errors import InputError
 from textgan.evaluation import Evaluation, Reference, choose_metrics
+from textgan.judges import LSTMScore
 from textgan.metrics import Metric, ModelNLL, Score
+from textgan.metrics.encoders import AnyEncoder
 from textgan.metrics.fronts import Matched
 from textgan.metrics.tables import ARROWS, number
 from textgan.runs import Run
@@ -24,19 +26,22 @@ TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 BASELINE = "mle"
 DIVERSITY = "self-BLEU-4"
-QUALITIES = ("BLEU-4", "LM-score", "reverse-LM-score", "Frechet")  # of those measured, what is matched
+JUDGES = ("LM-score", "LSTM-score")  # of two families, since a model may please one of its own
+QUALITIES = ("BLEU-4", *JUDGES, "reverse-LM-score", "Frechet")  # of those measured, what is matched
 
 
 class Sweep(NamedTuple):
     """What `sweep_runs` found.
 
     models: one Swept a model. real: real held-out text's own scores at the same n. matched: model -> quality metric ->
-    its difference to the baseline at equal self-BLEU-4. absent: why a comparison could not be made.
+    its difference to the baseline at equal self-BLEU-4. agreement: what both judges say together. absent: why a
+    comparison could not be made.
     """
 
     models: list[Swept]
     real: list[Score]
     matched: dict[str, dict[str, Matched]]
+    agreement: list[str]
     absent: dict[str, str]
     warnings: list[str]
     reference: str
@@ -55,9 +60,15 @@ class Sweep(NamedTuple):
             },
             "real": [score._asdict() for score in self.real],
             "matched": {name: {q: m._asdict() for q, m in found.items()} for name, found in self.matched.items()},
+            "agreement": self.agreement,
             "absent": self.absent,
             "warnings": self.warnings,
         }
+
+    @property
+    def sentences(self) -> list[str]:
+        """What matching supports, and whether the judges agree."""
+        return [m.sentence for found in self.matched.values() for m in found.values()] + self.agreement
 
     def to_table(self) -> str:
         """Lines for a terminal: every model at every temperature, real text, and what matching supports."""
@@ -72,11 +83,10 @@ class Sweep(NamedTuple):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
-        sentences = [m.sentence for found in self.matched.values() for m in found.values()]
         notes = [f"not compared: {name}: {reason}" for name, reason in self.absent.items()]
         warned = [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(
-            [*lines, "", f"{self.n} sentences a point, reference {self.reference}", *sentences, *notes, *warned]
+            [*lines, "", f"{self.n} sentences a point, reference {self.reference}", *self.sentences, *notes, *warned]
         )
 
     def to_html(self) -> str:
@@ -93,7 +103,7 @@ class Sweep(NamedTuple):
             {score.name: score.value for score in self.real},
             better={score.name: score.better for score in self.real},
             diversity=DIVERSITY,
-            sentences=[m.sentence for found in self.matched.values() for m in found.values()],
+            sentences=self.sentences,
             notes=[*self.warnings, *(f"not compared: {name}: {reason}" for name, reason in self.absent.items())],
             about=f"{self.n} sentences a point, reference {self.reference}, seed {self.seed}.",
         )
@@ -109,21 +119,26 @@ def sweep_runs(
     n: int | None = None,
     seed: int = 0,
     metrics: str = MEASURED,
+    encoder: AnyEncoder | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sweep:
     """Sample every run at every temperature, score all at one n, and compare each model with maximum likelihood.
 
-    n: sentences a point (default: half the reference, at most 2,000). judges: runs of another family than the n-gram
-    model (an `mle` run on real text that no compared run has seen), whose likelihood is one more measure of quality;
-    believe a gain only where two families agree. train: the training text; a warning says when it is unlike the
-    reference. Errors: InputError for fewer than two temperatures, or a reference that is too small.
+    n: sentences a point (default: half the reference, at most 2,000). Two judges of unlike families, an n-gram model
+    and a small LSTM, are trained on half of the reference, which no generator and no D has seen; a gain in fluency is
+    believed where both see it. judges: more of them, runs on real text whose likelihood is one more measure. encoder:
+    of the Frechet distance, never a D's features (default: LSA of the reference). train: the training text; a claim
+    smaller than its own distance to the reference is warned of. Errors: InputError for fewer than two temperatures, or
+    a reference that is too small.
     """
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
     if len(set(temperatures)) < 2:
         raise InputError(f"--temperatures has {len(set(temperatures))} value(s); a front needs at least 2")
-    fitted = reference if isinstance(reference, Reference) else Reference(reference, train=train, seed=seed)
+    if not isinstance(reference, Reference):
+        reference = Reference(reference, train=train, seed=seed, encoder=encoder)
+    fitted = reference
     n = n or min(2000, len(fitted) // 2)
-    chosen: list[Metric] = [*choose_metrics(metrics), *(_judge(judge) for judge in judges)]
+    chosen: list[Metric] = [*choose_metrics(metrics), LSTMScore(), *(_judge(judge) for judge in judges)]
     groups: dict[str, list[Run]] = {}
     for run in opened:
         groups.setdefault(_model_of(run), []).append(run)
@@ -139,7 +154,29 @@ def sweep_runs(
     said = [w for m in models for runs in m.evaluations.values() for e in runs for w in e.warnings]
     alike = {re.sub(r"\d+", "", warning): warning for warning in reversed(said)}  # one of each kind, the first
     warnings = list(reversed(alike.values()))
-    return Sweep(models, first.real, matched, absent, warnings, fitted.name, n, seed)
+    claims = [(name, quality, m) for name, found in matched.items() for quality, m in found.items() if m.claim]
+    gap = training_gap(fitted, [m for m in chosen if m.name in {quality for _, quality, _ in claims}], n, seed)
+    if small := [f"{quality} of {name}" for name, quality, m in claims if abs(m.area) < gap.get(quality, 0)]:
+        warnings.append(
+            f"training text and reference differ by more than the claim in {', '.join(small)}: being like the reference"
+            " is then not being like the data; re-split with `textgan split`"
+        )
+    return Sweep(models, first.real, matched, agreement(matched), absent, warnings, fitted.name, n, seed)
+
+
+def agreement(matched: dict[str, dict[str, Matched]]) -> list[str]:
+    """One sentence for each model that some judge tells from the baseline: do both families say the same?"""
+    said = []
+    for name, found in matched.items():
+        claims = [found[judge].claim for judge in JUDGES if judge in found]
+        if not any(claims) or len(claims) < len(JUDGES):
+            continue
+        if len(set(claims)) == 1:
+            said.append(f"Both judges ({' and '.join(JUDGES)}) call {name} {claims[0]} at matched diversity.")
+        else:
+            told = ", ".join(f"{judge}: {found[judge].claim or 'not told apart'}" for judge in JUDGES)
+            said.append(f"The judges, of two families, do not agree on {name} ({told}): no claim of fluency.")
+    return said
 
 
 def _lines(run: Run, n: int, seed: int, temperature: float) -> list[str]:

@@ -60,7 +60,7 @@ class Schedule:
     Args:
         log_every: steps between rows of log.jsonl (means over the steps between)
         eval_every: steps between held-out NLL, joint score, samples and the collapse watch
-        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end of each phase)
+        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end)
         save_every: steps between checkpoints
         keep: checkpoints to keep
         collapse_stop: stop after so many evaluations in a row that look like collapse (0: only warn)
@@ -68,7 +68,7 @@ class Schedule:
 
     log_every: int = 10
     eval_every: int = 100
-    metrics_every: int = 500
+    metrics_every: int = 1000
     save_every: int = 500
     keep: int = 2
     collapse_stop: int = 0
@@ -283,8 +283,8 @@ class _Training:
 
     def after(self, phase: Phase, bar: Progress, *, ends: bool) -> None:
         """What is due once a step is done: a row of the log, an evaluation, a checkpoint."""
-        fully = ends or self.step % self.schedule.metrics_every == 0
-        evaluate = fully or self.step % self.schedule.eval_every == 0
+        fully = self.step == self.total or self.step % self.schedule.metrics_every == 0
+        evaluate = ends or fully or self.step % self.schedule.eval_every == 0
         if evaluate or self.step % self.schedule.log_every == 0:
             self.record(phase, bar, evaluate=evaluate, fully=fully)
         if ends and self.best.weights:

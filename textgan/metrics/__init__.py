@@ -2,7 +2,7 @@
 
 from .copying import CopiedSpan, Copies, LongestCopiedSpan, NearestTraining, NovelNgrams, Novelty
 from .diversity import EAD, CorrectedEntropy, Distinct, Duplicates, Entropy, RarefiedDistinct, Zipf
-from .embeddings import Coverage, Density, Frechet, FrechetLimit, Mauve, Precision, Recall, Vendi
+from .embeddings import Coverage, Density, Frechet, FrechetLimit, Mauve, NgramVendi, Precision, Recall, Vendi
 from .grammatical import GrammarCoverage, GrammarNLL, Grammaticality
 from .lengths import Length, LengthDifference
 from .likelihoods import LMScore, ModelNLL, ReverseLMScore
@@ -44,6 +44,7 @@ METRICS: tuple[Metric, ...] = (
     Density(),
     Coverage(),
     Vendi(),
+    NgramVendi(),
     Grammaticality(),
     GrammarCoverage(),
     GrammarNLL(),
@@ -59,7 +60,7 @@ __all__ = [
     "BLEU", "EAD", "METRICS", "USUAL", "BackwardBLEU", "CopiedSpan", "Copies", "CorrectedEntropy", "Coverage",
     "Density", "Distinct", "Duplicates", "Entropy", "Frechet", "FrechetLimit", "GrammarCoverage", "GrammarNLL",
     "Grammaticality", "LMScore", "Length", "LengthDifference", "LongestCopiedSpan", "MSJaccard", "Mauve", "Metric",
-    "ModelNLL", "NearestTraining", "NgramIndex", "NovelNgrams", "Novelty", "Precision", "RarefiedDistinct", "Recall",
-    "ReverseLMScore", "Score", "SelfBLEU", "Sets", "Unmeasurable", "Vendi", "Zipf", "require_comparable",
-    "sentence_bleu", "why_incomparable",
+    "ModelNLL", "NearestTraining", "NgramIndex", "NgramVendi", "NovelNgrams", "Novelty", "Precision",
+    "RarefiedDistinct", "Recall", "ReverseLMScore", "Score", "SelfBLEU", "Sets", "Unmeasurable", "Vendi", "Zipf",
+    "require_comparable", "sentence_bleu", "why_incomparable",
 ]  # fmt: skip

@@ -53,15 +53,15 @@ def _chunks(rows: int, columns: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + height, rows)) for begin in range(0, rows, height)]
 
 
-def histograms(one: np.ndarray, other: np.ndarray, buckets: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(buckets,) counts of both clouds in joint clusters: unit rows, leading directions of .9 variance, k-means."""
+def joint_clusters(one: np.ndarray, other: np.ndarray, buckets: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) and (m,) cluster of each vector, both clouds together: unit rows, directions of .9 variance, k-means."""
     joint = np.concatenate([one, other])
     joint = joint / np.maximum(np.linalg.norm(joint, axis=1, keepdims=True), 1e-12)
     joint = joint - joint.mean(axis=0)
     _, spread, directions = np.linalg.svd(joint, full_matrices=False)
     share = np.cumsum(spread**2) / max(float((spread**2).sum()), 1e-300)
     label = k_means(joint @ directions[: int(np.searchsorted(share, 0.9)) + 1].T, buckets, seed)
-    return tuple(np.bincount(part, minlength=buckets).astype(float) for part in np.split(label, [len(one)]))  # type: ignore[return-value]
+    return label[: len(one)], label[len(one) :]
 
 
 def k_means(rows: np.ndarray, k: int, seed: int, *, steps: int = 40) -> np.ndarray:

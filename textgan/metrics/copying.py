@@ -127,7 +127,8 @@ class LongestCopiedSpan(Metric):
     family: ClassVar[str] = "longest-copied-span"
     needs: ClassVar[Needs] = "train"
     aspect = "copying"
-    set_valued: ClassVar[bool] = False  # a maximum has no valid jackknife
+    set_valued: ClassVar[bool] = False
+    no_interval: ClassVar[str] = "a maximum has no valid jackknife"
 
     def measure(self, sets: Sets) -> float:
         spans = CopiedSpan(self.longest).per_line(sets)

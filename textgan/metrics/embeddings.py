@@ -14,6 +14,7 @@ from .reasons import Unmeasurable
 from .score import Better, MeanMetric, Metric, Needs
 from .sets import Sets, cached, cached_half
 
+GROUPS = 20  # of scored lines that are left out in turn for MAUVE's error
 UNLIKE, NEARER = "unlike real text", "nearer to real text than real text"
 
 
@@ -98,6 +99,7 @@ class FrechetLimit(_Embedded):
     family: ClassVar[str] = "Frechet-limit"
     better: ClassVar[Better] = "lower"
     set_valued: ClassVar[bool] = False
+    no_interval: ClassVar[str] = "leaving groups out would redraw the subsets that it extrapolates from"
 
     def measure(self, sets: Sets) -> float:
         one, other = vectors(sets)
@@ -129,12 +131,55 @@ class Vendi(_Embedded):
 
     def measure(self, sets: Sets) -> float:
         rows = _unit(vectors(sets)[0])
-        matrix = rows.T @ rows if rows.shape[0] > rows.shape[1] else rows @ rows.T
-        shares = np.linalg.eigvalsh(matrix / len(rows))
-        shares = shares[shares > 1e-12]
-        if not len(shares):
+        if not rows.any():
             raise Unmeasurable("every line's vector is zero")
-        return float(np.exp(-(shares * np.log(shares)).sum()))
+        matrix = rows.T @ rows if rows.shape[0] > rows.shape[1] else rows @ rows.T
+        return effective_number(matrix / len(rows))
+
+
+def effective_number(kernel: np.ndarray) -> float:
+    """exp(entropy of the eigenvalues) of a symmetric positive matrix of trace 1."""
+    shares = np.linalg.eigvalsh(kernel)
+    shares = shares[shares > 1e-12]
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+@dataclass(frozen=True)
+class NgramVendi(Metric):
+    """Effective number of different lines as `Vendi`, K the mean over n of the cosines of n-gram counts; no encoder.
+
+    Friedman & Dieng 2022, section 5, where n = 1..2. Its n x n matrix has no smaller dual, so at most `lines` of the
+    lines, drawn by the seed, are looked at; a line too short for n is unlike every other in that n.
+    """
+
+    orders: tuple[int, ...] = (1, 2)
+    lines: int = 1000
+    family: ClassVar[str] = "n-gram-Vendi"
+    better: ClassVar[Better] = "higher"
+    aspect = "diversity"
+    slow: ClassVar[bool] = True
+    below: ClassVar[str] = LESS_DIVERSE
+    above: ClassVar[str] = MORE_DIVERSE
+
+    def size(self, sets: Sets) -> int:
+        return min(self.lines, len(sets.text))
+
+    def measure(self, sets: Sets) -> float:
+        from scipy.sparse import csr_array
+
+        whole = sets.text if sets.whole is None else sets.whole[0].text  # a group's absence does not draw anew
+        drawn = whole.rows[np.random.default_rng([sets.seed, 11]).permutation(len(whole))[: self.lines]]
+        text = sets.text.select(np.flatnonzero(np.isin(sets.text.rows, drawn)))
+        if not len(text):
+            raise Unmeasurable("there are no lines")
+        kernel = np.zeros((len(text), len(text)))
+        for order in self.orders:
+            runs = text.runs(order)
+            norm = np.sqrt(np.bincount(runs.line, weights=runs.counts.astype(float) ** 2, minlength=len(text)))
+            shape = (len(text), len(text.keys(order)))
+            counts = csr_array((runs.counts / norm[runs.line], (runs.line, runs.gram)), shape=shape)
+            kernel += (counts @ counts.T).toarray() + np.diag((norm == 0).astype(float))
+        return effective_number(kernel / (len(self.orders) * len(text)))
 
 
 def _neighbours(sets: Sets, k: int) -> clusters.Neighbours:
@@ -181,11 +226,10 @@ class Density(_Fidelity):
 
 @dataclass(frozen=True)
 class _Reach(_Embedded):
-    """A share of real lines that the scored ones reach; it has no valid quick interval."""
+    """A share of real lines that the scored ones reach: a property of the whole set."""
 
     k: int = 5
     better: ClassVar[Better] = "higher"
-    set_valued: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -214,6 +258,8 @@ class Mauve(_Embedded):
 
     Averaged over `clusterings` k-means runs of different seeds, since one alone moves it by .02 at n = 1000.
     `added` is put to every count: 0 is MAUVE, 1/2 is MAUVE* (Pillutla et al. 2023), less biased for small texts.
+    Its error is that of leaving out groups of scored lines with the clusters held fixed: clustering each remainder
+    anew would count the noise of k-means many times over.
     """
 
     added: float = 0.0
@@ -221,7 +267,6 @@ class Mauve(_Embedded):
     buckets: str = "n/10"
     scaling: float = 5.0
     better: ClassVar[Better] = "higher"
-    set_valued: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -234,17 +279,27 @@ class Mauve(_Embedded):
         return None if n >= 5000 else f"{self.name} wants at least 5000 lines of each text and has {n}: it is biased"
 
     def measure(self, sets: Sets) -> float:
+        return self._area(sets, np.ones(len(sets.half_text), dtype=bool))
+
+    def standard_error(self, sets: Sets) -> float | None:
+        label = np.random.default_rng([sets.seed, 78]).permutation(len(sets.half_text)) % GROUPS
+        found = np.array([self._area(sets, label != group) for group in range(GROUPS)])
+        return float(np.sqrt((GROUPS - 1) / GROUPS * ((found - found.mean()) ** 2).sum()))
+
+    def _area(self, sets: Sets, kept: np.ndarray) -> float:
+        """The mean over clusterings, of the scored lines that are `kept` (n,)."""
         one, other = vectors(sets)
         size = min(len(one), len(other))
         if size < 20:
             raise Unmeasurable("it needs 20 lines of each text, for 2 clusters")
-
-        def count() -> list[tuple[np.ndarray, np.ndarray]]:
-            seeds = range(sets.seed, sets.seed + self.clusterings)
-            return [clusters.histograms(one, other, max(2, size // 10), seed) for seed in seeds]
-
-        counts = cached(sets, ("clusters", self.clusterings), count)
-        return float(np.mean([clusters.mauve(p + self.added, q + self.added, self.scaling) for p, q in counts]))
+        buckets, seeds = max(2, size // 10), range(sets.seed, sets.seed + self.clusterings)
+        labels = cached(
+            sets,
+            ("clusters", self.clusterings),
+            lambda: [clusters.joint_clusters(one, other, buckets, seed) for seed in seeds],
+        )
+        counts = [[np.bincount(part, minlength=buckets) + self.added for part in (p[kept], q)] for p, q in labels]
+        return float(np.mean([clusters.mauve(p, q, self.scaling) for p, q in counts]))
 
 
 def _enough(metric: Metric, one: np.ndarray, other: np.ndarray, fewest: int) -> None:

@@ -32,7 +32,8 @@ class Matched(NamedTuple):
 
     at: (G,) diversities; difference: (G,) mean over runs; low, high: (G,) 95 % intervals over runs, None for one run.
     area: the mean difference over the range, with area_low and area_high. better: share of the range where the
-    interval lies wholly on the better side, worse: on the other. sentence: what the data support.
+    interval lies wholly on the better side, worse: on the other. sentence: what the data support; claim: "better" or
+    "worse" where the interval of the area leaves 0 out, else "".
     """
 
     at: list[float]
@@ -46,6 +47,7 @@ class Matched(NamedTuple):
     worse: float
     runs: int
     sentence: str
+    claim: str = ""
 
 
 def curve(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
@@ -123,18 +125,20 @@ def matched(
         len(gaps),
         "",
     )
-    return found._replace(sentence=_sentence(found, sign, names, quality))
+    if area_low is not None and area_high is not None and not area_low <= 0 <= area_high:
+        found = found._replace(claim="better" if sign * found.area > 0 else "worse")
+    return found._replace(sentence=_sentence(found, names, quality))
 
 
-def _sentence(found: Matched, sign: int, names: tuple[str, str], quality: str) -> str:
+def _sentence(found: Matched, names: tuple[str, str], quality: str) -> str:
     ours, baseline = names
     span = f"over diversities {found.at[0]:.3g} to {found.at[-1]:.3g}"
     if found.area_low is None or found.area_high is None:
         return f"One run each: {quality} of {ours} minus {baseline} is {found.area:+.3g} {span}: no claim."
     size = f"{found.area:+.3g} ({found.area_low:+.3g} to {found.area_high:+.3g}, {found.runs} runs)"
     few = " Under 4 runs it is a suggestion." if found.runs < 4 else ""
-    if found.area_low <= 0 <= found.area_high:
+    if not found.claim:
         return f"At matched diversity {ours} and {baseline} are not told apart in {quality}: {size} {span}.{few}"
-    word, share = ("better", found.better) if sign * found.area > 0 else ("worse", found.worse)
+    word, share = found.claim, found.better if found.claim == "better" else found.worse
     everywhere = "everywhere" if share == 1 else f"surely on {share:.0%} of the range"
     return f"At matched diversity {ours} is {word} than {baseline} in {quality}: {size} {span}, {everywhere}.{few}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,9 +64,12 @@ class LMScore(Metric):
     def _scored(self, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
         half = sets.half
         assert half is not None
-        tokens = half.tokenise
-        model = cached_half(sets, self, lambda: KneserNey(half.texts(), order=self.order, tokenise=tokens))
+        model = cached_half(sets, self, lambda: self.train(half.texts(), half.tokenise))
         return cached(sets, self, lambda: model.log_probs(sets.half_text.texts()))
+
+    def train(self, lines: list[str], tokenise: str) -> Any:
+        """A model of real text; its `log_probs(lines)` gives (n,) log-probabilities and (n,) word counts."""
+        return KneserNey(lines, order=self.order, tokenise=tokenise)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Metric(ABC):
     above: ClassVar[str] = "above real text"
     #: True: repeated lines change it, so intervals come from leaving groups out, never from the bootstrap.
     set_valued: ClassVar[bool] = True
+    #: Why there is no interval, where none is known to be valid.
+    no_interval: ClassVar[str] = ""
     #: True: takes seconds rather than milliseconds on 10,000 lines, and is measured only where it is asked for.
     slow: ClassVar[bool] = False
 
