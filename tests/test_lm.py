@@ -81,6 +81,20 @@ def test_nll_is_the_sum_of_every_token_after_bos_eos_included(words: Lm) -> None
     assert figures["perplexity"] == pytest.approx(math.exp(np.mean(expected)), rel=1e-4)
 
 
+def test_nll_of_a_generator_of_ours_is_its_own_log_probability(tmp_path: Path) -> None:
+    """PAD and BOS, which it never writes, have no probability in either reading."""
+    from textgan.generators import LSTM
+    from textgan.runs import log_probs
+
+    tokenizer = train_tokenizer(REAL)
+    torch.manual_seed(0)
+    generator = LSTM(8, 12).build(tokenizer.get_vocab_size(), 40).eval()
+    generator.save(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    lm = load_lm(tmp_path)
+    assert nll(lm.model, lm.tokenizer, TEST).total == pytest.approx(-log_probs(generator, tokenizer, TEST)[0].sum())
+
+
 def test_nll_is_measured_without_dropout_and_leaves_the_mode_alone(tmp_path: Path) -> None:
     lm = make(tmp_path, REAL, resid_pdrop=0.5, embd_pdrop=0.5)
     still = nll(lm.model, lm.tokenizer, TEST)

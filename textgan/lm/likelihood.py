@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.errors import InputError, NotFinite
+from textgan.generators import NEVER
 
 IGNORE = -100  # a target that is not predicted
 CONTEXT = 1024  # tokens of context used at most; models without a limit of their own get this one
@@ -113,13 +114,16 @@ def summed_nll(logits: Tensor, labels: Tensor) -> Tensor:
 def nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> Nll:
     """Exact NLL of lines: sum over lines and t of -log p(w_t | BOS, w_<t), EOS the last w, at temperature 1.
 
-    Without dropout; the model comes back in the mode (train or eval) it was in. No token is cut: lines longer than the
-    context are measured in windows, each token with at least half a context before it.
+    Tokens that the model's own generation settings forbid have no probability here either: a generator of ours never
+    writes PAD and BOS. Without dropout; the model comes back in the mode (train or eval) it was in. No token is cut:
+    lines longer than the context are measured in windows, each token with at least half a context before it.
     """
     if not lines:
         raise InputError("there is no line to measure; give a text with one sentence a line")
     total, tokens, unknown = 0.0, 0, 0
     unk = unknown_id(tokenizer)
+    settings = getattr(model, "generation_config", None)
+    never = torch.tensor(getattr(settings, "suppress_tokens", None) or [], dtype=torch.long, device=model.device)
     training = model.training
     model.eval()
     try:
@@ -127,6 +131,7 @@ def nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> Nll:
             batch = collate(parts)
             labels = batch.pop("labels")
             logits = model(**{name: x.to(model.device) for name, x in batch.items()}).logits  # (B, T, V)
+            logits[..., never] = NEVER
             total += summed_nll(logits, labels.to(model.device)).item()
             tokens += int((labels != IGNORE).sum())
             unknown += int((labels == unk).sum()) if unk is not None else 0

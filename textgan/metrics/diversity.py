@@ -54,7 +54,7 @@ class RarefiedDistinct(_Diversity):
 
         n, m = len(sets.text), self.lines
         if n < m:
-            raise Unmeasurable(f"it asks what {m} lines would have and there are {n}; set lines to at most {n}")
+            raise Unmeasurable(f"it asks what {m} lines would have and there are {n}; give a longer text or --n")
         tokens = float(_totals(sets, self.order).sum())
         df, grams = np.unique(sets.text.runs(self.order).lines, return_counts=True)
         rare = df[df <= n - m]  # an n-gram of more lines is in every choice of m

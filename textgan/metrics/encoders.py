@@ -122,11 +122,15 @@ class HuggingFace:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
 
+        from ..generators import quiet_transformers
+
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         tokenizer.padding_side = "right"  # padding on the left would move the positions
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer, AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
+        with quiet_transformers():
+            model = AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
+        return tokenizer, model.eval()
 
 
 class Function:

@@ -22,6 +22,9 @@ CONFIDENCE = 0.95
 def standard_errors(metrics: Sequence[Metric], sets: Sets, *, groups: int = GROUPS) -> dict[Metric, float]:
     """The standard error of each metric that has one on these texts; the second texts are held fixed.
 
+    So an interval is about other draws of the text against THIS reference, as verdicts and comparisons need, where both
+    sides share it. Another reference moves the value besides: backward BLEU is a mean over its lines too.
+
     A mean over lines: s / sqrt(n). A metric of the set: the delete-a-group jackknife, since a bootstrap makes
     duplicates, which set metrics punish (self-BLEU-4 of real captions goes from .397 to .763).
     """

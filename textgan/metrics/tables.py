@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .score import Score
@@ -84,16 +86,49 @@ def rows(evaluation: Evaluation) -> Iterator[Row]:
 
 
 def with_interval(score: Score | None) -> str:
-    """ "0.3434 ± 0.0043", "0.3434", or "-" for nothing."""
+    """ "0.3434 ± 0.0043" (two digits of the error, the value to the same place), "0.3434", or "-" for nothing."""
     if score is None:
         return "-"
-    value = number(score.value)
-    return value if score.low is None or score.high is None else f"{value} ± {(score.high - score.low) / 2:.2g}"
+    half = 0.0 if score.low is None or score.high is None else (score.high - score.low) / 2
+    if half <= 0:
+        return number(score.value) + ("" if score.low is None else " ± 0")
+    places = max(0, 1 - math.floor(math.log10(half)))
+    return f"{score.value:.{places}f} ± {half:.{places}f}"
 
 
 def number(value: float) -> str:
     """Four significant digits; whole numbers in full."""
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def brief(verdict: str) -> str:
+    """A verdict that fits a column under the heading "than real text": "less diverse", "copied"."""
+    first = verdict.split(":")[0].replace("the training text", "training")
+    return re.sub(r" ?(than|from)? ?real text( is)?(, .*)?$", "", first)
+
+
+def together(names: Iterable[str]) -> str:
+    """Names in one line, neighbouring orders as one: "BLEU-2..5, duplicates"."""
+    spans: list[tuple[str, int, int, str]] = []
+    for name in names:
+        before, order, after = re.fullmatch(r"(.*?)(\d*)([^\d]*)", name).groups()  # type: ignore[union-attr]
+        if order and spans and spans[-1][0] == before and spans[-1][2] + 1 == int(order) and spans[-1][3] == after:
+            spans[-1] = (before, spans[-1][1], int(order), after)
+        else:
+            spans.append((before, int(order or 0), int(order or -1), after))
+    return ", ".join(
+        before + ("" if last < 0 else str(first) if first == last else f"{first}..{last}") + after
+        for before, first, last, after in spans
+    )
+
+
+def summary(evaluation: Evaluation) -> list[str]:
+    """The verdicts in short: one line a verdict, with the metrics that say so."""
+    said: dict[str, list[str]] = {}
+    for score, _, verdict in rows(evaluation):
+        if verdict:
+            said.setdefault(verdict, []).append(score.name)
+    return [f"{verdict}: {together(names)}" for verdict, names in said.items()]
 
 
 def printable(text: str) -> str:
@@ -114,7 +149,7 @@ def notes(evaluation: Evaluation) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in evaluation.absent.items():
         by_reason.setdefault(reason, []).append(name)
-    lines = [f"not measured: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    lines = [f"not measured: {together(names)}: {reason}" for reason, names in by_reason.items()]
     return (
         lines
         + [f"note: {note}" for note in evaluation.notes]
@@ -123,14 +158,17 @@ def notes(evaluation: Evaluation) -> list[str]:
 
 
 def to_text(evaluation: Evaluation) -> str:
-    """Columns for a terminal."""
-    table = [("metric", "text", "real text", "better", "verdict")]
+    """Columns for a terminal of 80, under the verdicts in short."""
+    table = [("metric", "text", "real text", "", "than real text")]
     for score, real, verdict in rows(evaluation):
-        table.append((score.name, with_interval(score), with_interval(real), ARROWS[score.better], verdict))
+        table.append((score.name, with_interval(score), with_interval(real), ARROWS[score.better], brief(verdict)))
     widths = [max(len(row[column]) for row in table) for column in range(5)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join(printable(line) for line in [heading(evaluation), "", *lines, *notes(evaluation)])
+    short = [*summary(evaluation), ""] if evaluation.verdicts else []
+    key = "± half of a 95 % interval; better: ↑ higher, ↓ lower, = as real text" if len(table) > 1 else ""
+    said = [heading(evaluation), "", *short, *lines, "", key, *notes(evaluation)]
+    return "\n".join(printable(line) for line in said)
 
 
 def to_csv(evaluation: Evaluation) -> str:
@@ -164,6 +202,7 @@ def to_html(evaluation: Evaluation) -> str:
         f"<td>{_small(real)}</td><td>{ARROWS[score.better]}</td><td>{html.escape(verdict)}</td></tr>\n"
         for score, real, verdict in rows(evaluation)
     )
+    short = "".join(f"<li>{html.escape(line)}</li>\n" for line in summary(evaluation))
     below = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes(evaluation))
     style = (
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}"
@@ -176,7 +215,7 @@ def to_html(evaluation: Evaluation) -> str:
     title = html.escape(heading(evaluation))
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{style}</style>\n<h1>{title}</h1>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n"
+        f"<title>{title}</title><style>{style}</style>\n<h1>{title}</h1>\n<ul>\n{short}</ul>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n"
         f"{body}</tbody></table>\n{below}</html>\n"
     )
 
