@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -102,8 +102,23 @@ class Run:
         return decode(self.tokenizer, samples.tokens.numpy())
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there."""
-        return log_probs(self.generator, self.tokenizer, lines, max_len=self.generator.max_len, labels=self.labels)
+        """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there.
+
+        With classes it is log sum_k p(k) p(line | k), p(k) as in the training text.
+        """
+        return log_probs(self._marginal, self.tokenizer, lines, max_len=self.generator.max_len)
+
+    def _marginal(self, tokens: torch.Tensor) -> torch.Tensor:
+        """log p of sentences (B, T) whatever their class: (B,) float64."""
+        if not self.labels:
+            return self.generator.log_probs(tokens).double().sum(1)
+        size, total = self.generator.vocab_size, sum(self.labels.values())
+        terms = [
+            self.generator.log_probs(tokens, torch.full((len(tokens),), id_of(name, self.labels, size))).double().sum(1)
+            + np.log(seen / total)
+            for name, seen in self.labels.items()
+        ]
+        return torch.stack(terms).logsumexp(0)
 
     def pool_rows(
         self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
@@ -140,36 +155,18 @@ def block_seed(seed: int, block: int) -> int:
 
 @torch.no_grad()
 def log_probs(
-    net: Generator,
-    tokenizer: Any,
-    lines: Sequence[str],
-    *,
-    max_len: int | None = None,
-    labels: Mapping[str, int] | None = None,
+    score: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, lines: Sequence[str], *, max_len: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a generator thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
 
-    An unknown word counts as <unk>; PAD and BOS are forbidden, as they are when it writes. With labels, whose counts
-    are those of the training text, it is log sum_k p(k) p(line | k).
+    score: sentences (B, T) -> (B,) log p. An unknown word counts as <unk>; PAD and BOS are forbidden, as in writing.
     """
     data = encode(tokenizer, lines, max_len=max_len)
     sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
     for start in range(0, len(order), BLOCK_ROWS):
         rows = order[start : start + BLOCK_ROWS]
-        sums[rows] = _marginal(net, torch.from_numpy(data.batch(rows)), labels or {}).numpy()
+        sums[rows] = score(torch.from_numpy(data.batch(rows))).numpy()
     return sums, np.asarray(data.lengths)
-
-
-def _marginal(net: Generator, tokens: torch.Tensor, labels: Mapping[str, int]) -> torch.Tensor:
-    """log p of sentences (B, T) whatever their class: (B,) float64."""
-    if not labels:
-        return net.log_probs(tokens).double().sum(1)
-    total = sum(labels.values())
-    terms = []
-    for name, seen in labels.items():
-        context = torch.full((len(tokens),), id_of(name, labels, net.vocab_size))
-        terms.append(net.log_probs(tokens, context).double().sum(1) + np.log(seen / total))
-    return torch.stack(terms).logsumexp(0)
 
 
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:

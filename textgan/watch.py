@@ -75,9 +75,10 @@ class Watch:
     """
 
     def __init__(self, data: Data, sampled: int) -> None:
-        self.train, self.labels = data.train, len(data.labels)
-        self.real = look(self._sentences(data.held_out, np.arange(len(data.held_out))[:sampled]))
+        rows = np.arange(len(data.held_out))[:sampled]
+        self.real = look(parted(torch.from_numpy(data.held_out.batch(rows)), len(data.labels))[0])
         self.reference = Reference(data.held_out_lines)  # indexed once for all evaluations of the run
+        self.train, self.labels = data.train, len(data.labels)
 
     def measure(self, samples: Samples, valid_nll: float) -> dict[str, float]:
         """sample_unique, sample_length, sample_entropy (mean -log p a sampled token, nats; low: collapsed), and joint.
@@ -101,12 +102,8 @@ class Watch:
         """The joint score's n-gram model, over the tokens of training lines."""
         n = len(self.train)
         rows = np.random.default_rng(9).choice(n, min(n, JUDGED), replace=False)
-        tokens = self._sentences(self.train, np.sort(rows))
+        tokens = parted(torch.from_numpy(self.train.batch(np.sort(rows))), self.labels)[0]
         return KneserNey(_words(tokens, mask_of(tokens)))
-
-    def _sentences(self, data: Encoded, rows: np.ndarray) -> Tensor:
-        """(B, T) ids, without their labels."""
-        return parted(torch.from_numpy(data.batch(rows)), self.labels)[0]
 
     def scores(self, lines: list[str], metrics: str = OFTEN) -> dict[str, float]:
         """Metrics of the samples against the held-out lines; absent where they have no value."""
