@@ -258,7 +258,7 @@ def test_saved_generators_load_and_generate_as_hugging_face_models(family: str, 
     assert ours == pytest.approx(drawn.log_probs[drawn.mask].mean().item(), abs=0.1)
 
 
-@pytest.mark.parametrize("family", ["lstm", "lstm-tied-deep", "memory", "leak"])
+@pytest.mark.parametrize("family", ["lstm", "lstm-tied-deep", "memory", "leak", "infill"])
 def test_beams_and_left_pads_score_what_they_claim(family: str, tmp_path: object) -> None:
     model = build(family, vocab=12, max_len=6).model.eval()
     prompts = torch.tensor([[BOS, 5, 6], [PAD, BOS, 7]])
@@ -280,7 +280,7 @@ def test_beams_and_left_pads_score_what_they_claim(family: str, tmp_path: object
 
 
 def test_families_are_listed_once() -> None:
-    assert set(GENERATORS) == {"lstm", "transformer", "memory", "leak"}
+    assert set(GENERATORS) == {"lstm", "transformer", "memory", "leak", "infill"}
 
 
 @families

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from textgan.generators import LSTM, Generator, Leak, Memory, Transformer
+from textgan.generators import LSTM, Generator, Infill, Leak, Memory, Transformer
 from textgan.sequences import EOS, PAD, UNK
 
 VOCAB, MAX_LEN = 6, 3
@@ -15,12 +15,14 @@ WORDS = (UNK, 4, 5)
 LEAK = Leak(
     embedding=8, hidden=8, goal=3, goal_steps=2, leaked_embedding=4, leaked_widths=(1, 2), leaked_filters=(4, 4)
 )
+INFILL = Infill(embedding=8, hidden=8, context=4, dropout=0.1)
 FAMILIES = {
     "lstm": LSTM(embedding=8, hidden=8, dropout=0.0, tied=False),
     "lstm-tied-deep": LSTM(embedding=8, hidden=12, layers=2, dropout=0.3, tied=True),
     "transformer": Transformer(width=8, layers=2, heads=2, dropout=0.1),
     "memory": Memory(embedding=8, slots=2, heads=2, head_size=4, dropout=0.1),
     "leak": LEAK,
+    "infill": INFILL,
 }
 
 

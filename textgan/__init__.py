@@ -12,12 +12,12 @@ _PUBLIC = {
     "text": "Encoded Text decode encode load_tokenizer read_lines read_text save_tokenizer split train_tokenizer "
     "write_lines",
     "sequences": "Relaxed Samples",
-    "generators": "LSTM Generator Leak Memory Transformer load_generator",
+    "generators": "LSTM Generator Infill Leak Memory Transformer load_generator",
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",
-    "recipes": "CatGAN CoT DGSAN DPGAN GAD GSGAN JSDGAN LeakGAN MLE MaliGAN PGBLEU RECIPES RankGAN RelGAN "
-    "ScratchGAN SentiGAN SeqGAN TextGAIL TextGAN",
+    "recipes": "CatGAN CoT DGSAN DPGAN GAD GSGAN JSDGAN LeakGAN MLE MaliGAN MaskGAN PGBLEU RECIPES "
+    "RankGAN RelGAN ScratchGAN SentiGAN SeqGAN TextGAIL TextGAN",
     "runs": "Run",
     "training": "Schedule fit",
     "metrics": "METRICS Metric Score",

@@ -153,7 +153,7 @@ class Spec(Protocol):
 
 SHARES = {  # fields that lie between 0 and 1
     "dropout", "rollout_keep", "mle_final_rate", "gamma", "baseline_decay", "momentum", "clip",
-    "demonstrations",
+    "demonstrations", "mask_rate", "discount",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from textgan.errors import InputError
 from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, first, quiet_transformers
 from textgan.generators.causal import CausalLM, Transformer
 from textgan.generators.drawing import check_temperature, gumbel, search
-from textgan.generators.stateful import LSTM, Leak, Memory, StatefulGenerator
+from textgan.generators.stateful import LSTM, Infill, Leak, Memory, StatefulGenerator
 
 __all__ = [
     "GENERATORS",
@@ -18,6 +18,7 @@ __all__ = [
     "CausalLM",
     "Generator",
     "GeneratorSpec",
+    "Infill",
     "Leak",
     "Memory",
     "State",
@@ -32,8 +33,8 @@ __all__ = [
     "search",
 ]
 
-GENERATORS = {"lstm": LSTM, "transformer": Transformer, "memory": Memory, "leak": Leak}
-GeneratorSpec = LSTM | Transformer | Memory | Leak
+GENERATORS = {"lstm": LSTM, "transformer": Transformer, "memory": Memory, "leak": Leak, "infill": Infill}
+GeneratorSpec = LSTM | Transformer | Memory | Leak | Infill
 """The sizes of a generator of any family, as a recipe's field."""
 
 

@@ -1,4 +1,4 @@
-"""Our own models in the game: the LSTM, the relational memory, and LeakGAN's manager with its worker."""
+"""Our own models in the game: the LSTM, the relational memory, LeakGAN's manager with its worker, MaskGAN's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from textgan.errors import InputError
 from textgan.generators.base import Generator, State, inputs
 
 
@@ -141,3 +142,36 @@ class Leak:
             leaked_dropout=self.leaked_dropout,
         )
         return StatefulGenerator(LeakForCausalLM(config), vocab_size, max_len)
+
+
+@dataclass(frozen=True)
+class Infill:
+    """MaskGAN's generator, which can read the visible text around a hole.
+
+    Args:
+        embedding: size of a token's vector
+        hidden: size of the recurrent state
+        context: size of the reading of the visible text, half of it in each direction
+        dropout: share of units dropped in maximum-likelihood training
+    """
+
+    embedding: int = 64
+    hidden: int = 256
+    context: int = 64
+    dropout: float = 0.3
+
+    def build(self, vocab_size: int, max_len: int) -> Generator:
+        """A freshly initialised generator; draws from torch's global random state."""
+        from textgan.models import InfillConfig, InfillForCausalLM
+
+        if self.context < 2:
+            raise InputError(f"generator.context {self.context} must be at least 2, a half for each direction")
+        config = InfillConfig(
+            vocab_size=vocab_size,
+            embedding_size=self.embedding,
+            hidden_size=self.hidden,
+            context_size=self.context,
+            context_len=max_len,
+            dropout=self.dropout,
+        )
+        return StatefulGenerator(InfillForCausalLM(config), vocab_size, max_len)

@@ -5,6 +5,7 @@ A new one is a file here with a config and a `StatefulForCausalLM`, and a pair i
 
 from __future__ import annotations
 
+from textgan.models.infill import InfillConfig, InfillForCausalLM
 from textgan.models.leak import LeakConfig, LeakForCausalLM
 from textgan.models.lstm import LSTMConfig, LSTMForCausalLM
 from textgan.models.memory import MemoryConfig, MemoryForCausalLM
@@ -12,6 +13,8 @@ from textgan.models.stateful import StatefulForCausalLM
 
 __all__ = [
     "MODELS",
+    "InfillConfig",
+    "InfillForCausalLM",
     "LSTMConfig",
     "LSTMForCausalLM",
     "LeakConfig",
@@ -22,7 +25,10 @@ __all__ = [
     "register",
 ]
 
-MODELS = ((LSTMConfig, LSTMForCausalLM), (MemoryConfig, MemoryForCausalLM), (LeakConfig, LeakForCausalLM))
+MODELS = (
+    (LSTMConfig, LSTMForCausalLM), (MemoryConfig, MemoryForCausalLM), (LeakConfig, LeakForCausalLM),
+    (InfillConfig, InfillForCausalLM),
+)  # fmt: skip
 
 
 def register() -> None:

@@ -21,6 +21,7 @@ from textgan.recipes.gsgan import GSGAN
 from textgan.recipes.jsdgan import JSDGAN
 from textgan.recipes.leakgan import LeakGAN
 from textgan.recipes.maligan import MaliGAN
+from textgan.recipes.maskgan import MaskGAN
 from textgan.recipes.mle import MLE
 from textgan.recipes.pgbleu import PGBLEU
 from textgan.recipes.rankgan import RankGAN
@@ -35,7 +36,7 @@ from textgan.updates import Recipe
 RECIPES: tuple[type, ...] = (
     MLE, SeqGAN, RelGAN, PGBLEU, MaliGAN, RankGAN, ScratchGAN, DPGAN, GAD,
     TextGAIL, SentiGAN, CatGAN,
-    GSGAN, TextGAN, CoT, JSDGAN, DGSAN, LeakGAN,
+    GSGAN, TextGAN, CoT, JSDGAN, DGSAN, LeakGAN, MaskGAN,
 )  # fmt: skip
 FAMILIES: dict[str, dict[str, type]] = {"generator": GENERATORS, "judge": GENERATORS, "discriminator": DISCRIMINATORS}
 
