@@ -15,6 +15,7 @@ from textgan.errors import InputError
 from textgan.estimators import discounted_returns, reinforce
 from textgan.generators import Generator, GeneratorSpec, Infill
 from textgan.objectives import NON_SATURATING
+from textgan.processes import Noise, gather, share
 from textgan.sequences import BOS, EOS, lengths_of, mask_of, pad_to
 from textgan.updates import Logs, Phase, Player, Players, adam, cosine, generator_players, reward_logs
 
@@ -80,7 +81,7 @@ class MaskGAN:
 
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
             given = holes(batches)
-            loss = -log_probs(g.net.train(), given)[given.hole].mean()
+            loss = -gather(log_probs(g.net.train(), given)).sum() / gather(given.hole).sum()
             rate = cosine(step, self.mle_steps, last=self.mle_final_rate)
             return {"g_loss": players["likelihood"].minimise(loss, rate=rate)}
 
@@ -91,10 +92,11 @@ class MaskGAN:
             real = holes(batches)
             fake = fill(g.net, real, rng)
             d.net.train()
-            ours, theirs = judged(real)[real.hole], judged(fake)[fake.hole]
+            ours = gather(judged(real))[gather(real.hole)]
+            theirs = gather(judged(fake))[gather(fake.hole)]
             loss = d.minimise(NON_SATURATING.discriminator(ours, theirs))
             right = (ours > 0).float().mean() + (theirs < 0).float().mean()
-            return {"d_loss": loss, "word_accuracy": right.item() / 2}
+            return {"d_loss": loss, "word_accuracy": right / 2}
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             fake = fill(g.net, holes(batches), rng)
@@ -102,9 +104,10 @@ class MaskGAN:
             rewards = F.logsigmoid(judged(fake).detach()) * fake.hole  # (B, L)
             returns = discounted_returns(rewards, mask_of(fake.tokens), gamma=self.discount)
             values = d.net.values(fake.tokens, fake.visible)
-            logs = {
+            missed = (gather(values) - gather(returns))[gather(fake.hole)].square().mean()
+            logs: Logs = {
                 "g_loss": g.minimise(reinforce(log_probs(g.net.eval(), fake), returns - values, fake.hole)),
-                "critic_loss": critic.minimise(F.mse_loss(values[fake.hole], returns[fake.hole])),
+                "critic_loss": critic.minimise(missed),
             }
             for _ in range(self.discriminator_updates):
                 logs |= judge(step, batches)
@@ -150,9 +153,10 @@ def make_holes(tokens: Tensor, rate: float, hidden_id: int, rng: torch.Generator
     """
     mask, lengths = mask_of(tokens), lengths_of(mask_of(tokens))[:, None]  # (B, 1)
     span = (lengths * rate).ceil().long()
-    start = (torch.rand(lengths.shape, generator=rng, device=tokens.device) * (lengths - span + 1)).floor().long()
+    start = (Noise(len(tokens), rng, tokens.device).uniform(1) * (lengths - span + 1)).floor().long()
     at = torch.arange(tokens.shape[1], device=tokens.device)
-    whole = (torch.arange(len(tokens), device=tokens.device) % 2 == 0)[:, None]
+    row = share().rank * len(tokens) + torch.arange(len(tokens), device=tokens.device)  # of the whole batch
+    whole = (row % 2 == 0)[:, None]
     hole = ((at >= start) & (at < start + span) | whole) & mask
     return Holes(tokens, hole, tokens.masked_fill(hole | ~mask, hidden_id))
 
@@ -174,9 +178,10 @@ def fill(generator: Generator, given: Holes, rng: torch.Generator) -> Holes:
     x = torch.full((batch,), BOS, device=given.tokens.device)
     free = (given.visible == generator.vocab_size).all(1)
     done, tokens, hole = torch.zeros_like(free), given.tokens.clone(), given.hole.clone()
+    noise = Noise(batch, rng, tokens.device).uniform(tokens.shape[1])
     for t in range(tokens.shape[1]):
         out, state = generator.advance(x, state)
-        drawn = generator.draw(out, rng=rng).tokens
+        drawn = generator.draw(out, noise[:, t]).tokens
         hole[:, t] = torch.where(free, ~done, given.hole[:, t])
         tokens[:, t] = torch.where(hole[:, t], drawn, tokens[:, t] * ~free)
         x = tokens[:, t]
