@@ -1,7 +1,7 @@
 """Real captions: what each recipe writes, beside maximum likelihood, real text and the published figures.
 
     python benchmarks/coco.py                 run the grid (every job is skipped when its result is there)
-    python benchmarks/coco.py --list          the commands, one job a line
+    python benchmarks/coco.py --list          a command a job, for a batch scheduler
     python benchmarks/coco.py --table         the README's tables from benchmarks/results/coco/*.json
 
 Two splits of Image COCO: "published" (train.txt and test.txt as Texygen split them, which differ in topic) beside the
@@ -11,17 +11,16 @@ corpora (default ../shared/data). A job runs `textgan train`, `sample` and `eval
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from textgan.errors import InputError
+from textgan.experiment import Job, command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TEXTGAN_DATA", ROOT.parent / "shared" / "data")) / "image_coco"
@@ -57,7 +56,7 @@ PUBLISHED = {  # Texygen's figures (Zhu et al. 2018), test BLEU-2..5 and self-BL
 }
 
 
-class Job(NamedTuple):
+class Cell(NamedTuple):
     """One training run on one split; its result is RESULTS/SPLIT-NAME-SEED.json."""
 
     split: str
@@ -69,13 +68,13 @@ class Job(NamedTuple):
         return RUNS / self.split / f"{self.name}-{self.seed}"
 
     @property
-    def result(self) -> Path:
-        return RESULTS / f"{self.split}-{self.name}-{self.seed}.json"
+    def result(self) -> str:
+        return f"{self.split}-{self.name}-{self.seed}"
 
     def commands(self) -> list[str]:
         recipe, flags, start = RECIPES[self.name]
         train, valid, test = texts(self.split)
-        begin = f" --start {shown(Job(self.split, start, self.seed).run)}" if start else ""
+        begin = f" --start {shown(Cell(self.split, start, self.seed).run)}" if start else ""
         held = f" --valid {shown(valid)}" if valid else ""
         out = shown(self.run)
         return [
@@ -100,11 +99,19 @@ def texts(split: str) -> tuple[Path, Path | None, Path]:
     return folder / "train.txt", folder / "valid.txt", folder / "test.txt"
 
 
-def jobs() -> Iterator[Job]:
+def grid() -> list[Job]:
     """In the order in which they are worth most: the re-split with all seeds, the published split with fewer."""
-    for name, (resplit, published) in SEEDS.items():
-        yield from (Job("resplit", name, seed) for seed in range(resplit))
-        yield from (Job("published", name, seed) for seed in range(published))
+    cells = [
+        Cell(split, name, seed)
+        for name, seeds in SEEDS.items()
+        for split, n in zip(("resplit", "published"), seeds, strict=True)
+        for seed in range(n)
+    ]
+    return [
+        Job(cell.result, work, cell._asdict(), (cell._replace(name=start).result,) if start else ())
+        for cell in cells
+        for start in [RECIPES[cell.name][2]]
+    ]
 
 
 def call(command: str) -> None:
@@ -113,45 +120,34 @@ def call(command: str) -> None:
     subprocess.run([sys.executable, "-m", *words], check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def work(job: Job) -> None:
-    """Run a job unless its result is there; the result is written last and at once."""
-    if job.result.exists():
-        return
-    start = RECIPES[job.name][2]
-    while start and not Job(job.split, start, job.seed).result.exists():
-        time.sleep(5)
-    began = time.time()
-    for command in job.commands():
+def work(split: str, name: str, seed: int) -> dict[str, Any]:
+    """Train, sample and evaluate as a user types it."""
+    prepare()
+    cell = Cell(split, name, seed)
+    for command in cell.commands():
         call(command)
-    settings = json.loads((job.run / "recipe.json").read_text())
-    log = [json.loads(row) for row in (job.run / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(row) for row in (cell.run / "log.jsonl").read_text().splitlines()]
     evaluated = [row for row in log if "valid_nll" in row]
-    value = {
-        "commands": job.commands(),
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip(),
-        "seconds": round(time.time() - began, 1),
-        "settings": settings,
+    return {
+        "commands": cell.commands(),
+        "settings": json.loads((cell.run / "recipe.json").read_text()),
         "first": evaluated[0],
         "last": evaluated[-1],
         "lowest_valid_nll": min(row["valid_nll"] for row in evaluated),
-        "evaluation": json.loads((job.run / "evaluation.json").read_text()),
-        "samples": (job.run / "samples.txt").read_text().splitlines()[:40],
+        "evaluation": json.loads((cell.run / "evaluation.json").read_text()),
+        "samples": (cell.run / "samples.txt").read_text().splitlines()[:40],
     }
-    temporary = job.result.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-    temporary.replace(job.result)
 
 
 def prepare() -> None:
     """The seeded re-split, and one line where the corpora are missing."""
     if not (DATA / "train.txt").exists():
-        sys.exit(
+        raise InputError(
             f"{DATA}: no Image COCO there; set TEXTGAN_DATA to the folder that holds image_coco/train.txt and test.txt"
         )
     if not (RUNS / "split" / "split.json").exists():
         files = f"{shown(DATA / 'train.txt')} {shown(DATA / 'test.txt')}"
         call(f"textgan split {files} --parts train=10000,valid=1000,test=5000 --seed 0 --out {shown(RUNS / 'split')}")
-    RESULTS.mkdir(parents=True, exist_ok=True)
 
 
 def table() -> str:
@@ -186,26 +182,8 @@ def spread(values: list[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--only", choices=RECIPES, action="append", help="these recipes alone")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    if options.table:
-        print(table())
-    elif options.list:
-        for job in jobs():
-            print(" && ".join(job.commands()))
-    else:
-        prepare()
-        with ThreadPoolExecutor(options.workers) as pool:
-            chosen = [job for job in jobs() if job.name in (options.only or RECIPES)]
-            for done in [pool.submit(work, job) for job in chosen]:
-                done.result()
-        print(table())
-
-
 if __name__ == "__main__":
-    main()
+    try:
+        print(command_line(grid(), RESULTS, table, __doc__ or ""))
+    except InputError as error:
+        sys.exit(str(error))
