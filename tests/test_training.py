@@ -363,7 +363,7 @@ def test_the_adversarial_signal_teaches_without_maximum_likelihood(recipe: type,
     changes = {
         "batch": 32, "mle_steps": 0, "judge_steps": 60, "adversarial_steps": 120, "rollouts": 4,
         "discriminator_updates": 2, "generator_lr": 0.01, "discriminator_lr": 0.002, "group": 32, "replay": 0.0,
-        "mle_every": 1000, "demonstrations": 0.0,
+        "mle_every": 1000, "demonstrations": 0.0, "policy_updates": 1,
         "generator": LSTM(8, 16, dropout=0.0),
     }  # fmt: skip
     corpus, valid = told(recipe, lines + noise), told(recipe, ["yes yes"])
