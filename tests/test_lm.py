@@ -46,6 +46,8 @@ def by_hand(lm: Lm, line: str) -> list[float]:
     ids = [1, *lm.tokenizer.encode(line, add_special_tokens=False), 2]
     with torch.no_grad():
         logits = [lm.model(torch.tensor([ids[:t]])).logits[0, -1].double() for t in range(1, len(ids))]
+    for row in logits:
+        row[lm.model.generation_config.suppress_tokens or []] = -math.inf  # what the model never writes
     return [-torch.log_softmax(row, -1)[ids[t + 1]].item() for t, row in enumerate(logits)]
 
 

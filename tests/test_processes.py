@@ -53,6 +53,8 @@ def test_two_processes_equal_one_with_the_whole_batch(recipe: type, together: Pa
     for path in sorted(checkpoints(one.path)[0].glob("net-*.safetensors")):
         theirs = load_file(checkpoints(two.path)[0] / path.name)
         for name, tensor in load_file(path).items():
+            if name.endswith("key.bias"):  # it moves no attention: Adam makes steps of its gradient's rounding errors
+                continue
             torch.testing.assert_close(theirs[name], tensor, rtol=1e-5, atol=1e-5)
 
 

@@ -159,7 +159,7 @@ def log_probs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a generator thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
 
-    score: sentences (B, T) -> (B,) log p. An unknown word counts as <unk>; PAD and BOS are forbidden, as in writing.
+    score: sentences (B, T) -> (B,) log p. An unknown word counts as <unk>; PAD and BOS are forbidden as in writing.
     """
     data = encode(tokenizer, lines, max_len=max_len)
     sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
