@@ -21,7 +21,7 @@ from textgan import machine
 from textgan.checkpoints import checkpoints
 from textgan.errors import InputError, Interrupted
 from textgan.processes import ALONE, Noise, Share, gather, share, sharing
-from textgan.recipes import RECIPES, from_dict
+from textgan.recipes import RECIPES, TextGAIL, from_dict
 from textgan.runs import Run
 from textgan.sequences import Samples, pad_to
 from textgan.training import fit
@@ -53,8 +53,8 @@ def test_two_processes_equal_one_with_the_whole_batch(recipe: type, together: Pa
     for path in sorted(checkpoints(one.path)[0].glob("net-*.safetensors")):
         theirs = load_file(checkpoints(two.path)[0] / path.name)
         for name, tensor in load_file(path).items():
-            if name.endswith("key.bias"):  # it moves no attention: Adam makes steps of its gradient's rounding errors
-                continue
+            if recipe is TextGAIL and "discriminator" in path.name and name.endswith("bias"):
+                continue  # attention or a paired loss cancels some: Adam makes steps of rounding errors
             torch.testing.assert_close(theirs[name], tensor, rtol=1e-5, atol=1e-5)
 
 
