@@ -112,6 +112,7 @@ USAGE = [
     ("sample run -n 3 --temperature 0", f"--temperature: {TEMPERATURES}, got '0'"),
     ("sample run -n 3 --temperature -1", f"--temperature: {TEMPERATURES}, got '-1'"),
     ("sample run -n 3 --temperature nan", f"--temperature: {TEMPERATURES}, got 'nan'"),
+    ("sample run -n 3 --threads 0", "--threads: a whole number from 1 to 4,096 was wanted, got '0'"),
     ("sample run -n 3 --temprature 2", "there is no option --temprature; did you mean --temperature?"),
     ("sample run -n 3 --temp 2", "there is no option --temp; did you mean --temperature?"),
     ("sample run -n 3 --seed 1e9", f"--seed: {SEEDS}, got '1e9'"),

@@ -10,7 +10,17 @@ from typing import Any
 
 from textgan import __version__
 from textgan.cli_compare import add_compare, add_sweep
-from textgan.cli_usage import Parser, count, file, folder, number, once_from_standard_input, seed, whole
+from textgan.cli_usage import (
+    MOST_THREADS,
+    Parser,
+    count,
+    file,
+    folder,
+    number,
+    once_from_standard_input,
+    seed,
+    whole,
+)
 
 ABOUT = """\
 Text-native GANs: train them, sample from them, measure their text, and see what it does to a language model.
@@ -42,6 +52,12 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None], name: str
 
 def _add_seed(parser: Any) -> None:
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
+
+
+def _add_threads(parser: Any, default: str) -> None:
+    parser.add_argument(
+        "--threads", type=whole(1, MOST_THREADS), metavar="N", help=f"processor threads (default: {default})"
+    )
 
 
 def _add_errors(parser: Any) -> None:
@@ -101,6 +117,7 @@ def _sample(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
     _add_seed(parser)
+    _add_threads(parser, "by the size of the net")
     parser.add_argument(
         "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
         help="text, or jsonl: rows with their provenance (default: text)",
@@ -109,6 +126,7 @@ def _sample(commands: Any) -> None:
 
 
 def _run_sample(options: argparse.Namespace) -> None:
+    from textgan import machine
     from textgan.augmentation import write_pool
     from textgan.progress import counted
     from textgan.runs import Run
@@ -116,10 +134,13 @@ def _run_sample(options: argparse.Namespace) -> None:
 
     run = Run.open(options.run)
     chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label}
-    if options.format == "text":
-        write_lines(options.out, counted(run.stream_text(options.n, **chosen), options.n, "sentences"))
-    else:
-        write_pool(counted(run.pool_rows(options.n, **chosen), options.n, "sentences"), options.out)
+    with machine.threads(options.threads), machine.together() as share:
+        if share.rank > 0:  # the first process writes what all have drawn
+            list(run.stream_text(options.n, **chosen))
+        elif options.format == "text":
+            write_lines(options.out, counted(run.stream_text(options.n, **chosen), options.n, "sentences"))
+        else:
+            write_pool(counted(run.pool_rows(options.n, **chosen), options.n, "sentences"), options.out)
 
 
 def _evaluate(commands: Any) -> None:
@@ -141,6 +162,7 @@ def _evaluate(commands: Any) -> None:
         help="words, or characters for text without spaces (default: words)",
     )  # fmt: skip
     parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
+    _add_threads(parser, "torch's choice; the encoder alone uses them")
     parser.add_argument(
         "--protocol", default="default", metavar="NAME",
         help="count as texygen, textgan-pytorch, relgan or gansfallingshort did, faults included",
@@ -156,19 +178,20 @@ def _run_evaluate(options: argparse.Namespace) -> None:
     from textgan.evaluation import evaluate
     from textgan.text import read_text, write_json, write_lines
 
-    done = evaluate(
-        read_text(options.text, errors=options.encoding_errors),
-        read_text(options.reference, errors=options.encoding_errors),
-        train=None if options.train is None else read_text(options.train, errors=options.encoding_errors),
-        n=options.n,
-        references=options.references,
-        seed=options.seed,
-        metrics=options.metrics,
-        tokenise=options.tokenise,
-        encoder=options.encoder,
-        protocol=options.protocol,
-        progress=_say if sys.stderr.isatty() else None,
-    )
+    with _encoder_threads(options):
+        done = evaluate(
+            read_text(options.text, errors=options.encoding_errors),
+            read_text(options.reference, errors=options.encoding_errors),
+            train=None if options.train is None else read_text(options.train, errors=options.encoding_errors),
+            n=options.n,
+            references=options.references,
+            seed=options.seed,
+            metrics=options.metrics,
+            tokenise=options.tokenise,
+            encoder=options.encoder,
+            protocol=options.protocol,
+            progress=_say if sys.stderr.isatty() else None,
+        )
     if "-" not in (options.json, options.csv, options.html, options.tex):
         print(done.to_table())
     if options.json:
@@ -176,6 +199,14 @@ def _run_evaluate(options: argparse.Namespace) -> None:
     for path, text in ((options.csv, done.to_csv), (options.html, done.to_html), (options.tex, done.to_tex)):
         if path:
             write_lines(path, text().rstrip("\n").split("\n"))
+
+
+def _encoder_threads(options: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    if options.encoder is None:  # torch is not loaded
+        return contextlib.nullcontext()
+    from textgan import machine
+
+    return machine.threads(options.threads)
 
 
 def _split(commands: Any) -> None:
@@ -277,6 +308,7 @@ def _finetune(commands: Any) -> None:
     )
     parser.add_argument("--base-text", metavar="FILE", help="what a small model is pre-trained on (default: TEXT)")
     _add_seed(parser)
+    _add_threads(parser, "torch's choice, 1 for a small model")
     _add_errors(parser)
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
@@ -294,9 +326,10 @@ def _run_finetune(options: argparse.Namespace) -> None:
     texts: dict[str, Any] = {
         name: read_text(source, errors=errors) for name, source in given.items() if source is not None
     }
+    from textgan import machine
     from textgan.lm import finetune
 
-    with _progress_line() as show:
+    with machine.threads(options.threads), _progress_line() as show:
         done = finetune(
             options.lm,
             texts.pop("text"),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from textgan.cli_usage import (
     LAST_SEED,
+    MOST_THREADS,
     WIDTH,
     folder,
     guess,
@@ -39,7 +40,7 @@ WANTED = {
     int | None: "a whole number or null", tuple[int, ...]: "a list of whole numbers such as [2,3]",
 }  # fmt: skip
 BOUNDS = (
-    {"seed": (0, LAST_SEED), "threads": (1, 4096)}
+    {"seed": (0, LAST_SEED), "threads": (1, MOST_THREADS)}
     | dict.fromkeys(
         ("min_count", "max_len", "log_every", "eval_every", "metrics_every", "save_every", "keep"), (1, 10**9)
     )
@@ -144,7 +145,7 @@ def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
             Option("seed", int, 0, "same seed, same run"),
             Option("device", str, "auto", "auto, cpu or cuda", ("auto", "cpu", "cuda")),
             Option("precision", str, "no", "no or bf16", ("no", "bf16")),
-            Option("threads", int | None, None, "processor threads (default: torch's choice)"),
+            Option("threads", int | None, None, "processor threads (default: by the size of the nets)"),
         ],
         f"{recipe.name}": _options(recipe, defaults, skip=kinds),  # type: ignore[attr-defined]
     }

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 WIDTH = 29  # of the column of options in the help
 MOST_LINES = 10_000_000  # of one command; they are held in memory
 LAST_SEED = 2**32 - 1  # numpy takes no larger one
+MOST_THREADS = 4096
 
 
 class Parser(argparse.ArgumentParser):

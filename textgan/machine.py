@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 
 from textgan.errors import InputError
+from textgan.processes import ALONE, Share, sharing
+
+SMALL = 3_000_000  # parameters; no net below gained from a second thread where it was measured (benchmarks/SPEED.md)
+USUAL_THREADS = 4  # for nets of this package unless more are asked for; more were not measured
+
+_ASKED: ContextVar[bool] = ContextVar("asked", default=False)  # whether `threads` has been told how many
 
 
 def accelerator(device: str, precision: str) -> Any:
@@ -65,15 +73,44 @@ def enough_memory() -> Iterator[None]:
 @contextmanager
 def threads(n: int | None) -> Iterator[None]:
     """torch runs on n threads inside (None: as it was), and on as many as before afterwards."""
-    before = torch.get_num_threads()
-    if n is not None:
-        if n < 1:
-            raise InputError(f"--threads {n} must be at least 1")
-        torch.set_num_threads(n)
+    before, asked = torch.get_num_threads(), _ASKED.set(_ASKED.get() or n is not None)
     try:
+        if n is not None:
+            if n < 1:
+                raise InputError(f"--threads {n} must be at least 1")
+            torch.set_num_threads(n)
         yield
     finally:
         torch.set_num_threads(before)
+        _ASKED.reset(asked)
+
+
+@contextmanager
+def suited_threads(parameters: int, most: int | None = None) -> Iterator[int]:
+    """torch runs inside on as many threads as pay for a net of so many parameters: the number.
+
+    1 below SMALL, else as many as there were, but no more than `most`. Small products lose on threads, and lose a
+    multiple where others use the machine. `threads` or OMP_NUM_THREADS, where given, have the word.
+    """
+    n = before = torch.get_num_threads()
+    if not (_ASKED.get() or os.environ.get("OMP_NUM_THREADS")):
+        n = 1 if parameters < SMALL else min(before, most or before)
+        torch.set_num_threads(n)
+    try:
+        yield n
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def together() -> Iterator[Share]:
+    """Inside, all processes that torchrun has started share the work, on their processors; without torchrun, alone."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield ALONE
+        return
+    found = accelerator("cpu", "no")
+    with sharing(part := Share(found.process_index, found.num_processes)):
+        yield part
 
 
 @contextmanager

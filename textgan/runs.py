@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
+from textgan import machine
 from textgan.errors import InputError
 from textgan.generators import ROWS, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
+from textgan.processes import ALONE, gather, share, sharing, widest
+from textgan.sequences import PAD, pad_to
 from textgan.text import decode, encode, load_tokenizer
 
 BLOCK_ROWS = 256  # sentences that the model reads at once
@@ -76,15 +80,17 @@ class Run:
 
         Each block has a random state of its own (`block_seed`): those of n sentences are the first of more sentences,
         but for a last block that is not full. label: the class of all; without it a run with classes draws
-        them as often as its training text has them. Errors: n below 1, a label that the run lacks.
+        them as often as its training text has them. Several processes (`processes.sharing`) draw a block each at a
+        time: the first one gives all sentences, the same as one process alone, and the others none, but each must be
+        read to its end. Errors: n below 1, a label that the run lacks.
         """
         if n < 1:
             raise InputError(f"-n {n} must be at least 1")
         if label is not None:
             id_of(label, self.labels, 0)  # refuse it before any work
         return chain.from_iterable(
-            self._block(min(ROWS, n - first), block_seed(seed, first // ROWS), temperature, label)
-            for first in range(0, n, ROWS)
+            self._turn(block, n - block * ROWS, seed, temperature, label)
+            for block in range(0, -(-n // ROWS), share().world)
         )
 
     @property
@@ -92,14 +98,28 @@ class Run:
         """The run's classes and how often each was seen in training; empty where it has none."""
         return label_facts(self.settings)
 
-    def _block(self, n: int, seed: int, temperature: float, label: str | None) -> list[str]:
+    def _turn(self, block: int, n: int, seed: int, temperature: float, label: str | None) -> list[str]:
+        """The next n sentences, but at most a block a process, from this block on; none but in the first process."""
+        rank, world = share()
+        sizes = [min(ROWS, max(0, n - i * ROWS)) for i in range(world)]
+        with sharing(ALONE):
+            tokens = self._block(sizes[rank], block_seed(seed, block + rank), temperature, label)
+        tokens = pad_to(tokens, widest(tokens.shape[1], tokens.device))
+        tokens = gather(F.pad(tokens, (0, 0, 0, sizes[0] - len(tokens)), value=PAD))  # only the last block is not full
+        return decode(self.tokenizer, tokens[: sum(sizes)].numpy()) if rank == 0 else []
+
+    def _block(self, n: int, seed: int, temperature: float, label: str | None) -> torch.Tensor:
+        """Tokens of a block, (n, T)."""
+        if n == 0:
+            return torch.full((0, 1), PAD)
         rng, size = torch.Generator().manual_seed(seed), self.generator.vocab_size
         if label is None:
             context = draw_labels(self.labels, n, size, rng)
         else:
             context = torch.full((n,), id_of(label, self.labels, size))
-        samples = self.generator.sample(n, context=context, temperature=temperature, rng=rng)
-        return decode(self.tokenizer, samples.tokens.numpy())
+        parameters = sum(p.numel() for p in self.generator.parameters())
+        with machine.suited_threads(parameters, machine.USUAL_THREADS):
+            return self.generator.sample(n, context=context, temperature=temperature, rng=rng).tokens
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there.

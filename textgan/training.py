@@ -144,7 +144,13 @@ def fit(
             training.settings |= facts
             if start is not None:
                 training.begin_with(Run.open(start))
-            with Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar:
+            size = max(training.settings["parameters"].values())
+            with (
+                machine.suited_threads(size, machine.USUAL_THREADS) as n,
+                Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar,
+            ):
+                training.settings["threads"] = n
+                bar.say(f"{n} thread{'s' * (n > 1)}; the largest net has {size:,} parameters (--threads N overrides)")
                 try:
                     training.run(bar, asked)
                 except ConnectionError as error:
@@ -241,7 +247,6 @@ class _Training:
             "device": self.accelerator.device.type,
             "precision": self.accelerator.mixed_precision,
             "processes": self.accelerator.num_processes,
-            "threads": torch.get_num_threads(),
             "parameters": {
                 name: sum(p.numel() for p in player.net.parameters()) for name, player in self.players.items()
             },

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textgan import machine
 from textgan.errors import InputError, NotFinite
 from textgan.lm.likelihood import IGNORE, Piece, collate, nll, pieces, summed_nll
 from textgan.lm.loading import Lm, quiet
@@ -126,7 +127,7 @@ def train(
     found = pieces(lm.model, lm.tokenizer, lines)
     batches = Batches(found, steps=schedule.steps, tokens=schedule.tokens_per_step, seed=schedule.seed)
     watch = make_watch(lm, valid, schedule, stage, on_progress)
-    with seeded(schedule.seed, lm.model.device), quiet():
+    with seeded(schedule.seed, lm.model.device), quiet(), machine.suited_threads(lm.model.num_parameters()):
         arguments = TrainingArguments(
             output_dir=str(scratch), max_steps=schedule.steps, per_device_train_batch_size=1,
             train_sampling_strategy="sequential", learning_rate=schedule.lr, warmup_steps=WARMUP,
