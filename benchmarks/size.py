@@ -226,7 +226,6 @@ def plot(found: Row, path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "size"  # the same figures, the same bytes
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 5, figsize=(22, 4.2), layout="constrained")
     panels = {
         "corpus": ("lines", {"prepare, s": ("prepare_s",), "50 steps, s": ("steps_s",), "peak, MB": ("peak_mb",)}),
         "pool": ("sentences", {"drawn and written, s": ("seconds",), "peak, MB": ("peak_mb",)}),
@@ -239,19 +238,22 @@ def plot(found: Row, path: Path) -> None:
             "step adds, MB": ("step", "added_mb"), "roll-outs add, MB": ("rollouts", "added_mb"),
         }),
     }  # fmt: skip
-    for (part, (x, lines)), axis in zip(panels.items(), axes[:4], strict=True):
-        rows = found.get(part, {}).get("rows", [])
+    measured = [(part, *panels[part], rows) for part in panels if (rows := found.get(part, {}).get("rows"))]
+    curve = (found.get("corpus", {}).get("rows") or [{}])[-1].get("curve")
+    count = len(measured) + bool(curve)
+    figure, grid = pyplot.subplots(1, count, figsize=(4.6 * count, 4.2), layout="constrained", squeeze=False)
+    axes = grid[0]
+    for (part, x, lines, rows), axis in zip(measured, axes, strict=False):
         for label, keys in lines.items():
             values = [functools.reduce(operator.getitem, keys, row) for row in rows]
             axis.loglog([row[x] for row in rows], values, "o-" if label.endswith("s") else "s--", label=label)
-        axis.set(xlabel=x, title=f"{part}: processor seconds and MB against {x}")
-        if rows:
-            axis.legend(fontsize=8)
-    if curve := (found.get("corpus", {}).get("rows") or [{}])[-1].get("curve"):
+        axis.set(xlabel=x, title=f"{part}: processor s and MB against {x}")
+        axis.legend(fontsize=8)
+    if curve:
         seconds_, allocated, files = zip(*curve, strict=True)
-        axes[4].stackplot(seconds_, allocated, files, labels=["allocated", "mapped files"])
-        axes[4].set(xlabel="seconds", title=f"memory, MB, of {found['corpus']['rows'][-1]['lines']:,} lines")
-        axes[4].legend(fontsize=8)
+        axes[-1].stackplot(seconds_, allocated, files, labels=["allocated", "mapped files"])
+        axes[-1].set(xlabel="seconds", title=f"memory, MB, of {found['corpus']['rows'][-1]['lines']:,} lines")
+        axes[-1].legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})
 
 
