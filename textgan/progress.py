@@ -74,6 +74,11 @@ class Progress:
                 if isinstance(value, float):
                     self.writer.add_scalar(key, value, row["step"])
 
+    def hint(self, line: str) -> None:
+        """`say` where a person watches; a file is spared what recipe.json holds."""
+        if sys.stderr.isatty():
+            self.say(line)
+
     def say(self, line: str) -> None:
         """One line above the bar."""
         if not self.bar.disable:

@@ -150,7 +150,6 @@ def fit(
                 Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar,
             ):
                 training.settings["threads"] = n
-                bar.say(f"{n} thread{'s' * (n > 1)}; the largest net has {size:,} parameters (--threads N overrides)")
                 try:
                     training.run(bar, asked)
                 except ConnectionError as error:
@@ -261,6 +260,8 @@ class _Training:
     def run(self, bar: Progress, asked: list[int]) -> None:
         """All phases from wherever the newest checkpoint stands."""
         self.restore(bar)
+        n, size = self.settings["threads"], max(self.settings["parameters"].values())
+        bar.hint(f"{n} thread{'s' * (n > 1)}; the largest net has {size:,} parameters (--threads N overrides)")
         bar.start(self.step)
         if self.step == 0:
             self.record(self.phases[0], bar, evaluate=True)
