@@ -99,7 +99,7 @@ class GAD:
                 loss = clipped_ratio(log_probs, old, advantages, fake.mask, clip=self.clip)
                 drift = divergence(log_probs, anchor, fake.mask)
                 loss = loss + self.kl * drift + self.replay * likelihood_loss(g.net, next(batches))
-                logs |= {"g_loss": g.minimise(loss), "kl": drift}
+                logs |= {"g_loss": g.minimise(loss), "kl": drift.detach()}
             return logs | judge_samples(d, g.net, RELATIVISTIC, batches, rng, updates=self.discriminator_updates)
 
         return (
