@@ -166,7 +166,7 @@ def grid() -> list[Job]:
 
 def table() -> str:
     """Markdown: a table a length, and maximum likelihood's temperature front."""
-    return "\n".join(line for length in LENGTHS for line in table_of(length))
+    return "\n".join(line for length in LENGTHS if read_results(RESULTS, f"L{length}-") for line in table_of(length))
 
 
 def table_of(length: int) -> list[str]:
