@@ -187,25 +187,3 @@ def log_probs(
         rows = order[start : start + BLOCK_ROWS]
         sums[rows] = score(torch.from_numpy(data.batch(rows))).numpy()
     return sums, np.asarray(data.lengths)
-
-
-def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change.
-
-    The number of processes may: the batch is the whole of them.
-    """
-    changes = []
-    for key in ("recipe", "seed", "fields", "tokens", "start", "control"):
-        changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
-    for key in ("corpus", "valid"):
-        a, b = old[key].get("sha256"), new[key].get("sha256")
-        if a != b:
-            changes.append(f"{key}: other text than {old[key].get('name')}")
-    if changes:
-        raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
-
-
-def _differences(key: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
-    return [] if old == new else [f"{key} {old} -> {new}"]

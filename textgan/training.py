@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from textgan import machine, recipes
+from textgan import machine
 from textgan.batches import Batches, Data, Source, TextSettings, prepare
 from textgan.checkpoints import (
     Tensors,
@@ -42,8 +41,9 @@ from textgan.labels import draw_labels
 from textgan.oracle import FIRST, Oracle
 from textgan.processes import Share, average, gather, sharing
 from textgan.progress import Progress
-from textgan.runs import BEST, Run, refuse_other_settings
+from textgan.runs import BEST, Run
 from textgan.sequences import Samples
+from textgan.settings import choose, refuse_other_settings, settings_of
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Players, Recipe, check_recipe
 from textgan.watch import SELDOM, Best, Watch, held_out_nll
@@ -115,7 +115,7 @@ def fit(
     stands).
     """
     text, schedule = text or TextSettings(), schedule or Schedule()
-    chosen, facts = _choose(recipe, preset)
+    chosen, facts = choose(recipe, preset)
     check_recipe(chosen)
     if control is not None:
         check_control(control)
@@ -158,17 +158,6 @@ def fit(
                     problem = f"{folder}: cannot write ({error.strerror or error})"
                     raise InputError(f"{problem}; {training.standing()}; mend that, then --resume") from error
     return Run.open(folder)
-
-
-def _choose(recipe: Recipe | str, preset: str | None) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe itself, and what recipe.json says of its preset."""
-    kind = recipes.find_recipe(recipe) if isinstance(recipe, str) else type(recipe)
-    chosen = kind() if isinstance(recipe, str) else recipe
-    if preset is None:
-        return chosen, {}
-    named = recipes.find_preset(kind, preset)
-    chosen = named if isinstance(recipe, str) else recipe
-    return chosen, {"preset": {"name": preset, "changed": recipes.changed_fields(chosen, named)}}
 
 
 class _Training:
@@ -214,7 +203,9 @@ class _Training:
         self.joint = Best()  # by the joint score, of a run that has other phases too
         self.keeps_joint = not all(phase.keep_best for phase in self.phases)
         self.collapsing = 0  # evaluations in a row that looked like collapse
-        self.settings = self._settings(recipe)
+        self.settings = settings_of(
+            recipe, self.players, data.facts, seed=seed, schedule=vars(schedule), accelerator=accelerator
+        )
 
     def begin_with(self, run: Run) -> None:
         """Take over the generator of another run; InputError where its tokens or sizes are not ours."""
@@ -229,33 +220,6 @@ class _Training:
                 f"--start {run.path} has a generator of another family or size; give it those fields"
             ) from error
         self.settings["start"] = {"run": run.path.name, "sha256": run.weights_sha256}
-
-    def _settings(self, recipe: Recipe) -> dict[str, Any]:
-        import tokenizers
-        import transformers
-
-        from textgan import __version__
-
-        return {
-            "textgan": __version__,
-            "recipe": recipe.name,
-            "fields": recipes.to_dict(recipe),
-            "seed": self.seed,
-            **self.data.facts,
-            "schedule": vars(self.schedule),
-            "device": self.accelerator.device.type,
-            "precision": self.accelerator.mixed_precision,
-            "processes": self.accelerator.num_processes,
-            "parameters": {
-                name: sum(p.numel() for p in player.net.parameters()) for name, player in self.players.items()
-            },
-            "versions": {
-                "python": ".".join(map(str, sys.version_info[:3])),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "tokenizers": tokenizers.__version__,
-            },
-        }
 
     def run(self, bar: Progress, asked: list[int]) -> None:
         """All phases from wherever the newest checkpoint stands."""

@@ -1,0 +1,82 @@
+"""What recipe.json says of a run: its recipe, data, seed, machine and versions; and what a resumed run must share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from textgan import recipes
+from textgan.errors import InputError
+from textgan.updates import Players, Recipe
+
+
+def choose(recipe: Recipe | str, preset: str | None) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe itself, and what recipe.json says of its preset."""
+    kind = recipes.find_recipe(recipe) if isinstance(recipe, str) else type(recipe)
+    chosen = kind() if isinstance(recipe, str) else recipe
+    if preset is None:
+        return chosen, {}
+    named = recipes.find_preset(kind, preset)
+    chosen = named if isinstance(recipe, str) else recipe
+    return chosen, {"preset": {"name": preset, "changed": recipes.changed_fields(chosen, named)}}
+
+
+def settings_of(
+    recipe: Recipe,
+    players: Players,
+    facts: Mapping[str, Any],
+    *,
+    seed: int,
+    schedule: Mapping[str, int],
+    accelerator: Any,
+) -> dict[str, Any]:
+    """All but the number of threads, which is chosen later; facts: of the data, as `batches.prepare` has them."""
+    import tokenizers
+    import transformers
+
+    from textgan import __version__
+
+    return {
+        "textgan": __version__,
+        "recipe": recipe.name,
+        "fields": recipes.to_dict(recipe),
+        "seed": seed,
+        **facts,
+        "schedule": dict(schedule),
+        "device": accelerator.device.type,
+        "precision": accelerator.mixed_precision,
+        "processes": accelerator.num_processes,
+        "parameters": {name: sum(p.numel() for p in player.net.parameters()) for name, player in players.items()},
+        "versions": {
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+    }
+
+
+def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """A run goes on only with the recipe, data, vocabulary and seed that it began with; the rest may change.
+
+    The number of processes may: the batch is the whole of them.
+    """
+    changes = []
+    for key in ("recipe", "seed", "fields", "tokens", "start", "control"):
+        changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
+    for key in ("corpus", "valid"):
+        a, b = old[key].get("sha256"), new[key].get("sha256")
+        if a != b:
+            changes.append(f"{key}: other text than {old[key].get('name')}")
+    if changes:
+        raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
+
+
+def _differences(key: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for k in sorted({*old, *new}) for line in _differences(f"{key}.{k}", old.get(k), new.get(k))]
+    return [] if old == new else [f"{key} {old} -> {new}"]
