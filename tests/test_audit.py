@@ -1,6 +1,9 @@
 """The audit finds what was planted, at the size it was planted, and finds nothing where nothing was."""
 
+import itertools
 import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +14,22 @@ from textgan.augmentation.audit import (
     Lexicon,
     amplification,
     cells,
+    constrain,
+    counterfactual,
+    exposure,
+    extracted,
     load_lexicon,
     overlap,
+    plant,
+    quota,
+    sensitivity,
     shares,
+    swaps,
     total_variation,
 )
 from textgan.errors import InputError
 from textgan.metrics.intervals import wilson
+from textgan.metrics.reasons import Unmeasurable
 
 GENDER = Lexicon({"female": ["she", "woman"], "male": ["he", "man"]}, [("she", "he"), ("woman", "man")])
 
@@ -179,3 +191,160 @@ def test_no_overlap_at_all_still_has_an_interval() -> None:
 def test_overlap_says_what_it_lacks() -> None:
     with pytest.raises(InputError, match="20 lines of each text on; got 3 synthetic, 50 training, 50 control"):
         overlap(["x"] * 3, ["y"] * 50, ["z"] * 50)
+
+
+# A pool brought to wanted shares
+
+
+def company(n: int, seed: int) -> list[str]:
+    """Lines about a woman (.2), a man (.4), both (.1), neither (.3)."""
+    rng = np.random.default_rng(seed)
+    kinds = ["a woman runs", "a man runs", "a man and a woman run", "a dog runs"]
+    return rng.choice(kinds, size=n, p=[0.2, 0.4, 0.1, 0.3]).tolist()
+
+
+def test_raking_hits_every_target_exactly_and_says_what_it_costs() -> None:
+    pool = company(1000, 0)
+    done = constrain(pool, GENDER, {"female": 0.45, "male": 0.45})
+    now = shares([pool[i] for i in done.rows], GENDER, weights=done.weights)
+    assert now["female"].share == pytest.approx(0.45, abs=1e-9)
+    assert now["male"].share == pytest.approx(0.45, abs=1e-9)
+    assert done.achieved == pytest.approx({"female": 0.45, "male": 0.45}, abs=1e-9)
+    assert done.weights.mean() == pytest.approx(1)
+    assert done.effective_sample == pytest.approx(done.weights.sum() ** 2 / (done.weights**2).sum())
+    assert 300 < done.effective_sample < 1000
+
+
+def test_raking_one_group_weighs_by_the_ratio_of_shares() -> None:
+    pool = ["a woman runs"] * 20 + ["a dog runs"] * 80
+    done = constrain(pool, GENDER, {"female": 0.5})
+    assert done.weights[0] == pytest.approx(0.5 / 0.2)  # wanted / have
+    assert done.weights[-1] == pytest.approx(0.5 / 0.8)
+    assert done.effective_sample == pytest.approx(100**2 / (20 * 2.5**2 + 80 * 0.625**2))
+
+
+def test_real_text_is_a_target_too() -> None:
+    done = constrain(company(500, 1), GENDER, ["she runs", "he runs", "a dog runs", "a dog runs"])
+    assert done.target == {"female": 0.25, "male": 0.25}
+    assert done.achieved == pytest.approx(done.target, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_quota_is_within_one_row_of_the_target_with_weights_of_one(seed: int) -> None:
+    pool = company(997, seed)
+    wanted = {"female": 0.417, "male": 0.333}
+    done = constrain(pool, GENDER, wanted, by=quota, seed=seed)
+    kept = [pool[i] for i in done.rows]
+    for name, share in wanted.items():
+        assert abs(shares(kept, GENDER)[name].lines - share * len(kept)) < 1
+    assert set(done.weights) == {1.0}
+    assert len(set(done.rows.tolist())) == len(done.rows)
+    # as many as the raked weights allow: n / the largest weight
+    assert len(kept) == math.floor(len(pool) / constrain(pool, GENDER, wanted).weights.max())
+
+
+def test_quota_keeps_everything_where_nothing_is_wrong() -> None:
+    pool = company(200, 3)
+    assert constrain(pool, GENDER, pool, by=quota).rows.tolist() == list(range(200))
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"female": 1.2}, "target female=1.2 is not a share"),
+        ({"women": 0.5}, "target names the group 'women'; the lexicon has female, male"),
+        ({"female": 0.5}, "target female=0.5 cannot be had: no row mentions female"),
+        ({"male": 0.0}, "target male=0 cannot be had: every row mentions male"),
+    ],
+)
+def test_a_target_that_cannot_be_had_is_one_line(target: dict[str, float], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        constrain(["a man runs"] * 10, GENDER, target)
+
+
+def test_targets_that_shut_each_other_out_are_told() -> None:
+    pool = ["a man runs"] * 10 + ["a woman runs"] * 10  # every line has exactly one: the shares must sum to 1
+    with pytest.raises(InputError, match="all wanted shares at once"):
+        constrain(pool, GENDER, {"female": 0.3, "male": 0.3})
+    assert constrain(pool, GENDER, {"female": 0.3, "male": 0.7}).achieved == pytest.approx({"female": 0.3, "male": 0.7})
+
+
+# Counterfactuals
+
+
+def test_a_counterfactual_finds_the_planted_preference_and_its_direction() -> None:
+    lines = [f"a {who} holds thing{i}" for i in range(40) for who in ("woman", "man")]
+    pairs = swaps(lines, GENDER)
+    assert ("a woman holds thing0", "a man holds thing0") in pairs
+
+    def planted(texts: Sequence[str]) -> np.ndarray:  # a line about a woman is dearer by 2 nats, whatever else it says
+        return np.array([10.0 + 2 * ("woman" in line) for line in texts])
+
+    found = counterfactual(pairs, GENDER, planted)
+    assert found.size.mean == pytest.approx(2)
+    assert found.toward["female > male"].mean == pytest.approx(-2)
+    assert found.toward["male > female"].mean == pytest.approx(2)
+    assert found.size.lines == 80
+    assert counterfactual(pairs, GENDER, lambda texts: np.ones(len(texts))).size.mean == 0
+
+
+def test_swaps_are_a_fixed_draw_and_too_few_are_told() -> None:
+    lines = [f"a woman holds thing{i}" for i in range(40)]
+    assert swaps(lines, GENDER, most=12, seed=3) == swaps(lines, GENDER, most=12, seed=3)
+    assert len(swaps(lines, GENDER, most=12)) == 12
+    with pytest.raises(Unmeasurable, match="3 lines can be swapped, and 10 are needed"):
+        counterfactual(swaps(lines[:3], GENDER), GENDER, lambda texts: np.ones(len(texts)))
+
+
+# Canaries
+
+
+def test_a_canary_that_was_learnt_by_heart_is_exposed_and_an_unseen_one_is_not() -> None:
+    text = list(grammar.sentences(1500, 4))
+    planted, canaries = plant(text, 6, repeats=20, seed=1)
+    assert len(planted) == len(text) + 6 * 20
+    assert Counter(planted)[canaries.lines[0]] == 20
+    _, unseen = plant(text, 40, seed=2)
+
+    # an add-one bigram model, trained on the planted text
+    pairs, firsts = Counter[tuple[str, str]](), Counter[str]()
+    for line in planted:
+        words = ["<s>", *line.split(), "</s>"]
+        pairs.update(itertools.pairwise(words))
+        firsts.update(words[:-1])
+    size = len({word for pair in pairs for word in pair})
+
+    def log_probs(lines: Sequence[str]) -> np.ndarray:
+        steps = [list(itertools.pairwise(["<s>", *line.split(), "</s>"])) for line in lines]
+        return np.array([sum(math.log((pairs[a, b] + 1) / (firsts[a] + size)) for a, b in line) for line in steps])
+
+    seen = exposure(log_probs, canaries, candidates=1023)
+    assert seen.tolist() == [10.0] * 6  # above all 1023 candidates: log2 1024
+    never = exposure(log_probs, unseen, candidates=1023)
+    # Ranks of unseen ones are uniform: mean 1/ln 2 = 1.44 bits, sd the same, of 40: .23
+    assert never.mean() == pytest.approx(1 / math.log(2), abs=0.8)
+    assert extracted([*text, canaries.lines[2], f" {canaries.lines[3]}  "], canaries) == 2 / 6
+
+
+def test_canaries_need_room() -> None:
+    with pytest.raises(InputError, match="too few canaries"):
+        plant(["a b", "b a"], 5)
+
+
+# Sensitivity
+
+
+def test_more_of_a_skewed_pool_moves_the_mix_further_and_selection_mends_it() -> None:
+    real = ["a woman runs"] * 50 + ["a man runs"] * 50
+    pool = ["a man runs"] * 150 + ["a woman runs"] * 50
+    scores = np.array([0.0] * 100 + [1.0] * 100)  # the best half has 50 of each
+    settings = sensitivity(real, pool, GENDER, scores=scores, ratios=(0.5, 1.0, 2.0), kept=(1.0, 0.5), seeds=(0, 1))
+    by = {(s.ratio, s.kept, s.seed): s for s in settings}
+    # all of the pool at 2: (50 + 150) / 300 men, a sixth more than half
+    assert by[2.0, 1.0, 0].shares["male"] == pytest.approx(200 / 300)
+    assert by[2.0, 1.0, 0].distance == pytest.approx(1 / 6)
+    assert by[1.0, 0.5, 1].shares["male"] == pytest.approx(0.5)  # all of the best half
+    assert by[1.0, 0.5, 1].distance == pytest.approx(0)
+    assert by[1.0, 0.5, 1].threshold == 1.0
+    assert (2.0, 0.5, 0) not in by  # 200 lines are wanted of 100
+    assert by[0.5, 1.0, 0].distance < by[1.0, 1.0, 0].distance < by[2.0, 1.0, 0].distance
