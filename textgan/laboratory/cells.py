@@ -219,7 +219,7 @@ def make_judge(out: Path) -> dict[str, Any]:
     lab = Lab(out)
     games = lab.study.games
     run = _fit("mle", games.mle, games.tokens, lab.split("judge"), lab, lab.judge, 0)
-    return {"held_out_nll": run.log[-1].get("valid_nll")}
+    return {"held_out_nll": _least(run)}
 
 
 def play(out: Path, n: int, seed: int) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
         for temperature in games.temperatures:
             lines = run.sample_text(wanted, seed=seed, temperature=temperature)
             write_lines(cell / f"{name}-T{temperature:g}.txt", [line or " " for line in lines])
-    held = {name: run.log[-1].get("valid_nll") for name, run in (("before", before), ("gan", after))}
+    held = {name: _least(run) for name, run in (("before", before), ("gan", after))}
     return {"held_out_nll": held, "drawn": wanted, "seen": len(seen)}
 
 
@@ -251,6 +251,10 @@ def _fit(
         schedule=Schedule(metrics_every=10**6, save_every=200, keep=1), resume=(out / "recipe.json").exists(),
         progress=False,
     )  # fmt: skip
+
+
+def _least(run: Run) -> float | None:
+    return min((row["valid_nll"] for row in run.log if "valid_nll" in row), default=None)
 
 
 def parts_of(lab: Lab, n: int, seed: int) -> tuple[list[str], list[str]]:
