@@ -40,8 +40,8 @@ class Browser:
         self._process = subprocess.Popen(
             [
                 str(find()), "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
-                "--no-first-run", "--disable-dev-shm-usage", "--disable-background-networking", f"--window-size={size[0]},{size[1]}",
-                f"--user-data-dir={folder / 'profile'}", "about:blank",
+                "--no-first-run", "--disable-dev-shm-usage", "--disable-background-networking",
+                f"--window-size={size[0]},{size[1]}", f"--user-data-dir={folder / 'profile'}", "about:blank",
             ],
             preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

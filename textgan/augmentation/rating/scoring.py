@@ -12,6 +12,7 @@ from textgan.augmentation.rating.answers import Answer, read_answers
 from textgan.augmentation.rating.sheets import KEY
 from textgan.errors import InputError
 from textgan.metrics.intervals import CONFIDENCE, wilson
+from textgan.metrics.tables import printable
 
 DRAWS = 2000
 FAILED = 0.25  # share of attention items; a rater who fails more is left out
@@ -97,13 +98,8 @@ class Scored(NamedTuple):
             if side is not None:
                 rows.append((name, f"{side.left:.3f}  [{side.low:.3f}, {side.high:.3f}] of {side.answers}"))
         for one in self.excluded:
-            rows.append(("left out", f"{_plain(one.rater)}: {one.failed} of {one.of} attention items failed"))
-        return [f"{name:<22}{value}" for name, value in rows] + ["", _plain(self.finding)]
-
-
-def _plain(text: str) -> str:
-    """Text that a terminal shows as it is."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+            rows.append(("left out", f"{printable(one.rater)}: {one.failed} of {one.of} attention items failed"))
+        return [f"{name:<22}{value}" for name, value in rows] + ["", printable(self.finding)]
 
 
 def score(folder: str | Path, sheets: Sequence[str | Path], *, seed: int = 0, failed: float = FAILED) -> Scored:
