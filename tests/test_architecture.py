@@ -25,7 +25,7 @@ FLOORS = {
     2: "augmentation comparisons controls estimators evaluation lm updates",
     3: "batches checkpoints experiment judges labels laboratory pools progress quickstart recipes report runs "
     "selftest settings sweeps training watch",
-    4: "__main__ cli cli_commands cli_compare cli_experiment cli_pool cli_train cli_usage",
+    4: "__main__ cli cli_commands cli_compare cli_experiment cli_pool cli_rate cli_train cli_usage",
 }
 FLOOR_OF = {f"textgan.{name}": floor for floor, names in FLOORS.items() for name in names.split()}
 HEAVY = {"accelerate", "matplotlib", "nltk", "numpy", "scipy", "tokenizers", "torch", "transformers"}

@@ -67,9 +67,7 @@ class Run:
         """The tokenizer that the run was trained with."""
         return load_tokenizer(self.weights)
 
-    def sample_text(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
-    ) -> list[str]:
+    def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None) -> list[str]:
         """n sentences as clean text; the same seed gives the same sentences on the CPU."""
         return list(self.stream_text(n, seed=seed, temperature=temperature, label=label))
 
