@@ -1,5 +1,6 @@
 """Fine-tuning a language model on a text, and making a small one where none is at hand."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from textgan.errors import InputError
+from textgan.lm.feeding import Feed
 from textgan.lm.likelihood import nll
 from textgan.lm.loading import Lm, count_parameters, load_lm, make_folder, pick_device, save_lm
 from textgan.lm.training import Progress, plan, seeded, train
@@ -58,12 +60,14 @@ class FineTuned(NamedTuple):
 
 def finetune(
     lm: str | Path,
-    text: Source,
+    text: Source | Feed,
     *,
     valid: Source,
     out: str | Path,
     test: Source | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
+    real_passes: float | None = None,
     seed: int = 0,
     tokens_per_step: int = 512,
     lr: float | None = None,
@@ -76,15 +80,25 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune a causal language model on a text and measure it on held-out text; the result is the folder `out`.
 
+    text: lines, or an `augmentation.Mixture`, whose schedule and weights are followed: whatever they are, each step
+    predicts tokens_per_step tokens. A line's weight multiplies the loss of its tokens; the divisor stays the number of
+    tokens, so that the gradient is that of the weighted text and does not hang on which lines meet in a step.
     lm: a hub name, a local folder, a .gguf file, or "small" ("small:LAYERSxWIDTH"): a GPT-2 of that size (2x128) with a
     byte-level BPE of its own, pre-trained in out/base on `base_text` (None: `text`) for `base_steps`.
-    steps: None means three passes over the text (20 to 3,000 steps). lr: None means 5e-5, or 1e-3 for a model made
-    here; it warms up over a tenth of the steps and falls to 0. The validation NLL is taken every `eval_every` steps
-    (None: a tenth of them) and the weights of its lowest value are kept; with `patience` training stops after so many
-    evaluations without gain. The folder gets model, tokenizer and, last, finetune.json.
+    The budget is steps; or tokens, of which whole steps are made; or real_passes, the steps in which each real line is
+    seen so many times; or none of them, three passes over the text (20 to 3,000 steps).
+    lr: None means 5e-5, or 1e-3 for a model made here; it warms up over a tenth of the steps and falls to 0. The
+    validation NLL is taken every `eval_every` steps (None: a tenth of them) and the weights of its lowest value are
+    kept; with `patience` training stops after so many evaluations without gain. The folder gets model, tokenizer and,
+    last, finetune.json.
     """
-    given = {"text": text, "valid": valid, "test": test}
-    texts = {name: read_text(source) for name, source in given.items() if source is not None}
+    mixture = text if isinstance(text, Feed) else None
+    lines = read_text(mixture.lines)._replace(name="mixture") if mixture else read_text(text)  # type: ignore[arg-type]
+    held_out = {"valid": valid, "test": test}
+    texts = {"text": lines} | {name: read_text(source) for name, source in held_out.items() if source is not None}
+    if mixture and real_passes is not None and mixture.made.all():
+        raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
+    budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
     if is_small(lm):
         layers, width = small_size(str(lm))
@@ -96,23 +110,46 @@ def finetune(
     base_lm = load_lm(lm, device=device)
     rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else 5e-5
     schedule = plan(
-        base_lm, texts["text"].lines, steps=steps, passes=3, bounds=(20, 3000), tokens_per_step=tokens_per_step,
-        lr=rate, seed=seed, eval_every=eval_every, patience=patience,
+        base_lm, texts["text"].lines, **budget, tokens_per_step=tokens_per_step, lr=rate, seed=seed,
+        eval_every=eval_every, patience=patience,
     )  # fmt: skip
     held = "test" if "test" in texts else "valid"
     before = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
     done = train(
-        base_lm, texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
+        base_lm, mixture or texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
         stage="fine-tuning", on_progress=on_progress,
     )  # fmt: skip
     after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
     result = FineTuned(
         out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
         measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts), curve=done.curve,
-        settings={**schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts)},
+        settings={
+            **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
+            **({"mixture": mixture.to_json()} if mixture else {}),
+        },
     )  # fmt: skip
     save_lm(base_lm, out, "finetune.json", result.to_json())
     return result
+
+
+def chosen_budget(
+    tokens_per_step: int, *, steps: int | None, tokens: int | None, real_passes: float | None
+) -> dict[str, Any]:
+    """steps, passes and bounds for `plan` from the one budget that is given, or from none."""
+    given = {name: value for name, value in (("steps", steps), ("tokens", tokens), ("real_passes", real_passes))
+             if value is not None}  # fmt: skip
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are two budgets; give one of steps, tokens and real_passes")
+    if tokens is not None:
+        if not 1 <= tokens_per_step <= tokens:
+            raise InputError(f"{tokens} tokens make no step of {tokens_per_step}; give more tokens or a smaller step")
+        steps = tokens // tokens_per_step
+    if real_passes is None:
+        return {"steps": steps, "passes": 3, "bounds": (20, 3000)}
+    if not (math.isfinite(real_passes) and real_passes > 0):
+        raise InputError(f"real_passes {real_passes} trains nothing; give a number above 0")
+    # whatever the schedule, a pass over the whole mixture shows each real line once
+    return {"steps": None, "passes": real_passes, "bounds": (1, math.inf)}
 
 
 def pretrain_small(

@@ -43,11 +43,14 @@ class Piece(NamedTuple):
     """A sentence, or a window of one longer than the context: inputs (T,), targets (T,), both int64.
 
     targets[t] follows inputs[t]; targets before `first` are context only, as an earlier window predicts them.
+    line: which of the text's lines it is of. weight: what its targets count in a training loss.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
     first: int
+    line: int = 0
+    weight: float = 1.0
 
 
 def ends(tokenizer: Any) -> tuple[int, int]:
@@ -75,17 +78,21 @@ def encode_lines(tokenizer: Any, lines: Sequence[str]) -> list[list[int]]:
     return tokenizer(list(lines), add_special_tokens=False, verbose=False)["input_ids"] if lines else []
 
 
-def pieces(model: Any, tokenizer: Any, lines: Sequence[str]) -> list[Piece]:
-    """Each line as BOS + tokens + EOS; a line over the context becomes windows that overlap by half of it."""
+def pieces(model: Any, tokenizer: Any, lines: Sequence[str], weights: np.ndarray | None = None) -> list[Piece]:
+    """Each line as BOS + tokens + EOS; a line over the context becomes windows that overlap by half of it.
+
+    weights: (lines,), what each line counts; None: 1.
+    """
     bos, eos = ends(tokenizer)
     context = context_of(model)
     found = []
-    for ids in encode_lines(tokenizer, lines):
+    for line, ids in enumerate(encode_lines(tokenizer, lines)):
+        weight = 1.0 if weights is None else float(weights[line])
         whole = np.array([bos, *ids, eos], dtype=np.int64)
         length, start, done = len(whole) - 1, 0, 0
         while done < length:
             stop = min(start + context, length)
-            found.append(Piece(whole[start:stop], whole[start + 1 : stop + 1], done - start))
+            found.append(Piece(whole[start:stop], whole[start + 1 : stop + 1], done - start, line, weight))
             done, start = stop, max(stop - context // 2, start + 1)
     return found
 
@@ -105,9 +112,16 @@ def collate(parts: Sequence[tuple[Piece, int, int]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def summed_nll(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log p summed over all labels that are not IGNORE: (B, T, V), (B, T) -> (), float32, differentiable."""
-    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+def summed_nll(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """-log p summed over all labels that are not IGNORE, row b times weights[b] where given.
+
+    (B, T, V), (B, T), (B,) -> (), float32, differentiable.
+    """
+    flat, wanted = logits.float().flatten(0, 1), labels.flatten()
+    if weights is None:
+        return F.cross_entropy(flat, wanted, ignore_index=IGNORE, reduction="sum")
+    each = F.cross_entropy(flat, wanted, ignore_index=IGNORE, reduction="none").view(labels.shape)  # (B, T)
+    return (each.sum(1) * weights).sum()
 
 
 @torch.no_grad()

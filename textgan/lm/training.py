@@ -13,7 +13,8 @@ from torch import Tensor
 
 from textgan import machine
 from textgan.errors import InputError, NotFinite
-from textgan.lm.likelihood import IGNORE, Piece, collate, nll, pieces, summed_nll
+from textgan.lm.feeding import Feed, feed, predicted
+from textgan.lm.likelihood import IGNORE, nll, pieces, summed_nll
 from textgan.lm.loading import Lm, quiet
 
 Progress = Callable[[dict[str, Any]], None]
@@ -39,46 +40,6 @@ class Trained(NamedTuple):
     curve: list[dict[str, float]]
 
 
-class Batches(torch.utils.data.Dataset):
-    """Step after step, the next `tokens` targets of a stream of sentences: a new seeded order every pass.
-
-    A sentence that a step's end cuts is finished in the next step, its beginning given as context, so every target is
-    predicted once a pass and a step has exactly `tokens` of them. The order depends on the seed and the number of
-    sentences only.
-    """
-
-    def __init__(self, found: Sequence[Piece], *, steps: int, tokens: int, seed: int) -> None:
-        self.steps: list[list[tuple[Piece, int, int]]] = []
-        stream = self._stream(found, seed)
-        piece, a = next(stream), 0
-        a = piece.first
-        for _ in range(steps):
-            parts, need = [], tokens
-            while need:
-                b = min(len(piece.inputs), a + need)
-                parts.append((piece, a, b))
-                need -= b - a
-                a = b
-                if a == len(piece.inputs):
-                    piece = next(stream)
-                    a = piece.first
-            self.steps.append(parts)
-
-    @staticmethod
-    def _stream(found: Sequence[Piece], seed: int) -> Iterator[Piece]:
-        epoch = 0
-        while True:
-            for index in np.random.default_rng([seed, epoch]).permutation(len(found)):
-                yield found[index]
-            epoch += 1
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        return collate(self.steps[step])
-
-
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Run under `seed`, then give every global random state back as it was (Trainer and generate use global ones)."""
@@ -94,15 +55,15 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def plan(
-    lm: Lm, lines: Sequence[str], *, steps: int | None, passes: int, bounds: tuple[int, int], tokens_per_step: int,
+    lm: Lm, lines: Sequence[str], *, steps: int | None, passes: float, bounds: tuple[int, float], tokens_per_step: int,
     lr: float, seed: int, eval_every: int | None = None, patience: int | None = None,
 ) -> Schedule:  # fmt: skip
     """A checked Schedule; steps None means `passes` over the lines, within `bounds`."""
     if tokens_per_step < 1:
         raise InputError(f"tokens_per_step {tokens_per_step} trains nothing; give 1 or more")
     if steps is None:
-        tokens = sum(len(piece.inputs) - piece.first for piece in pieces(lm.model, lm.tokenizer, lines))
-        steps = min(max(math.ceil(passes * tokens / tokens_per_step), bounds[0]), bounds[1])
+        tokens = predicted(pieces(lm.model, lm.tokenizer, lines))
+        steps = int(min(max(math.ceil(passes * tokens / tokens_per_step), bounds[0]), bounds[1]))
     if eval_every is None:
         eval_every = max(1, steps // 10)
     for name, value in (("steps", steps), ("eval_every", eval_every), ("patience", patience)):
@@ -114,18 +75,22 @@ def plan(
 
 
 def train(
-    lm: Lm, lines: Sequence[str], *, valid: Sequence[str], schedule: Schedule, scratch: Path, stage: str,
+    lm: Lm, text: Sequence[str] | Feed, *, valid: Sequence[str], schedule: Schedule, scratch: Path, stage: str,
     on_progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
-    """Train `lm.model` in place; with `valid` it ends with the weights of its lowest validation NLL (step 0 included).
+    """Train `lm.model` in place on lines or a Feed.
 
-    AdamW, linear warm-up and decay, gradients clipped at norm 1. A loss or gradient that is not finite raises
-    NotFinite. Same seed, text, threads and machine give the same weights.
+    With `valid` it ends with the weights of its lowest validation NLL (step 0 included). AdamW, linear warm-up and
+    decay, gradients clipped at norm 1. A loss or gradient that is not finite raises NotFinite. Same seed, text, threads
+    and machine give the same weights.
     """
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    found = pieces(lm.model, lm.tokenizer, lines)
-    batches = Batches(found, steps=schedule.steps, tokens=schedule.tokens_per_step, seed=schedule.seed)
+    class Steps(Trainer):
+        def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
+            return watch.loss(model, inputs)
+
+    batches = feed(lm, text, steps=schedule.steps, tokens=schedule.tokens_per_step, seed=schedule.seed)
     watch = make_watch(lm, valid, schedule, stage, on_progress)
     with seeded(schedule.seed, lm.model.device), quiet(), machine.suited_threads(lm.model.num_parameters()):
         arguments = TrainingArguments(
@@ -137,9 +102,9 @@ def train(
             average_tokens_across_devices=False,
         )  # fmt: skip
         arguments._n_gpu = min(arguments.n_gpu, 1)  # more would split a step among replicas and average their means
-        trainer = Trainer(
+        trainer = Steps(
             model=lm.model, args=arguments, train_dataset=batches, data_collator=lambda rows: rows[0],
-            compute_loss_func=watch.loss, callbacks=[watch],
+            callbacks=[watch],
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -160,9 +125,10 @@ def make_watch(lm: Lm, valid: Sequence[str], schedule: Schedule, stage: str, on_
             self.best: tuple[float, int, dict[str, Tensor]] | None = None
             self.curve: list[dict[str, float]] = []
 
-        def loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        def loss(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
             # Trainer's own loss for GPT2LMHeadModel divides by all L labels, though only L - 1 are predicted
-            loss = summed_nll(outputs.logits, labels) / (labels != IGNORE).sum()
+            labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
+            loss = summed_nll(model(**inputs).logits, labels, weights) / (labels != IGNORE).sum()
             self.last_loss = loss.item()
             if not math.isfinite(self.last_loss):
                 raise NotFinite(f"the loss became {self.last_loss} at step {self.step + 1}; lower lr {schedule.lr:g}")
