@@ -1,5 +1,6 @@
 """Fine-tuning a language model on a text, and making a small one where none is at hand."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -8,11 +9,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from textgan.checkpoints import forget
 from textgan.errors import InputError
+from textgan.lm.adapters import LR as LORA_LR
+from textgan.lm.adapters import adapted, merged
 from textgan.lm.feeding import Feed
 from textgan.lm.likelihood import nll
 from textgan.lm.loading import Lm, count_parameters, load_lm, make_folder, pick_device, save_lm
-from textgan.lm.training import Progress, plan, seeded, train
+from textgan.lm.training import plan, seeded, train
+from textgan.lm.watching import Progress, Saving
 from textgan.text import Text, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
@@ -75,6 +80,9 @@ def finetune(
     patience: int | None = None,
     base_text: Source | None = None,
     base_steps: int | None = None,
+    lora: int | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> FineTuned:
@@ -91,6 +99,10 @@ def finetune(
     validation NLL is taken every `eval_every` steps (None: a tenth of them) and the weights of its lowest value are
     kept; with `patience` training stops after so many evaluations without gain. The folder gets model, tokenizer and,
     last, finetune.json.
+    lora: train adapters of this rank (lr None: 2e-4) instead of all weights; the folder gets the merged model.
+    resume: go on from the checkpoint that a stopped training left in `out` (none: begin; finished: give the result):
+    the end is that of an unbroken one, bit for bit on the CPU. There is a checkpoint every save_every steps (None: once
+    a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted.
     """
     mixture = text if isinstance(text, Feed) else None
     lines = read_text(mixture.lines)._replace(name="mixture") if mixture else read_text(text)  # type: ignore[arg-type]
@@ -105,30 +117,41 @@ def finetune(
         base = texts["text"] if base_text is None else read_text(base_text)
         lm = pretrain_small(
             base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
-            valid=texts["valid"], tokens_per_step=tokens_per_step, on_progress=on_progress,
+            valid=texts["valid"], tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
+            on_progress=on_progress,
         )  # fmt: skip
     base_lm = load_lm(lm, device=device)
-    rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else 5e-5
+    rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else LORA_LR if lora else 5e-5
     schedule = plan(
         base_lm, texts["text"].lines, **budget, tokens_per_step=tokens_per_step, lr=rate, seed=seed,
         eval_every=eval_every, patience=patience,
     )  # fmt: skip
     held = "test" if "test" in texts else "valid"
     before = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
+    settings = {
+        **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
+        **({"mixture": mixture.to_json()} if mixture else {}), **({"lora": lora} if lora is not None else {}),
+    }  # fmt: skip
+    same = _same({"lm": base_lm.name, "before": before.figures(), **settings})
+    if resume and (old := _finished(out, same)):
+        return old
+    if lora is not None:
+        with seeded(seed, base_lm.model.device):
+            base_lm = adapted(base_lm, lora)
     done = train(
         base_lm, mixture or texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
-        stage="fine-tuning", on_progress=on_progress,
+        stage="fine-tuning", on_progress=on_progress, saving=Saving(out, same, save_every, resume),
     )  # fmt: skip
+    if lora is not None:
+        base_lm = merged(base_lm)
     after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
     result = FineTuned(
         out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
         measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts), curve=done.curve,
-        settings={
-            **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
-            **({"mixture": mixture.to_json()} if mixture else {}),
-        },
+        settings=settings,
     )  # fmt: skip
     save_lm(base_lm, out, "finetune.json", result.to_json())
+    forget(out)
     return result
 
 
@@ -165,6 +188,8 @@ def pretrain_small(
     valid: Source | None = None,
     tokens_per_step: int = 512,
     lr: float | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Path:
@@ -172,7 +197,7 @@ def pretrain_small(
 
     steps: None means ten passes (200 to 2,000 steps). lr: None means 0.32 / width, at most 5e-3. With `valid` the
     weights of its lowest NLL are kept. The folder's pretrained.json says in plain words what the model is, and so does
-    everything that is made from it.
+    everything that is made from it. resume, save_every: as in `finetune`.
     """
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
@@ -194,15 +219,23 @@ def pretrain_small(
         fresh, lines, steps=steps, passes=10, bounds=(200, 2000), tokens_per_step=tokens_per_step, seed=seed,
         lr=min(0.32 / width, 5e-3) if lr is None else lr,
     )  # fmt: skip
+    about_text = {"text": given.sha256, "valid": None if valid is None else read_text(valid).sha256}
+    same = _same({"layers": layers, "width": width, "vocab_size": vocab_size, "context": context,
+                  **schedule._asdict(), **about_text})  # fmt: skip
+    if resume and _note(out / "pretrained.json").get("began") == same:
+        return out
     done = train(
-        fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress
-    )
+        fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress,
+        saving=Saving(out, same, save_every, resume),
+    )  # fmt: skip
     what = "given lines" if given.name == "lines" else f"lines of {given.name}"
     about = (
         f"{MADE_HERE}: {layers} layers x {width}, {count_parameters(fresh.model)} parameters, byte-level BPE of "
         f"{len(tokenizer)}, pre-trained on {len(lines):,} {what} ({done.best_step} steps)"
     )
-    save_lm(fresh, out, "pretrained.json", {"lm": about, "curve": done.curve, "settings": schedule._asdict()})
+    note = {"lm": about, "curve": done.curve, "settings": schedule._asdict(), "began": same}
+    save_lm(fresh, out, "pretrained.json", note)
+    forget(out)
     return out
 
 
@@ -218,6 +251,30 @@ def small_size(lm: str) -> tuple[int, int]:
     if layers < 1 or width < 1:
         raise InputError(f"{lm}: no such model; give small or small:LAYERSxWIDTH, as small:2x128")
     return layers, width
+
+
+def _same(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What a resumed training must share with the stopped one, as it comes back from JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(chosen))
+    found.pop("device", None)
+    return found
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """A note of ours, {} where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _finished(out: Path, same: dict[str, Any]) -> FineTuned | None:
+    """The result of a training that began like this and is done."""
+    note = _note(out / "finetune.json")
+    if _same({"lm": note.get("lm"), "before": note.get("before"), **note.get("settings", {})}) != same:
+        return None
+    return FineTuned(path=out, **{name: note[name] for name in FineTuned._fields if name != "path"})
 
 
 def _about(texts: dict[str, Text]) -> dict[str, Any]:
