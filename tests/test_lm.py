@@ -16,9 +16,10 @@ import torch
 from textgan import grammar
 from textgan.errors import InputError, NotFinite
 from textgan.lm import Lm, finetune, load_lm, nll, pretrain_small, write_text
+from textgan.lm.feeding import Batches
 from textgan.lm.likelihood import IGNORE, pieces
 from textgan.lm.loading import quiet
-from textgan.lm.training import Batches, Schedule, train
+from textgan.lm.training import Schedule, train
 from textgan.text import save_tokenizer, train_tokenizer
 
 REAL, VALID, TEST = (grammar.sample(n, seed) for n, seed in ((200, 0), (40, 1), (40, 2)))

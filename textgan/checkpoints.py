@@ -102,6 +102,12 @@ def load_checkpoint(run: Path) -> tuple[Tensors, dict[str, Any], list[str]]:
     return {}, {}, []
 
 
+def forget(run: Path) -> None:
+    """Drop all checkpoints: what they were for is done and written."""
+    for checkpoint in checkpoints(run):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
 def clean(run: Path) -> None:
     """Remove what an interrupted write left behind; a folder caught between two renames is put back."""
     for old in run.glob(f"{TEMPORARY}old-*"):

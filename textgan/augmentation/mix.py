@@ -4,7 +4,7 @@ import math
 import random
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 
 from textgan.augmentation.folder import has_rows, read_pool
 from textgan.augmentation.pool import is_row, parse_row
+from textgan.augmentation.schedules import SCHEDULES, doses, in_order
 from textgan.errors import InputError
 from textgan.text import Text, digests, read_lines, read_text, spool
 
@@ -25,9 +26,13 @@ def count_words(line: str) -> int:
     return len(line.split())
 
 
+REGIMES = ("accumulate", "replace", "accumulate_subsample")
+WEIGHTS = ("none", "density_ratio")
+
+
 @dataclass(frozen=True)
 class MixPlan:
-    """How much synthetic text is added to the real text.
+    """How much synthetic text stands beside the real text, in whose place, when it is seen and what it counts.
 
     ratio: synthetic lines per real line (0 none, 0.5 one for two, 1 as many again, 3 three times as many); with R real
     lines, floor(ratio * R + 1/2) are drawn.
@@ -35,11 +40,21 @@ class MixPlan:
     and more.
     tokens: at most so many tokens in the mix (None: no limit). Lines of the shuffled mix are kept, in order, up to the
     first that would pass the budget, so the proportion of real to synthetic is kept on average.
+    schedule: "mixed" (shuffled together), "two_stage" (synthetic first, then real only) or "anneal" (the synthetic
+    share falls to 0). `lm.finetune` follows it step by step; elsewhere the order of the lines says it.
+    regime: "accumulate" (synthetic lines are added to all real ones), "replace" (they take the place of as many real
+    lines, so ratio is at most 1 and the mix has R lines) or "accumulate_subsample" (R lines drawn from both together:
+    Kazdan et al. 2024, the middle way of the model-collapse literature).
+    weight_by: "none", or "density_ratio": a synthetic line counts its row's "weight" in the loss, divided by the mean
+    weight of the synthetic lines in the mix (self-normalised), and a real line counts 1.
     """
 
     ratio: float
     seed: int = 0
     tokens: int | None = None
+    schedule: str = "mixed"
+    regime: str = "accumulate"
+    weight_by: str = "none"
 
     def __post_init__(self) -> None:
         if not (isinstance(self.ratio, (int, float)) and math.isfinite(self.ratio) and self.ratio >= 0):
@@ -48,6 +63,11 @@ class MixPlan:
             )
         if self.tokens is not None and self.tokens < 1:
             raise InputError(f"a budget of {self.tokens} tokens holds no line; give 1 or more, or None")
+        for name, known in (("schedule", tuple(SCHEDULES)), ("regime", REGIMES), ("weight_by", WEIGHTS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose {', '.join(known)}")
+        if self.regime == "replace" and self.ratio > 1:
+            raise InputError(f"ratio {self.ratio:g} replaces more lines than there are; give 1 or less, or accumulate")
 
     def wanted(self, real: int) -> int:
         """Synthetic lines for `real` real ones."""
@@ -55,10 +75,12 @@ class MixPlan:
 
 
 class Mixture(NamedTuple):
-    """What `blend` made: the lines in their final order, and what is in them.
+    """What `blend` made: the lines in their final order, and what is in them. `lm.finetune` takes it as it is.
 
     real: real lines in the mix. synthetic: the synthetic lines in it. overlap: how many of those equal a real line.
     tokens: all tokens by the counter used. pool: selected lines there were to draw from.
+    made: (lines,) bool, which of the lines are synthetic. weights: (lines,) float64, what each counts in the loss, or
+    None where all count alike.
     """
 
     lines: Sequence[str]
@@ -67,6 +89,25 @@ class Mixture(NamedTuple):
     overlap: int
     tokens: int
     pool: int
+    plan: MixPlan
+    made: np.ndarray
+    weights: np.ndarray | None = None
+
+    def doses(self, overall: float, steps: int, tokens: int) -> np.ndarray | None:
+        """Synthetic tokens of each of `steps` training steps, (steps,) int64; None: the kinds are not told apart.
+
+        overall: the share of synthetic tokens in the mix.
+        """
+        share = SCHEDULES[self.plan.schedule]
+        return None if share is None else doses(share, overall, steps, tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan and what came of it, without the lines."""
+        found = {**asdict(self.plan), "real": self.real, "synthetic": len(self.synthetic), "overlap": self.overlap}
+        if self.weights is not None and self.made.any():
+            of_made = self.weights[self.made]
+            found["effective_sample"] = float(of_made.sum() ** 2 / (of_made**2).sum())
+        return found
 
 
 def mix(real: Source, pool: Pool, *, ratio: float, seed: int = 0, tokens: int | None = None) -> Sequence[str]:
@@ -80,27 +121,25 @@ def mix(real: Source, pool: Pool, *, ratio: float, seed: int = 0, tokens: int | 
 
 
 def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int] = count_words) -> Mixture:
-    """`mix` after a plan, with the numbers of what went in; `count` gives the tokens of a line for the budget."""
+    """`mix` after a plan, with the numbers of what went in; `count` gives the tokens of a line for the budget.
+
+    The order of the lines is the schedule's: shuffled; or all synthetic lines first; or fewer and fewer of them.
+    """
     real_lines = read_lines(real)
-    texts = pool_texts(pool)
-    wanted = plan.wanted(len(real_lines))
-    if wanted > len(texts):
-        raise InputError(
-            f"the pool holds {len(texts)} selected lines, {wanted} are wanted "
-            f"(ratio {plan.ratio:g} x {len(real_lines)} real lines); generate more or lower the ratio"
-        )
-    rng = random.Random(f"mix {plan.seed}")
+    texts, weights = weighted_texts(pool) if plan.weight_by == "density_ratio" else (pool_texts(pool), None)
+    rows = _draw(len(real_lines), len(texts), plan)
     first = len(real_lines)  # of the rows: real lines first, then the pool's
-    drawn = rng.sample(range(first, first + len(texts)), len(texts))[:wanted]
-    rows = array("q", chain(range(first), drawn))
-    rng.shuffle(rows)
 
     def lines(rows: Iterable[int]) -> Iterator[str]:
         return (real_lines[row] if row < first else texts[row - first] for row in rows)
 
     size, used = _within(lines(rows), plan.tokens, count)
     kept = rows[:size]
-    synthetic = spool(lines(row for row in kept if row >= first))
+    if share := SCHEDULES[plan.schedule]:
+        kept = array("q", in_order(share, [r for r in kept if r < first], [r for r in kept if r >= first]))
+    drawn = np.array([row - first for row in kept if row >= first], dtype=np.int64)
+    made = np.array(kept, dtype=np.int64) >= first
+    synthetic = spool(texts[row] for row in drawn.tolist())
     return Mixture(
         lines=spool(lines(kept)),
         real=len(kept) - len(synthetic),
@@ -108,7 +147,39 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
         overlap=int(np.isin(digests(synthetic), digests(real_lines)).sum()),
         tokens=used,
         pool=len(texts),
+        plan=plan,
+        made=made,
+        weights=None if weights is None else _normalised(weights[drawn], made),
     )
+
+
+def _draw(real: int, pool: int, plan: MixPlan) -> "array[int]":
+    """Rows of the mix, shuffled: those under `real` are real lines, the others the pool's."""
+    wanted = plan.wanted(real)
+    if wanted > pool:
+        raise InputError(
+            f"the pool holds {pool} selected lines, {wanted} are wanted "
+            f"(ratio {plan.ratio:g} x {real} real lines); generate more or lower the ratio"
+        )
+    rng = random.Random(f"mix {plan.seed}")
+    drawn = rng.sample(range(real, real + pool), pool)[:wanted]
+    kept: Iterable[int] = range(real)
+    if plan.regime == "replace":
+        order = random.Random(f"mix real {plan.seed}").sample(range(real), real)
+        kept = sorted(order[wanted:])
+    rows = array("q", chain(kept, drawn))
+    rng.shuffle(rows)
+    return rows[:real] if plan.regime == "accumulate_subsample" else rows
+
+
+def _normalised(weights: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """1 for a real line, w / mean(w) for a synthetic one: (lines,) float64."""
+    found = np.ones(len(made))
+    if len(weights):
+        if not weights.sum() > 0:
+            raise InputError("the weights of the synthetic lines in the mix are all 0; select anew or weight by none")
+        found[made] = weights / weights.mean()
+    return found
 
 
 def pool_texts(pool: Pool) -> Sequence[str]:
@@ -127,6 +198,33 @@ def pool_texts(pool: Pool) -> Sequence[str]:
         for item in pool
         if isinstance(item, str) or item.get("selected", True)
     )
+    return _one_line_each(texts)
+
+
+def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray]:
+    """The texts of a pool's selected rows and their weights, (texts,) float64, 0 or more; a row without one has 1."""
+    rows: Iterable[Any] = read_pool(pool) if isinstance(pool, (str, Path)) else pool
+    rows = pool.lines if isinstance(pool, Text) else rows
+    weights = array("d")
+
+    def texts() -> Iterator[str]:
+        for number, row in enumerate(rows, start=1):
+            if isinstance(row, str):
+                raise InputError("plain lines have no weights; give pool rows (.jsonl) or weight by none")
+            if row.get("selected", True) and row["text"].strip():
+                weights.append(_weight(row.get("weight", 1.0), number))
+                yield row["text"]
+
+    return _one_line_each(spool(texts())), np.array(weights)
+
+
+def _weight(value: Any, number: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
+        raise InputError(f"row {number} of the pool has the weight {value!r}; give a number of 0 or more")
+    return float(value)
+
+
+def _one_line_each(texts: Sequence[str]) -> Sequence[str]:
     if newline := next((number for number, text in enumerate(texts, start=1) if "\n" in text), None):
         raise InputError(f"selected text {newline} of the pool holds a newline; give one sentence each")
     return texts

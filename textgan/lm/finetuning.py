@@ -1,5 +1,7 @@
 """Fine-tuning a language model on a text, and making a small one where none is at hand."""
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +9,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from textgan.checkpoints import forget
 from textgan.errors import InputError
+from textgan.lm.adapters import LR as LORA_LR
+from textgan.lm.adapters import adapted, merged
+from textgan.lm.feeding import Feed
 from textgan.lm.likelihood import nll
 from textgan.lm.loading import Lm, count_parameters, load_lm, make_folder, pick_device, save_lm
-from textgan.lm.training import Progress, plan, seeded, train
+from textgan.lm.training import plan, seeded, train
+from textgan.lm.watching import Progress, Saving
 from textgan.text import Text, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
@@ -58,12 +65,14 @@ class FineTuned(NamedTuple):
 
 def finetune(
     lm: str | Path,
-    text: Source,
+    text: Source | Feed,
     *,
     valid: Source,
     out: str | Path,
     test: Source | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
+    real_passes: float | None = None,
     seed: int = 0,
     tokens_per_step: int = 512,
     lr: float | None = None,
@@ -71,48 +80,99 @@ def finetune(
     patience: int | None = None,
     base_text: Source | None = None,
     base_steps: int | None = None,
+    lora: int | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> FineTuned:
     """Fine-tune a causal language model on a text and measure it on held-out text; the result is the folder `out`.
 
+    text: lines, or an `augmentation.Mixture`, whose schedule and weights are followed: whatever they are, each step
+    predicts tokens_per_step tokens. A line's weight multiplies the loss of its tokens; the divisor stays the number of
+    tokens, so that the gradient is that of the weighted text and does not hang on which lines meet in a step.
     lm: a hub name, a local folder, a .gguf file, or "small" ("small:LAYERSxWIDTH"): a GPT-2 of that size (2x128) with a
     byte-level BPE of its own, pre-trained in out/base on `base_text` (None: `text`) for `base_steps`.
-    steps: None means three passes over the text (20 to 3,000 steps). lr: None means 5e-5, or 1e-3 for a model made
-    here; it warms up over a tenth of the steps and falls to 0. The validation NLL is taken every `eval_every` steps
-    (None: a tenth of them) and the weights of its lowest value are kept; with `patience` training stops after so many
-    evaluations without gain. The folder gets model, tokenizer and, last, finetune.json.
+    The budget is steps; or tokens, of which whole steps are made; or real_passes, the steps in which each real line is
+    seen so many times; or none of them, three passes over the text (20 to 3,000 steps).
+    lr: None means 5e-5, or 1e-3 for a model made here; it warms up over a tenth of the steps and falls to 0. The
+    validation NLL is taken every `eval_every` steps (None: a tenth of them) and the weights of its lowest value are
+    kept; with `patience` training stops after so many evaluations without gain. The folder gets model, tokenizer and,
+    last, finetune.json.
+    lora: train adapters of this rank (lr None: 2e-4) instead of all weights; the folder gets the merged model.
+    resume: go on from the checkpoint that a stopped training left in `out` (none: begin; finished: give the result):
+    the end is that of an unbroken one, bit for bit on the CPU. There is a checkpoint every save_every steps (None: once
+    a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted.
     """
-    given = {"text": text, "valid": valid, "test": test}
-    texts = {name: read_text(source) for name, source in given.items() if source is not None}
+    mixture = text if isinstance(text, Feed) else None
+    lines = read_text(mixture.lines)._replace(name="mixture") if mixture else read_text(text)  # type: ignore[arg-type]
+    held_out = {"valid": valid, "test": test}
+    texts = {"text": lines} | {name: read_text(source) for name, source in held_out.items() if source is not None}
+    if mixture and real_passes is not None and mixture.made.all():
+        raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
+    budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
     if is_small(lm):
         layers, width = small_size(str(lm))
         base = texts["text"] if base_text is None else read_text(base_text)
         lm = pretrain_small(
             base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
-            valid=texts["valid"], tokens_per_step=tokens_per_step, on_progress=on_progress,
+            valid=texts["valid"], tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
+            on_progress=on_progress,
         )  # fmt: skip
     base_lm = load_lm(lm, device=device)
-    rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else 5e-5
+    rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else LORA_LR if lora else 5e-5
     schedule = plan(
-        base_lm, texts["text"].lines, steps=steps, passes=3, bounds=(20, 3000), tokens_per_step=tokens_per_step,
-        lr=rate, seed=seed, eval_every=eval_every, patience=patience,
+        base_lm, texts["text"].lines, **budget, tokens_per_step=tokens_per_step, lr=rate, seed=seed,
+        eval_every=eval_every, patience=patience,
     )  # fmt: skip
     held = "test" if "test" in texts else "valid"
     before = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
+    settings = {
+        **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
+        **({"mixture": mixture.to_json()} if mixture else {}), **({"lora": lora} if lora is not None else {}),
+    }  # fmt: skip
+    same = _same({"lm": base_lm.name, "before": before.figures(), **settings})
+    if resume and (old := _finished(out, same)):
+        return old
+    if lora is not None:
+        with seeded(seed, base_lm.model.device):
+            base_lm = adapted(base_lm, lora)
     done = train(
-        base_lm, texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
-        stage="fine-tuning", on_progress=on_progress,
+        base_lm, mixture or texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
+        stage="fine-tuning", on_progress=on_progress, saving=Saving(out, same, save_every, resume),
     )  # fmt: skip
+    if lora is not None:
+        base_lm = merged(base_lm)
     after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
     result = FineTuned(
         out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
         measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts), curve=done.curve,
-        settings={**schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts)},
+        settings=settings,
     )  # fmt: skip
     save_lm(base_lm, out, "finetune.json", result.to_json())
+    forget(out)
     return result
+
+
+def chosen_budget(
+    tokens_per_step: int, *, steps: int | None, tokens: int | None, real_passes: float | None
+) -> dict[str, Any]:
+    """steps, passes and bounds for `plan` from the one budget that is given, or from none."""
+    given = {name: value for name, value in (("steps", steps), ("tokens", tokens), ("real_passes", real_passes))
+             if value is not None}  # fmt: skip
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are two budgets; give one of steps, tokens and real_passes")
+    if tokens is not None:
+        if not 1 <= tokens_per_step <= tokens:
+            raise InputError(f"{tokens} tokens make no step of {tokens_per_step}; give more tokens or a smaller step")
+        steps = tokens // tokens_per_step
+    if real_passes is None:
+        return {"steps": steps, "passes": 3, "bounds": (20, 3000)}
+    if not (math.isfinite(real_passes) and real_passes > 0):
+        raise InputError(f"real_passes {real_passes} trains nothing; give a number above 0")
+    # whatever the schedule, a pass over the whole mixture shows each real line once
+    return {"steps": None, "passes": real_passes, "bounds": (1, math.inf)}
 
 
 def pretrain_small(
@@ -128,6 +188,8 @@ def pretrain_small(
     valid: Source | None = None,
     tokens_per_step: int = 512,
     lr: float | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Path:
@@ -135,7 +197,7 @@ def pretrain_small(
 
     steps: None means ten passes (200 to 2,000 steps). lr: None means 0.32 / width, at most 5e-3. With `valid` the
     weights of its lowest NLL are kept. The folder's pretrained.json says in plain words what the model is, and so does
-    everything that is made from it.
+    everything that is made from it. resume, save_every: as in `finetune`.
     """
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
@@ -157,15 +219,23 @@ def pretrain_small(
         fresh, lines, steps=steps, passes=10, bounds=(200, 2000), tokens_per_step=tokens_per_step, seed=seed,
         lr=min(0.32 / width, 5e-3) if lr is None else lr,
     )  # fmt: skip
+    about_text = {"text": given.sha256, "valid": None if valid is None else read_text(valid).sha256}
+    same = _same({"layers": layers, "width": width, "vocab_size": vocab_size, "context": context,
+                  **schedule._asdict(), **about_text})  # fmt: skip
+    if resume and _note(out / "pretrained.json").get("began") == same:
+        return out
     done = train(
-        fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress
-    )
+        fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress,
+        saving=Saving(out, same, save_every, resume),
+    )  # fmt: skip
     what = "given lines" if given.name == "lines" else f"lines of {given.name}"
     about = (
         f"{MADE_HERE}: {layers} layers x {width}, {count_parameters(fresh.model)} parameters, byte-level BPE of "
         f"{len(tokenizer)}, pre-trained on {len(lines):,} {what} ({done.best_step} steps)"
     )
-    save_lm(fresh, out, "pretrained.json", {"lm": about, "curve": done.curve, "settings": schedule._asdict()})
+    note = {"lm": about, "curve": done.curve, "settings": schedule._asdict(), "began": same}
+    save_lm(fresh, out, "pretrained.json", note)
+    forget(out)
     return out
 
 
@@ -181,6 +251,30 @@ def small_size(lm: str) -> tuple[int, int]:
     if layers < 1 or width < 1:
         raise InputError(f"{lm}: no such model; give small or small:LAYERSxWIDTH, as small:2x128")
     return layers, width
+
+
+def _same(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What a resumed training must share with the stopped one, as it comes back from JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(chosen))
+    found.pop("device", None)
+    return found
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """A note of ours, {} where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _finished(out: Path, same: dict[str, Any]) -> FineTuned | None:
+    """The result of a training that began like this and is done."""
+    note = _note(out / "finetune.json")
+    if _same({"lm": note.get("lm"), "before": note.get("before"), **note.get("settings", {})}) != same:
+        return None
+    return FineTuned(path=out, **{name: note[name] for name in FineTuned._fields if name != "path"})
 
 
 def _about(texts: dict[str, Text]) -> dict[str, Any]:
