@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from textgan import __version__
+from textgan.cli_audit import add_audit, add_canaries
 from textgan.cli_compare import add_compare, add_sweep
 from textgan.cli_rate import add_rate
 from textgan.cli_usage import (
@@ -37,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
     for add in (
-        _recipes, _sample, _evaluate, add_compare, add_sweep, add_rate, _split, _mix, _finetune, _report, _quickstart,
-        _selftest,
+        _recipes, _sample, _evaluate, add_compare, add_sweep, add_rate, add_audit, add_canaries, _split, _mix,
+        _finetune, _report, _quickstart, _selftest,
     ):  # fmt: skip
         add(commands)
     return parser
