@@ -7,9 +7,11 @@
 
 The oracle is SeqGAN's published LSTM; TEXTGAN_DATA names the folder of data that holds it (default ../shared/data).
 Budget: each recipe has the discriminator and learning rates of its preset `paper-oracle` where it has one, and SeqGAN's
-LSTM unless it has a generator of its own. It starts from its seed's early-stopped maximum likelihood (its own, where
-the generator is) unless its paper has no pre-training; D gets JUDGE_STEPS alone, and the game as many rounds as GAME
-seconds of one processor pay for, timed in a trial of some rounds and written into the result.
+LSTM unless it has a generator of its own. It starts from its seed's early-stopped maximum likelihood unless its paper
+has no pre-training; a generator of its own (leakgan, maskgan, textgail) has as many epochs of its paper's pre-training
+first, which are no part of the game's seconds. D gets JUDGE_STEPS alone, and the game as many rounds as GAME seconds
+of one processor pay for, timed in a trial of some rounds and written into the result. "mle-equal" is maximum
+likelihood for the seconds that its seed's game of EQUAL took, on top of that of the start.
 """
 
 from __future__ import annotations
@@ -27,9 +29,16 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan import Run, Schedule, fit, oracle, recipes  # noqa: E402
+from textgan.cli import guarded  # noqa: E402
 from textgan.controls import CONTROLS  # noqa: E402
-from textgan.errors import InputError  # noqa: E402
-from textgan.experiment import Job, command_line, read_results, seconds_a_step, steps_within  # noqa: E402
+from textgan.experiment import (  # noqa: E402
+    Job,
+    command_line,
+    read_results,
+    seconds_a_step,
+    seconds_of_phases,
+    steps_within,
+)
 from textgan.generators import LSTM  # noqa: E402
 
 RUNS, RESULTS = ROOT / "runs" / "oracle", ROOT / "benchmarks" / "results" / "oracle"
@@ -39,6 +48,7 @@ TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 EPOCH = TRAIN // 64
 JUDGE_STEPS, GAME = 100, 150  # steps of D alone; processor seconds of the game
 CONTROLLED = ("seqgan", "relgan")
+EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
 SIZES = LSTM(32, 32, dropout=0.0, tied=False, init_std=0.1)  # SeqGAN's generator
 BUDGET = {"judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5}
 MLE = {  # name -> what it is, its fields
@@ -74,26 +84,24 @@ def train(recipe: Any, length: int, seed: int, out: Path, **options: Any) -> Run
     )  # fmt: skip
 
 
-def maximum_likelihood(name: str, length: int, seed: int, steps: int | None = None) -> dict[str, Any]:
+def maximum_likelihood(name: str, length: int, seed: int) -> dict[str, Any]:
     """One of MLE, whose run folder the games begin with."""
-    fields = MLE.get(name, MLE["mle"])[1]
-    recipe = recipe_of("mle", **fields | ({"mle_steps": steps} if steps else {}))
     out = RUNS / f"L{length}-{name}-{seed}"
-    return measured(train(recipe, length, seed, out, resume=out.exists()), length, seed)
+    return measured(train(recipe_of("mle", **MLE[name][1]), length, seed, out, resume=out.exists()), length, seed)
 
 
 def equal_compute(length: int, seed: int) -> dict[str, Any]:
-    """Early-stopped maximum likelihood for as long as a game and its judge's steps take: the mean of the games done."""
-    results = read_results(RESULTS, f"L{length}-")
-    games = [r for r in results.values() if "game_seconds" in r]
-    seconds = statistics.mean(r["game_seconds"] for r in games) if games else float(GAME)
-    per_step = timed(recipe_of("mle", mle_steps=8), length, "mle")
-    steps = 8 * EPOCH + steps_within(seconds, per_step)
-    return maximum_likelihood("mle-equal", length, seed, steps) | {"extra_seconds": seconds}
+    """Early-stopped maximum likelihood for as long as the seed's game of EQUAL and its judge's steps took."""
+    name = f"L{length}-{EQUAL}-{seed}"
+    seconds = read_results(RESULTS, name)[name]["game_seconds"]
+    steps = 8 * EPOCH + steps_within(seconds, timed(recipe_of("mle", mle_steps=8), length, "mle"))
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(recipe_of("mle", mle_steps=steps, early_stopping=True), length, seed, Path(folder) / "run")
+        return {"extra_seconds": seconds, "steps": steps} | measured(run, length, seed)
 
 
 def game(recipe: str, length: int, seed: int, control: str | None = None) -> dict[str, Any]:
-    """A recipe from its seed's early-stopped maximum likelihood, for GAME seconds."""
+    """A recipe from its seed's early-stopped maximum likelihood, or after its own pre-training, for GAME seconds."""
     usual = recipe_of(recipe)
     pretrained = bool(getattr(usual, "mle_steps", 0))
     start = RUNS / f"L{length}-mle-{seed}" if pretrained and usual.generator == SIZES else None
@@ -103,10 +111,15 @@ def game(recipe: str, length: int, seed: int, control: str | None = None) -> dic
     per_round = timed(recipe_of(recipe, **trial), length, "adversarial", **options)
     rounds = steps_within(GAME, per_round)
     chosen = recipe_of(recipe, **BUDGET | own | {"adversarial_steps": rounds})
+    rows: list[tuple[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        run = train(chosen, length, seed, Path(folder) / "run", **options)
-        return {"game_seconds": time.process_time() - began, "rounds": rounds} | measured(run, length, seed)
+        run = train(chosen, length, seed, Path(folder) / "run", **options,
+                    on_log=lambda row: rows.append((row["phase"], time.process_time())))  # fmt: skip
+        spent = seconds_of_phases(rows, began)
+        before = spent.pop("mle", 0.0)
+        took = {"game_seconds": sum(spent.values()), "own_pretraining_seconds": before, "rounds": rounds}
+        return took | measured(run, length, seed)
 
 
 def timed(recipe: Any, length: int, phase: str, **options: Any) -> float:
@@ -159,8 +172,7 @@ def grid() -> list[Job]:
                 for g in CONTROLLED
                 for c in CONTROLS
             ]
-            jobs.append(Job(name("mle-equal", seed), equal_compute, arguments,
-                            tuple(name(g, seed) for g in CONTROLLED)))  # fmt: skip
+            jobs.append(Job(name("mle-equal", seed), equal_compute, arguments, (name(EQUAL, seed),)))
     return jobs
 
 
@@ -214,7 +226,4 @@ def spread(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        print(command_line(grid(), RESULTS, table, __doc__ or ""))
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    raise SystemExit(guarded(lambda: print(command_line(grid(), RESULTS, table, __doc__ or ""))))

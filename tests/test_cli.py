@@ -21,8 +21,8 @@ from textgan.runs import Run
 
 SMALL = "--batch 8 --generator.hidden 16 --generator.embedding 8 --eval_every 5 --log_every 2"
 GAME = "--judge_steps 2 --adversarial_steps 2 --rollouts 2 --discriminator.widths [1,2] --discriminator.filters [8,8]"
-COMMANDS = ["train mle", "train seqgan", "train relgan", "recipes", "sample", "evaluate", "compare", "sweep", "split",
-            "mix", "finetune", "report", "quickstart", "selftest"]  # fmt: skip
+COMMANDS = ["train mle", "train seqgan", "train relgan", "recipes", "sample", "generate", "select", "evaluate",
+            "compare", "sweep", "split", "mix", "finetune", "report", "quickstart", "selftest"]  # fmt: skip
 
 
 class Journey(NamedTuple):

@@ -46,7 +46,7 @@ FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.
 USAGE = [
     ("", "the following arguments are required: COMMAND"),
-    ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, evaluate, compare, sweep, split, mix, "
+    ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, evaluate, compare, sweep, rate, split, mix, "
      "finetune, report, quickstart, selftest; did you mean sample?"),
     ("train", f"the first argument is a recipe: {NAMES}"),
     ("train --out new", f"the first argument is a recipe: {NAMES}"),

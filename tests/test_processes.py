@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from test_training import LINES, every_recipe, tiny, trace
 from textgan import machine
+from textgan.augmentation import verify_pool
 from textgan.checkpoints import checkpoints
 from textgan.errors import InputError, Interrupted
 from textgan.processes import ALONE, Noise, Share, gather, share, sharing
@@ -61,11 +62,14 @@ def test_two_processes_equal_one_with_the_whole_batch(recipe: type, together: Pa
 
 
 def test_two_processes_write_the_sentences_of_one(together: Path, tmp_path: Path) -> None:
-    """One file, the same bytes, as text and as a pool."""
+    """The same bytes, as text, as rows and as a pool whose shards both have written."""
     draw(together / "mle", tmp_path / "drawn")
     for form, n in DRAWN.items():
         written = (together / f"drawn.{form}").read_bytes()
         assert written == (tmp_path / f"drawn.{form}").read_bytes() and written.count(b"\n") == n
+    two, one = (sorted((folder / "drawn.pool").iterdir()) for folder in (together, tmp_path))
+    assert [path.name for path in two] == [path.name for path in one] and verify_pool(together / "drawn.pool") == []
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(two, one, strict=True))
 
 
 @pytest.mark.parametrize("recipe", RESUMED)

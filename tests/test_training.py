@@ -290,7 +290,7 @@ def test_a_run_folder_can_move_and_go_on(tmp_path: Path) -> None:
 def test_two_processes_cannot_share_a_run_folder(tmp_path: Path) -> None:
     from textgan.checkpoints import locked
 
-    with locked(tmp_path), pytest.raises(InputError, match="another process is training here"):
+    with locked(tmp_path), pytest.raises(InputError, match="another process is writing here"):
         fit(tiny(RECIPES[0]), LINES, out=tmp_path, progress=False)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from test_training import LINES, OFTEN, tiny, told
+from textgan import pools
 from textgan.checkpoints import checkpoints
 from textgan.cli import main as textgan
 from textgan.errors import Interrupted
@@ -43,10 +44,12 @@ def play(recipe: type, out: Path) -> Run:
 
 
 def draw(run: Path, out: Path) -> None:
-    """Files of `textgan sample`, in either form."""
+    """Files of `textgan sample`, in either form, and a pool of three shards."""
     for form, n in DRAWN.items():
         command = ["sample", str(run), "-n", str(n), "--seed", "5", "--format", form, "--out", f"{out}.{form}"]
         assert textgan(command) == 0
+    pools.SHARD = 1024
+    assert textgan(["generate", str(run), "-n", "2500", "--seed", "5", "--out", f"{out}.pool"]) == 0
 
 
 def play_and_die(run: Path) -> int:

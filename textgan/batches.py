@@ -257,9 +257,7 @@ class Batches(Iterator[Tensor]):
     (B / world, T). Rows are wrapped round the end of an epoch, so each batch is full.
     """
 
-    def __init__(
-        self, data: Encoded, batch: int, *, seed: int, device: torch.device, share: Share = ALONE
-    ) -> None:
+    def __init__(self, data: Encoded, batch: int, *, seed: int, device: torch.device, share: Share = ALONE) -> None:
         self.data, self.batch, self.seed, self.device = data, batch, seed, device
         self.share, self.cursor = share, 0
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)

@@ -7,7 +7,6 @@ Read: newest to oldest, the first that verifies. No pickle anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,8 +20,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from textgan.errors import InputError
+from textgan.manifest import MANIFEST, problems, read_manifest, sync, write_manifest
 
-PREFIX, TEMPORARY, MANIFEST = "ckpt-", ".tmp-", "MANIFEST.json"
+PREFIX, TEMPORARY, LOCK = "ckpt-", ".tmp-", ".lock"
 
 Tensors = dict[str, dict[str, Tensor]]  # file stem -> name -> tensor
 
@@ -44,13 +44,9 @@ def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any
 
 
 def seal(folder: Path, state: dict[str, Any]) -> None:
-    """Add state.json, put every file on the disk, and then write the MANIFEST that `verify` looks at."""
+    """Add state.json, and the MANIFEST that `verify` looks at."""
     (folder / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
-    files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
-    for name in files:
-        _sync(folder / name)
-    (folder / MANIFEST).write_text(json.dumps(files, indent=1), encoding="utf-8")
-    _sync(folder / MANIFEST)
+    write_manifest(folder)
 
 
 def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
@@ -60,13 +56,13 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
     temporary.mkdir(parents=True)
     try:
         write(temporary)
-        _sync(temporary)
+        sync(temporary)
         old = target.parent / f"{TEMPORARY}old-{target.name}"
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             os.replace(target, old)
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -83,19 +79,10 @@ def verify(checkpoint: Path) -> str | None:
     """What is wrong with a sealed folder, as one line that names the file; None where all is well."""
     if checkpoint.is_symlink():
         return f"{checkpoint.name}: is a symbolic link"
-    try:
-        files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return f"{checkpoint.name}/{MANIFEST}: {type(error).__name__}"
-    if not isinstance(files, dict) or "state.json" not in files:
-        return f"{checkpoint.name}/{MANIFEST}: lists no state.json"
-    for name, wanted in files.items():
-        path = checkpoint / name
-        if Path(name).name != name or path.is_symlink() or not path.is_file():
-            return f"{checkpoint.name}/{name}: is not a file of the checkpoint"
-        if _facts(path) != wanted:
-            return f"{checkpoint.name}/{name}: size or sha256 differs from the MANIFEST"
-    return None
+    wrong = next(problems(checkpoint), None)
+    if wrong is None and "state.json" not in read_manifest(checkpoint):
+        wrong = f"{MANIFEST}: lists no state.json"
+    return None if wrong is None else f"{checkpoint.name}/{wrong}"
 
 
 def load_checkpoint(run: Path) -> tuple[Tensors, dict[str, Any], list[str]]:
@@ -138,11 +125,11 @@ def locked(run: Path) -> Iterator[None]:
     """Hold the run folder against other processes; the lock of a dead process is free by itself."""
     import fcntl
 
-    with open(run / ".lock", "w", encoding="utf-8") as lock:
+    with open(run / LOCK, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"{run}: another process is training here; wait for it or give another --out") from error
+            raise InputError(f"{run}: another process is writing here; wait for it or give another --out") from error
         yield
 
 
@@ -162,17 +149,3 @@ def restore_optimizer(
         index, _, key = name.partition(".")
         slots.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from textgan.cli_usage import complain, respell
@@ -22,12 +22,24 @@ FULL = ("out of memory", "can't allocate memory")  # how torch says it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit code. Nothing is raised: what goes wrong is one line on standard error."""
+    """Run one command; gives the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(arguments))
+
+
+def guarded(work: Callable[[], object]) -> int:
+    """Do it and give the exit code. Nothing is raised: what goes wrong is one line on standard error.
+
+    For every program that is run by hand, the benchmarks too.
+    """
     with _quiet(), _terminable():
         try:
             _prepare_output()
-            code = _run(arguments)
+            try:
+                work()
+                code = 0
+            except SystemExit as stop:  # --help, or a usage error that has been told
+                code = int(stop.code or 0)
             sys.stdout.flush()
             return code
         except BaseException as error:
@@ -36,20 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _explain(error)
 
 
-def _run(arguments: list[str]) -> int:
-    try:
-        if arguments[:1] == ["train"]:
-            from textgan.cli_train import train
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["train"]:
+        from textgan.cli_train import train
 
-            train(arguments[1:])
-        else:
-            from textgan.cli_commands import build_parser
+        train(arguments[1:])
+    else:
+        from textgan.cli_commands import build_parser
 
-            options = build_parser().parse_args([respell(a, "_", "-") for a in arguments])
-            options.command(options)
-    except SystemExit as stop:  # --help, or a usage error that has been told
-        return int(stop.code or 0)
-    return 0
+        options = build_parser().parse_args([respell(a, "_", "-") for a in arguments])
+        options.command(options)
 
 
 def _prepare_output() -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 from textgan import __version__
 from textgan.cli_compare import add_compare, add_sweep
+from textgan.cli_experiment import add_experiment
+from textgan.cli_pool import add_generate, add_verify
+from textgan.cli_rate import add_rate
 from textgan.cli_usage import (
     MOST_THREADS,
     Parser,
@@ -36,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
     for add in (
-        _recipes, _sample, _evaluate, add_compare, add_sweep, _split, _mix, _finetune, _report, _quickstart, _selftest
+        _recipes, _sample, add_generate, add_verify, _evaluate, add_compare, add_sweep, _split, _mix, _finetune,
+        add_experiment, add_rate, _report, _quickstart, _selftest,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -269,7 +273,7 @@ def _mix(commands: Any) -> None:
         commands, _run_mix, "mix", "REAL POOL --ratio R --out FILE [options]", "blend real lines with synthetic ones"
     )
     parser.add_argument("real", metavar="REAL", help="real text")
-    parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (.jsonl) or plain lines")
+    parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (folder or file) or plain lines")
     parser.add_argument(
         "--ratio", type=number(0, 1e6), required=True, metavar="R", help="synthetic lines for each real line"
     )
@@ -282,9 +286,11 @@ def _mix(commands: Any) -> None:
 def _run_mix(options: argparse.Namespace) -> None:
     once_from_standard_input("textgan mix", options.real, options.pool)
     from textgan.augmentation import mix
+    from textgan.augmentation.folder import has_rows
     from textgan.text import read_text, write_lines
 
-    real, pool = (read_text(name, errors=options.encoding_errors) for name in (options.real, options.pool))
+    real = read_text(options.real, errors=options.encoding_errors)
+    pool = options.pool if has_rows(options.pool) else read_text(options.pool, errors=options.encoding_errors)
     write_lines(options.out, mix(real, pool, ratio=options.ratio, seed=options.seed, tokens=options.tokens))
 
 

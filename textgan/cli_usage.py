@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
+
+from textgan.errors import guess
 
 WIDTH = 29  # of the column of options in the help
 MOST_LINES = 10_000_000  # of one command; they are held in memory
@@ -61,13 +62,6 @@ def unknown_option(given: Sequence[str], known: Iterable[str]) -> str:
         return f"{given[0]!r} is one argument too many"
     flag = flag.partition("=")[0]
     return f"there is no option {flag}{guess(flag, known)}"
-
-
-def guess(word: str, known: Iterable[str]) -> str:
-    """A question that names the nearest known word, or nothing."""
-    words = list(known)
-    near = [w for w in words if word and w.startswith(word)] or difflib.get_close_matches(word, words, 1, 0.7)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def once_from_standard_input(prog: str, *sources: str | None) -> None:

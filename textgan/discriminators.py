@@ -250,9 +250,7 @@ class TransformerDiscriminator(Discriminator):
         from transformers import BertConfig, BertModel
 
         if spec.width % spec.heads:
-            raise InputError(
-                f"discriminator.width {spec.width} must be a multiple of discriminator.heads {spec.heads}"
-            )
+            raise InputError(f"discriminator.width {spec.width} must be a multiple of discriminator.heads {spec.heads}")
         config = BertConfig(
             vocab_size=vocab_size,
             hidden_size=spec.width,

@@ -1,5 +1,7 @@
 """The errors that textgan raises on purpose; each message is one line that says how to mend it."""
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """The user's input cannot be used: what came, what was wanted, how to mend it."""
@@ -15,3 +17,12 @@ class Interrupted(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """A question that names the nearest known word, or nothing."""
+    import difflib
+
+    words = list(known)
+    near = [w for w in words if word and w.startswith(word)] or difflib.get_close_matches(word, words, 1, 0.7)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -117,6 +117,14 @@ def steps_within(seconds: float, per_step: float, *, least: int = 1) -> int:
     return max(least, int(seconds / per_step)) if per_step > 0 else least
 
 
+def seconds_of_phases(rows: Sequence[tuple[str, float]], began: float) -> dict[str, float]:
+    """Processor seconds of each phase, from (phase, processor seconds so far) of each row of a log, in their order."""
+    spent: dict[str, float] = {}
+    for (phase, at), before in zip(rows, [began, *(at for _, at in rows)], strict=False):
+        spent[phase] = spent.get(phase, 0.0) + at - before
+    return spent
+
+
 def seconds_a_step(rows: Sequence[tuple[str, float]], phase: str) -> float:
     """Processor seconds a step of a phase, from (phase, processor seconds so far) of each step, the first left out."""
     at = [seconds for name, seconds in rows if name == phase]
@@ -154,7 +162,9 @@ def command_line(
         if lacking := [name for name in chosen[0].needs if not (Path(results) / f"{name}.json").exists()]:
             raise InputError(f"--job {options.job}: {', '.join(lacking)} must be done before")
         name, state = run_job(chosen[0], results)
-        return f"{name}: {state}"
+        if state != "done":  # a batch scheduler is to know
+            raise InputError(f"{name}: {state}")
+        return f"{name}: done"
     wanted = [job for job in jobs if not options.only or any(part in job.name for part in options.only)]
     if options.list:
         program = shlex.join([Path(sys.executable).name, os.path.relpath(sys.argv[0])])

@@ -41,6 +41,9 @@ class Truth(Protocol):
     def figures(self, lines: Sequence[str]) -> dict[str, float]:
         """What it says of a generator's sentences; a figure that has no value is absent."""
 
+    def log_probs(self, lines: Sequence[str]) -> np.ndarray:
+        """(n,) log p of each line in nats, exact; -inf outside of the language."""
+
 
 class Draw(NamedTuple):
     """What `oracle:N:LENGTH:SEED@NAME` asks for; an empty name is SeqGAN's published oracle."""
@@ -105,6 +108,15 @@ class Oracle:
     def figures(self, lines: Sequence[str]) -> dict[str, float]:
         return {"nll_oracle": self.nll(lines)}
 
+    def log_probs(self, lines: Sequence[str]) -> np.ndarray:
+        import torch
+
+        ids = self.ids(lines)
+        generator = self.generator(ids.shape[1])
+        with torch.no_grad():
+            blocks = torch.from_numpy(ids).split(BLOCK_ROWS)
+            return torch.cat([generator.log_probs(block).double().sum(1) for block in blocks]).numpy()
+
     def vocabulary(self) -> list[str]:
         """Every word of the language."""
         return [str(i) for i in range(self.words)]
@@ -123,6 +135,9 @@ class Grammar:
         logs = [(log, len(line.split()) + 1) for line in lines if math.isfinite(log := grammar.log_prob(line))]
         found = {"grammatical": len(logs) / max(1, len(lines))}
         return found | ({"nll_oracle": -sum(x for x, _ in logs) / sum(n for _, n in logs)} if logs else {})
+
+    def log_probs(self, lines: Sequence[str]) -> np.ndarray:
+        return np.array([grammar.log_prob(line) for line in lines])
 
 
 def truth_of(source: Any) -> Truth | None:

@@ -67,9 +67,7 @@ class Run:
         """The tokenizer that the run was trained with."""
         return load_tokenizer(self.weights)
 
-    def sample_text(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
-    ) -> list[str]:
+    def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None) -> list[str]:
         """n sentences as clean text; the same seed gives the same sentences on the CPU."""
         return list(self.stream_text(n, seed=seed, temperature=temperature, label=label))
 
@@ -141,18 +139,24 @@ class Run:
         return torch.stack(terms).logsumexp(0)
 
     def pool_rows(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None, first: int = 0
     ) -> Iterator[dict[str, Any]]:
-        """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time."""
+        """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time.
+
+        first: begin with this one of the seed's sentences; a multiple of 1,024, where a block begins.
+        """
         from textgan.augmentation.pool import pool_rows
 
+        if first % ROWS:
+            raise InputError(f"first {first} must be a multiple of {ROWS:,}, where a block of sentences begins")
         return pool_rows(
-            self.stream_text(n, seed=seed, temperature=temperature, label=label),
+            self.stream_text(n, seed=block_seed(seed, first // ROWS), temperature=temperature, label=label),
             source=self.settings["recipe"],
             generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
             run=self.path.name,
             seed=seed,
             temperature=temperature,
+            first=first,
         )
 
     @property

@@ -19,7 +19,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-
 class Samples(NamedTuple):
     """Discrete sentences drawn from a generator.
 

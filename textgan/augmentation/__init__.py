@@ -1,18 +1,24 @@
 """Augmentation: synthetic text with provenance, mixed with real text, and what that does to a language model."""
 
 from textgan.augmentation.compare import compare, compare_seeds
+from textgan.augmentation.density import DensityRatio
+from textgan.augmentation.folder import read_pool, verify_pool
 from textgan.augmentation.mix import MixPlan, Mixture, blend, mix
-from textgan.augmentation.pool import append_pool, pool_rows, read_pool, write_pool
+from textgan.augmentation.pool import append_pool, pool_rows, write_pool
+from textgan.augmentation.select import choose
 
 __all__ = [
+    "DensityRatio",
     "MixPlan",
     "Mixture",
     "append_pool",
     "blend",
+    "choose",
     "compare",
     "compare_seeds",
     "mix",
     "pool_rows",
     "read_pool",
+    "verify_pool",
     "write_pool",
 ]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textgan.augmentation.pool import is_row, parse_row, read_pool
+from textgan.augmentation.folder import has_rows, read_pool
+from textgan.augmentation.pool import is_row, parse_row
 from textgan.augmentation.schedules import SCHEDULES, doses, in_order
 from textgan.errors import InputError
 from textgan.text import Text, digests, read_lines, read_text, spool
@@ -112,7 +113,7 @@ class Mixture(NamedTuple):
 def mix(real: Source, pool: Pool, *, ratio: float, seed: int = 0, tokens: int | None = None) -> Sequence[str]:
     """All real lines and `ratio` synthetic lines per real line, shuffled; the same for the same seed.
 
-    real: whatever `read_text` takes. pool: pool rows, a pool file (JSON lines), a text file or strings; only selected
+    real: whatever `read_text` takes. pool: pool rows, a pool (folder, JSON lines, parquet), a text or strings; selected
     rows are drawn, without replacement, each with the same chance (weights are not used). See MixPlan for ratio and
     tokens, and `blend` for what went in. A pool that is too small is an InputError.
     """
@@ -184,7 +185,9 @@ def _normalised(weights: np.ndarray, made: np.ndarray) -> np.ndarray:
 def pool_texts(pool: Pool) -> Sequence[str]:
     """The texts of a pool's selected rows; plain lines count as selected. Rows are known by what they are, so a pool
     may also come from standard input or from a file that is not named .jsonl."""
-    if isinstance(pool, (str, Path, Text)):
+    if not isinstance(pool, Text) and has_rows(pool):
+        pool = read_pool(pool)
+    elif isinstance(pool, (str, Path, Text)):
         read = read_text(pool)  # of a .jsonl file these are the selected texts already
         if not is_row(read.lines[0]):
             return read.lines

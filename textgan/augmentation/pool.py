@@ -34,8 +34,9 @@ def pool_rows(
     run: str | None = None,
     seed: int | None = None,
     temperature: float | None = None,
+    first: int = 0,
 ) -> Iterator[Row]:
-    """Rows for `texts`, in their order; index counts from 0.
+    """Rows for `texts`, in their order; index counts from `first`.
 
     `source` says what kind of text it is ("seqgan", "mle", "human"); `generator` holds the name and the sha256 of the
     weights. A text that came before in this call is flagged "duplicate" and stays selected, because what to do with
@@ -43,7 +44,7 @@ def pool_rows(
     line. A newline inside a text is an InputError.
     """
     seen: set[bytes] = set()
-    for index, text in enumerate(texts):
+    for index, text in enumerate(texts, start=first):
         if not isinstance(text, str):
             raise InputError(f"text {index} of the pool is a {type(text).__name__}, not a string; give one string each")
         if "\n" in text:
@@ -75,7 +76,7 @@ def write_pool(rows: Iterable[Row], path: str | Path) -> int:
     """Write rows as JSON lines, atomically (all or nothing); gives how many. "-" is standard output.
 
     Lines end in "\\n" only. Other line separators (U+2028, U+2029, U+0085) stay as they are inside the strings, so
-    read the file with `read_pool`, or split it on "\\n", never with `str.splitlines`.
+    read the file with `read_rows`, or split it on "\\n", never with `str.splitlines`.
     """
     count = 0
 
@@ -101,7 +102,7 @@ def append_pool(rows: Iterable[Row], path: str | Path) -> int:
     count = 0
 
     def old() -> Iterator[Row]:
-        for row in read_pool(path) if path.exists() else ():
+        for row in read_rows(path) if path.exists() else ():
             ids.add(row["id"])
             seen.add(_digest(row["text"]))
             yield row
@@ -120,7 +121,7 @@ def append_pool(rows: Iterable[Row], path: str | Path) -> int:
     return count
 
 
-def read_pool(path: str | Path) -> Iterator[Row]:
+def read_rows(path: str | Path) -> Iterator[Row]:
     """Rows of a JSON-lines pool, one at a time, in the file's order; memory does not grow with the file.
 
     "text" must be there; a row made elsewhere may lack the other keys and gets their defaults (selected, weight 1, no

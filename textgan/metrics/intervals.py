@@ -91,3 +91,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = highest
     return adjusted
+
+
+def wilson(share: float, n: float, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of a share seen in n draws, within [0, 1] and never of width 0. Wilson 1927.
+
+    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n). n need not be whole: weighted draws have an effective n.
+    """
+    z = half_width(1.0, 10**9, confidence=confidence)  # Student's with so many degrees of freedom is the normal's
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    return (0.0 if share == 0 else max(0.0, low)), (1.0 if share == 1 else min(1.0, high))

@@ -45,9 +45,7 @@ class LSTMForCausalLM(StatefulForCausalLM):
         sizes = [config.embedding_size] + [config.hidden_size] * config.num_layers
         out = config.embedding_size if config.tie_word_embeddings else config.hidden_size
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.layers = nn.ModuleList(
-            nn.LSTM(a, b, batch_first=True) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in zip(sizes, sizes[1:], strict=False))
         self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Identity() if out == config.hidden_size else nn.Linear(config.hidden_size, out)
         self.head = nn.Linear(out, config.vocab_size)

@@ -51,12 +51,14 @@ def split(
     *,
     seed: int = 0,
     errors: str = "strict",
+    near: float | None = THRESHOLD,
 ) -> Split:
     """Divide the union of the sources into parts at random, each cluster of near-duplicates whole within one part.
 
     sources: anything that `read_text` takes, each; `errors` is for it.
     parts: name -> share of the lines (they sum to 1), or name -> number of lines (what is left over goes nowhere).
     seed: the same sources, parts and seed give the same lines in the same order.
+    near: how much word sets of near-duplicates overlap, in (0, 1]; None keeps exact duplicates together only.
 
     Of lines that differ in case or spaces only, the first is kept. A part's size is met to the line while clusters are
     small beside it; a cluster greater than every part's room goes where most room is. Raises InputError for parts that
@@ -72,7 +74,7 @@ def split(
         distinct.setdefault(_folded(line), line)
     lines = list(distinct.values())
     room = _sizes(parts, len(lines))
-    clusters = near_duplicates(lines)
+    clusters = np.arange(len(lines)) if near is None else near_duplicates(lines, threshold=near)
     where = _assign(clusters, list(room.values()), seed)  # (n,) the part of each line; len(room): none
     order = np.random.default_rng(seed).permutation(len(lines))
     chosen = {name: [lines[i] for i in order[where[order] == part]] for part, name in enumerate(room)}

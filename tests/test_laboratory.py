@@ -1,0 +1,358 @@
+"""The augmentation laboratory: planted truths for its statistics, refusals, and whole experiments, killed too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from textgan.errors import InputError
+from textgan.laboratory import statistics
+from textgan.laboratory.arms import ARMS, edited, noisy, shuffled_words
+from textgan.laboratory.cells import Lab, Place, training_jobs
+from textgan.laboratory.page import page
+from textgan.laboratory.running import one_job, run_study, write_report
+from textgan.laboratory.splits import make_splits, refuse_overlap
+from textgan.laboratory.study import Study, Texts, read_study, study_of
+from textgan.lm import load_lm, pretrain_small
+
+ROOT = Path(__file__).resolve().parent.parent
+SMOKE = ROOT / "benchmarks" / "augmentation" / "smoke.yaml"
+SENTENCES = [f"the {a} {b} the {c}" for a in ("cat", "dog", "owl") for b in ("sees", "likes", "eats") for c in "abcdef"]
+
+
+# -- the configuration
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"arm": ["real"]}, "there is no option arm; did you mean arms?"),
+        ({"arms": ["real", "matched", "duplicated", "selectd"]}, "'selectd' is not one of"),
+        ({"arms": ["gan"]}, "real, matched, duplicated must be among them"),
+        ({"ratio": -1}, "ratio -1 is out of range"),
+        ({"lines": "many"}, "lines: got 'many', which is of another type"),
+        ({"lines": [5]}, "lines: 5 is too few"),
+        ({"selection": {"share": 2}}, "selection.share 2 is no share"),
+        ({"selection": {"hows": "drs"}}, "there is no option selection.hows; did you mean how?"),
+        ({"regimes": []}, "regimes: one or more"),
+        ({"texts": {"given": {"train": "x"}, "nearly": 1}}, "there is no option texts.nearly; did you mean near?"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_in_one_line(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        study_of({"name": "x", "texts": {}} | changed, "c.yaml")
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert str(refused.value).startswith("c.yaml: ")
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers_and_the_hash_follows_every_value(tmp_path: Path) -> None:
+    written = "name: x\ntexts: {}\ntuning: {learning_rates: [1e-4]}\ngames: {fields: {kl: 1e-1}}\n"
+    (tmp_path / "c.yaml").write_text(written)
+    study = read_study(tmp_path / "c.yaml")
+    assert study.tuning.learning_rates == (1e-4,) and study.games.fields == {"kl": 0.1}
+    assert study.arms == tuple(ARMS)
+    other = dataclasses.replace(study, tuning=dataclasses.replace(study.tuning, learning_rates=(2e-4,)))
+    assert study.hash != other.hash == study_of(other.to_json(), "again").hash
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "augmentation").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_configuration_that_we_ship_is_one(path: Path) -> None:
+    assert read_study(path).seeds >= (2 if path.stem == "smoke" else 8)
+
+
+# -- the splits
+
+
+def test_splits_that_share_a_line_or_nearly_one_are_refused_and_shown() -> None:
+    apart = {"train": ["a b c d e", "f g h i j"], "test": ["k l m n o"]}
+    refuse_overlap(apart, 0.8)
+    for line, near in (("A  b c d e", None), ("e d c b a", 0.8)):
+        with pytest.raises(InputError, match=r"train 'a b c d e' and test '.* b c?.*'|train 'a b c d e'"):
+            refuse_overlap(apart | {"test": [line]}, near)
+    refuse_overlap(apart | {"test": ["e d c b a"]}, None)  # another order is another line where only copies count
+
+
+def test_splits_come_from_one_text_without_overlap_or_are_said_to_lack_lines() -> None:
+    sizes = {"train": 100, "valid": 20, "test": 20, "fresh": 100, "judge": 100, "control": 20}
+    texts = Texts(divide=("grammar:500:3",), lines=sizes, near=None)
+    study = Study("x", texts, lines=(100,))
+    splits = make_splits(study)
+    assert {name: len(lines) for name, lines in splits.items()} == sizes
+    assert len({line for lines in splits.values() for line in lines}) == sum(sizes.values())
+    with pytest.raises(InputError, match="split fresh has 100 lines, and 300 are needed"):
+        make_splits(dataclasses.replace(study, sweep=(3.0,)))
+    with pytest.raises(InputError, match="the split judge is missing"):
+        few = {name: n for name, n in sizes.items() if name != "judge"}
+        make_splits(dataclasses.replace(study, texts=dataclasses.replace(texts, lines=few)))
+
+
+# -- the arms
+
+
+def test_the_negative_control_keeps_each_lines_words_and_noise_keeps_most_of_them() -> None:
+    shuffled = shuffled_words(SENTENCES, seed=1)
+    assert [sorted(line.split()) for line in shuffled] == [sorted(line.split()) for line in SENTENCES]
+    assert shuffled != SENTENCES and shuffled == shuffled_words(SENTENCES, seed=1)
+    made = noisy(SENTENCES, 100, seed=1)
+    assert len(made) == 100 and all(line.strip() for line in made)
+    changed = [old != new for old, new in zip(SENTENCES * 2, made, strict=False)]
+    assert np.mean(changed) > 0.8  # a swap of equal letters or places may leave a line as it was
+    assert made[:10] == noisy(SENTENCES, 10, seed=1)
+
+
+def test_edits_keep_the_length_in_tokens_and_change_each_line_by_what_the_model_finds_likely(tmp_path: Path) -> None:
+    lm = load_lm(pretrain_small(SENTENCES, tmp_path, layers=1, width=32, vocab_size=300, steps=60), device="cpu")
+    lines = edited(lm, SENTENCES, 80, seed=0)
+    again = edited(lm, SENTENCES, 80, seed=0)
+    assert lines == again and len(lines) == 80
+    assert np.mean([a != b for a, b in zip(lines, SENTENCES * 2, strict=False)]) > 0.9
+    known = {word for line in SENTENCES for word in line.split()}
+    assert np.mean([word in known for line in lines for word in line.split()]) > 0.5
+
+
+# -- the statistics
+
+
+def rows_of(effects: dict[str, float], *, seeds: int = 8, noise: float = 0.001, n: int = 100) -> list[dict[str, Any]]:
+    """Rows with a planted difference to arm `real`, at NLL 1 a byte; seeds differ much, pairs little."""
+    rng, rows = np.random.default_rng(0), []
+    for seed in range(seeds):
+        level = 1 + 0.1 * rng.standard_normal()
+        for arm, effect in {"real": 0.0, "matched": 0.01, "duplicated": 0.02, **effects}.items():
+            name, _, ratio = arm.partition("@")
+            nll = level + effect + noise * rng.standard_normal()
+            rows.append({
+                "name": f"{arm}-{seed}", "arm": name, "n": n, "seed": seed, "ratio": float(ratio or 1),
+                "regime": "steps", "nll_per_byte": nll, "valid_nll_per_byte": nll, "written": [],
+            })  # fmt: skip
+    return rows
+
+
+STUDY = Study("planted", Texts(), lines=(100,), sweep=(0.5, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("effect", "noise", "seeds", "said"),
+    [
+        (-0.02, 0.002, 8, "helps"), (0.02, 0.002, 8, "hurts"), (0.0, 0.001, 8, "makes no difference"),
+        (0.0, 0.05, 8, "inconclusive"), (-0.02, 0.002, 2, "no claim, under 3 seeds"),
+    ],
+)  # fmt: skip
+def test_a_planted_effect_is_found_with_its_sign(effect: float, noise: float, seeds: int, said: str) -> None:
+    found = statistics.contrasts(STUDY, rows_of({"selected": effect}, noise=noise, seeds=seeds), 100, "steps")
+    assert [statistics.verdict(one) for one in found] == [said]
+    assert found[0].b == f"{statistics.BEST} (real)"
+    if found[0].low is not None and found[0].high is not None:
+        assert found[0].low < effect < found[0].high
+
+
+def test_the_interval_of_a_pair_covers_and_knows_nothing_of_what_seeds_have_in_common() -> None:
+    rows = rows_of({"selected": -0.02, "before": -0.02})
+    one = statistics.paired(STUDY, rows, "selected", "real", 100, "steps", 1.0)
+    assert one is not None and one.high is not None and one.low is not None
+    assert one.high - one.low < 0.01  # the seeds' own spread is .1
+    assert one.wilcoxon is not None and one.wilcoxon < 0.01
+    two = statistics.contrasts(STUDY, rows, 100, "steps")
+    assert [c.adjusted for c in two] == pytest.approx([2 * two[0].p, two[1].p], rel=1e-9)  # type: ignore[operator]
+
+
+def test_the_bootstrap_over_seeds_and_lines_agrees_with_students_interval_where_lines_are_alike() -> None:
+    rows = rows_of({"selected": -0.02})
+    nats = {row["name"]: np.full(200, row["nll_per_byte"] * 10) for row in rows}  # 10 bytes a line
+    one = statistics.paired(STUDY, rows, "selected", statistics.BEST, 100, "steps", 1.0, nats=nats)
+    assert one is not None and None not in (one.low, one.high, one.boot_low, one.boot_high)
+    assert one.boot_low == pytest.approx(one.low, abs=4e-4) and one.boot_high == pytest.approx(one.high, abs=4e-4)
+
+
+def test_the_arm_to_beat_is_chosen_on_the_validation_text() -> None:
+    rows = rows_of({"selected": -0.02})
+    for row in rows:
+        if row["arm"] == "duplicated":
+            row["valid_nll_per_byte"] -= 1  # best there, and worst on the test text
+    one = statistics.paired(STUDY, rows, "selected", statistics.BEST, 100, "steps", 1.0)
+    assert one is not None and one.b == f"{statistics.BEST} (duplicated)"
+    assert one.difference == pytest.approx(-0.04, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("gain", "worth"),
+    [(0.01, 500.0), (0.02, 1000.0), (0.04, 2000.0), (0.1, 2000.0), (-0.01, -500.0), (-1.0, -2000.0), (0.0, 0.0)],
+)
+def test_the_exchange_rate_reads_the_curve_of_fresh_lines(gain: float, worth: float) -> None:
+    """Fresh lines gain .02 for each 100 lines, in proportion: 100 lines with a gain of .01 are worth 50 real ones."""
+    fresh = {f"fresh@{ratio:g}": -0.02 * ratio for ratio in (0.5, 1.0, 2.0)}
+    rows = rows_of(fresh | {"selected": -gain}, noise=1e-9)
+    found = statistics.exchange(STUDY, rows, "selected", 100, "steps", 1.0)
+    assert found is not None and found.low is not None and found.high is not None
+    assert found.value == pytest.approx(worth, abs=1) and found.low - 1 <= found.value <= found.high + 1
+    assert found.most == 2000
+
+
+def test_no_rate_is_given_where_real_lines_gain_nothing() -> None:
+    rows = rows_of({"fresh@0.5": 0.01, "fresh@1": 0.01, "fresh@2": 0.01, "selected": -0.01}, noise=1e-9)
+    found = statistics.exchange(STUDY, rows, "selected", 100, "steps", 1.0)
+    assert found is not None and np.isnan(found.value)
+    assert "worth" not in statistics.sentences(STUDY, rows)[0]
+
+
+def test_diversity_is_compared_at_the_quality_of_real_only_and_never_beyond_a_curve() -> None:
+    rows = rows_of({"selected": 0.0})
+    for row in rows:  # self-BLEU = 5 - LM-score, and .3 less for the arm: at equal quality the difference is -.3
+        less = 0.3 if row["arm"] == "selected" else 0.0
+        shift = 0.1 * (row["arm"] == "selected")  # its temperatures reach other qualities
+        row["written"] = [
+            {"temperature": t, "scores": {"LM-score": q + shift, "self-BLEU-4": 5 - q - shift - less}}
+            for t, q in ((0.8, 3.0), (1.0, 3.5), (1.2, 4.0))
+        ]
+    found = statistics.at_equal_quality(STUDY, rows, "selected", 100, "steps", 1.0)
+    assert found["self-BLEU-4"].difference == pytest.approx(-0.3, abs=1e-9) and set(found) == {"self-BLEU-4"}
+    for row in rows:
+        if row["arm"] == "selected":
+            far = [{"LM-score": 9.0 + i, "self-BLEU-4": 0.1} for i in range(3)]
+            row["written"] = [w | {"scores": scores} for w, scores in zip(row["written"], far, strict=True)]
+    assert statistics.at_equal_quality(STUDY, rows, "selected", 100, "steps", 1.0) == {}
+
+
+def test_the_page_is_inert_and_counts_what_failed() -> None:
+    study = dataclasses.replace(STUDY, name="<script>alert(1)</script>")
+    html = page(study, "abc", rows_of({"selected": -0.02}), {"gan-r1": "InputError: <img src=x>"}, ["said"], {}, {})
+    assert "<script" not in html and "<img" not in html and "1 jobs failed" in html
+    assert "helps" in html and "nan" not in html.casefold().replace("finance", "")
+
+
+# -- whole experiments
+
+
+def small(**changes: Any) -> Study:
+    """The smoke configuration with what the tests below need of it."""
+    study = read_study(SMOKE)
+    return dataclasses.replace(study, **changes)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    out = tmp_path_factory.mktemp("smoke") / "an experiment"
+    report = run_study(small(), out)
+    assert report.failed == {}
+    return Lab(out)
+
+
+def results(lab: Lab) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in lab.results.glob("*.json")}
+
+
+def test_every_arm_is_measured_and_the_arms_of_a_regime_have_equal_budgets_to_the_token(done: Lab) -> None:
+    rows = [json.loads(line) for line in (done.out / "results.jsonl").read_text().splitlines()]
+    assert {row["arm"] for row in rows} == set(ARMS)
+    found, study = results(done), done.study
+    for regime, factor in (("steps", 1), ("passes", 1 + study.ratio)):
+        tokens = {
+            found[row["training"]]["tokens"]
+            for row in rows
+            if row["arm"] != "real" and row["regime"] == regime and row["ratio"] == study.ratio
+        }
+        assert tokens == {round(study.tuning.steps * factor) * study.tuning.tokens_per_step}
+
+
+def test_arms_of_a_pair_share_their_real_lines_and_no_other_seed_has_them(done: Lab) -> None:
+    one, other = (done.real(done.study.lines[0], seed) for seed in (0, 1))
+    assert one == done.real(done.study.lines[0], 0) and set(one) != set(other)
+    assert done.real(50, 0) == one[:50]  # fewer lines are the first of more
+    fresh, held = set(done.split("fresh")), set(done.split("test")) | set(done.split("valid"))
+    assert not set(one) & (fresh | held)
+
+
+def test_the_control_has_arm_sevens_words_and_two_stage_has_arm_eights_text(done: Lab) -> None:
+    def text(arm: str) -> list[str]:
+        place = Place(arm, done.study.lines[0], 0, done.study.ratio, "steps")
+        return (done.model(done.training(place)) / "synthetic.txt").read_text().splitlines()
+
+    assert sorted(" ".join(text("word-shuffled")).split()) == sorted(" ".join(text("gan")).split())
+    assert text("two-stage") == text("selected") != text("gan")
+    assert len(text("gan")) == done.study.lines[0]
+
+
+def test_a_known_language_gives_the_distance_to_its_truth(done: Lab) -> None:
+    rows = [json.loads(line) for line in (done.out / "results.jsonl").read_text().splitlines()]
+    assert all(row["kl_per_line"] > 0 and row["entropy_per_line"] > 5 for row in rows)
+    size = sum(len(line.encode()) + 1 for line in done.split("test"))
+    for row in rows:  # KL + entropy is the cross-entropy
+        whole = (row["kl_per_line"] + row["entropy_per_line"]) * len(done.split("test"))
+        assert whole == pytest.approx(row["nll_per_byte"] * size, rel=1e-6)
+
+
+def test_the_report_can_be_made_anew_and_other_settings_are_refused(done: Lab) -> None:
+    before = (done.out / "report.html").read_bytes()
+    write_report(done.out)
+    assert (done.out / "report.html").read_bytes() == before
+    with pytest.raises(InputError, match=r"other settings: ratio 1.0 -> 2.0"):
+        run_study(small(ratio=2.0), done.out)
+
+
+FEW = {"seeds": 1, "arms": ("real", "matched", "duplicated", "gan", "fresh"), "sweep": (), "regimes": ("steps",)}
+
+WATCHED = """
+import json, sys
+from pathlib import Path
+from textgan.laboratory import running
+from textgan.laboratory.study import study_of
+out, early = Path(sys.argv[1]), []
+def hook(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("splits/test.txt") and "r" in str(arguments[1] or "r"):
+        early.append((out / "opened.json").exists())
+running.freeze(study_of(json.loads(sys.argv[2]), "argument"), out)
+sys.addaudithook(hook)
+running.run_study(study_of(json.loads(sys.argv[2]), "argument"), out)
+print(early)
+"""
+
+
+def start(out: Path, study: Study, script: str = WATCHED) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, str(out), json.dumps(study.to_json())]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+
+
+def test_killed_three_times_it_ends_as_if_unbroken_and_the_test_text_is_read_last(tmp_path: Path) -> None:
+    study = small(**FEW)
+    unbroken = start(tmp_path / "unbroken", study)
+    said, _ = unbroken.communicate(timeout=300)
+    reads = json.loads(said.strip().splitlines()[-1].replace("True", "true").replace("False", "false"))
+    assert reads and all(reads)  # never before opened.json stood there
+    rng = random.Random(5)
+    killed = 0
+    for _ in range(3):
+        process = start(tmp_path / "broken", study)
+        time.sleep(rng.uniform(4, 9))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.communicate()
+    assert killed >= 2
+    process = start(tmp_path / "broken", study)
+    assert process.wait(timeout=300) == 0, process.communicate()
+    one, other = ((tmp_path / name / "results.jsonl").read_bytes() for name in ("unbroken", "broken"))
+    assert one == other and len(one.splitlines()) == 5
+
+
+def test_a_single_job_waits_for_what_it_needs_and_the_test_text_for_all(tmp_path: Path) -> None:
+    from textgan.laboratory.running import freeze
+
+    freeze(small(**FEW), tmp_path)
+    names = [job.name for job in training_jobs(tmp_path)]
+    with pytest.raises(InputError, match="base must be done before"):
+        one_job(tmp_path, names[2])
+    with pytest.raises(InputError, match="trainings are to be done before the test text"):
+        one_job(tmp_path, "test-real-r0-steps-N100-s0")
+    with pytest.raises(InputError, match="no job of this experiment|trainings are to be done"):
+        one_job(tmp_path, "nonsense")

@@ -1,0 +1,198 @@
+"""A pool as a folder: shards of rows, a data card, where it all came from, and a MANIFEST to check it by.
+
+POOL/rows-00000.jsonl ... (or .parquet)  README.md  provenance.json  MANIFEST.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
+
+from textgan.augmentation.pool import Row, read_rows, write_pool
+from textgan.errors import InputError
+from textgan.manifest import MANIFEST, problems, read_manifest, write_manifest
+from textgan.text import one_line, replacing, write_json, write_lines
+
+PROVENANCE, CARD = "provenance.json", "README.md"
+SHARD = 1 << 16  # rows
+SCORES = ("ratio", "nll_lm", "longest_copy", "nearest_train_jaccard")  # columns of a parquet pool's scores
+COLUMNS = ("id", "text", "source", "generator", "run", "seed", "index", "temperature", "scores", "flags", "selected",
+           "weight", "reason")  # fmt: skip
+
+
+class Form(NamedTuple):
+    """A file format of shards: how one is written whole, and read row by row."""
+
+    write: Callable[[Iterable[Row], Path], int]
+    read: Callable[[Path], Iterator[Row]]
+
+
+def shard_name(number: int, form: str) -> str:
+    """The file of a shard."""
+    return f"rows-{number:05d}.{form}"
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards of a folder, in order."""
+    return sorted(path for form in FORMS for path in folder.glob(f"rows-*.{form}"))
+
+
+def has_rows(pool: Any) -> TypeGuard[str | Path]:
+    """Whether a pool is named by its folder or its parquet file, which `text.read_text` does not read."""
+    return isinstance(pool, str | Path) and (Path(pool).is_dir() or str(pool).endswith(".parquet"))
+
+
+def verify_pool(folder: str | Path) -> list[str]:
+    """What is wrong with a pool folder, a line a file: damaged, missing, or in it without being listed; [] for nothing.
+
+    Errors: InputError where there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give a pool that `textgan generate` or `textgan select` has written")
+    found = list(problems(folder))
+    if not found or not found[0].startswith(MANIFEST):
+        listed = {MANIFEST, *read_manifest(folder)}
+        extra = sorted(path.name for path in folder.iterdir() if path.name not in listed)
+        found += [f"{one_line(name)}: is not in the MANIFEST" for name in extra]
+        if not any(name.startswith("rows-") for name in listed):
+            found.append(f"{MANIFEST}: lists no shard; this is no pool")
+    return found
+
+
+def read_folder(folder: str | Path) -> Iterator[Row]:
+    """All rows of a pool folder, one at a time, after a check against its MANIFEST.
+
+    Errors: InputError for a folder that was changed or is not finished.
+    """
+    folder = Path(folder)
+    if wrong := verify_pool(folder):
+        more = f" (and {len(wrong) - 1} more; `textgan verify` lists them)" if len(wrong) > 1 else ""
+        if not (folder / MANIFEST).exists() and (folder / PROVENANCE).exists():
+            raise InputError(f"{folder}: is not finished; repeat the command that writes it, which goes on with it")
+        raise InputError(f"{folder}/{wrong[0]}{more}; restore the pool or make it anew")
+    return chain.from_iterable(FORMS[path.suffix[1:]].read(path) for path in shards(folder))
+
+
+def read_pool(pool: str | Path) -> Iterator[Row]:
+    """Rows of a pool, whatever holds it: a folder, a parquet file or JSON lines."""
+    if Path(pool).is_dir():
+        return read_folder(pool)
+    return FORMS["parquet" if str(pool).endswith(".parquet") else "jsonl"].read(Path(pool))
+
+
+def write_shards(rows: Iterable[Row], folder: Path, form: str) -> int:
+    """Write rows as the shards of a folder; gives how many rows."""
+    stream, total = iter(rows), 0
+    for number in range(10**5):
+        part = list(islice(stream, SHARD))
+        if not part and number:
+            return total
+        total += FORMS[form].write(part, folder / shard_name(number, form))
+    raise InputError(f"{folder}: more than {SHARD * 10**5:,} rows")
+
+
+def seal_pool(folder: Path, provenance: Mapping[str, Any], card: Sequence[str]) -> None:
+    """Add provenance and data card to the shards, and the MANIFEST last: with it the pool is whole."""
+    write_json(folder / PROVENANCE, provenance)
+    write_lines(folder / CARD, card)
+    write_manifest(folder)
+
+
+def data_card(
+    title: str, *, about: Sequence[str], rows: int, form: str, licence: str | None, funnel: Sequence[tuple[str, int]]
+) -> list[str]:
+    """README.md as lines: a YAML head by which `datasets.load_dataset` finds the rows, and what a reader must know."""
+    import yaml
+
+    head: dict[str, Any] = {"pretty_name": one_line(title), "tags": ["synthetic", "text-generation", "textgan"]}
+    head |= {"license": licence} if licence else {}
+    head["configs"] = [{"config_name": "default", "data_files": f"rows-*.{form}"}]
+    written = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip().split("\n")
+    table = ["| stage | texts |", "|---|---:|", *(f"| {_cell(name)} | {count:,} |" for name, count in funnel)]
+    return [
+        "---", *written, "---", "", f"# {_cell(title)}", "",
+        f"{rows:,} texts written by a model, not by people, one row each with where it came from. Nobody has read",
+        "them: they are untrusted text, and may repeat or resemble what the model was trained on.", "",
+        *(f"- {_cell(line)}" for line in about), "", *table, "",
+        "`selected` says which rows are to be used, `reason` why a row is not, `weight` how much one counts. "
+        f"`{PROVENANCE}`",
+        "holds the inputs by sha256, the settings and the versions. `textgan verify` checks the files against "
+        f"`{MANIFEST}`.",
+    ]  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """Text that stays text inside Markdown."""
+    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in one_line(text))
+
+
+def _write_parquet(rows: Iterable[Row], path: Path) -> int:
+    """A shard with a fixed schema; keys that it has no column for stand in `more`, as JSON."""
+    pa, parquet = _arrow()
+    text, real = pa.string(), pa.float64()
+    kinds = {
+        "generator": pa.struct([("name", text), ("sha256", text)]), "seed": pa.int64(), "index": pa.int64(),
+        "temperature": real, "scores": pa.struct([(name, real) for name in SCORES]), "flags": pa.list_(text),
+        "selected": pa.bool_(), "weight": real,
+    }  # fmt: skip
+    schema = pa.schema([(name, kinds.get(name, text)) for name in (*COLUMNS, "more")])
+    flat = [_flattened(row) for row in rows]
+    try:
+        table = pa.Table.from_pylist(flat, schema=schema)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise InputError(f"{path.name}: a row does not fit a parquet pool ({said}); write jsonl") from None
+    with replacing(path) as stream:
+        parquet.write_table(table, stream)
+    return len(flat)
+
+
+def _flattened(row: Row) -> Row:
+    """The row by COLUMNS, and the rest of it as JSON in "more" (None for nothing)."""
+    scores, generator = row.get("scores") or {}, row.get("generator") or {}
+    rest: dict[str, Any] = {key: value for key, value in row.items() if key not in COLUMNS}
+    if other := {key: value for key, value in scores.items() if key not in SCORES}:
+        rest["scores"] = other
+    if other := {key: value for key, value in generator.items() if key not in ("name", "sha256")}:
+        rest["generator"] = other
+    more = json.dumps(rest, ensure_ascii=False, allow_nan=False) if rest else None
+    return {key: row.get(key) for key in COLUMNS} | {"scores": scores, "generator": generator, "more": more}
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    """The rows as they were written: what had no value then is absent now."""
+    pa, parquet = _arrow()
+    try:
+        file = parquet.ParquetFile(path)
+        for batch in file.iter_batches(batch_size=4096):
+            for row in batch.to_pylist():
+                if not isinstance(row.get("text"), str):
+                    raise InputError(f"{path}: a row without text; give a pool")
+                rest = json.loads(row.pop("more", None) or "{}")
+                for key in ("scores", "generator"):
+                    kept = {name: value for name, value in (row.get(key) or {}).items() if value is not None}
+                    row[key] = kept | rest.pop(key, {})
+                if row.get("reason") is None:
+                    row.pop("reason", None)
+                yield row | rest
+    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        said = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: cannot be read as a parquet pool ({said})") from None
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError("parquet needs pyarrow; pip install 'textgan[data]', or take the format jsonl") from None
+    return pyarrow, parquet
+
+
+FORMS = {"jsonl": Form(write_pool, read_rows), "parquet": Form(_write_parquet, _read_parquet)}

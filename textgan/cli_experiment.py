@@ -1,0 +1,60 @@
+"""`textgan experiment`: the augmentation laboratory from its configuration to its report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from typing import Any
+
+from textgan.cli_usage import complain, folder, whole
+
+
+def add_experiment(commands: Any) -> None:
+    """CONFIG --out DIR."""
+    parser = commands.add_parser(
+        "experiment", usage="textgan experiment CONFIG --out DIR [options]",
+        help="say whether generated text makes a language model better, under controls",
+        description="Say whether generated text makes a language model better: every arm, every seed, the test text "
+        "opened once. It may be killed and started again; what is done is not done again.",
+    )  # fmt: skip
+    parser.set_defaults(command=_run_experiment)
+    parser.add_argument("config", metavar="CONFIG", help="YAML file; benchmarks/augmentation/ has examples")
+    parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="folder of the experiment")
+    parser.add_argument("--workers", type=whole(1, 4096), default=1, metavar="N", help="jobs at a time (default: 1)")
+    parser.add_argument(
+        "--backend", choices=("loky", "dask", "ray"), default="loky", help="who runs them (default: loky)"
+    )
+    parser.add_argument("--address", metavar="HOST:PORT", help="of a Dask scheduler")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--list", action="store_true", help="freeze, and print a command a job for a batch scheduler")
+    only.add_argument("--job", metavar="NAME", help="do this job alone, here")
+    only.add_argument("--report", action="store_true", help="write the report from what is there")
+
+
+def _run_experiment(options: argparse.Namespace) -> None:
+    from textgan.laboratory import running
+    from textgan.laboratory.study import read_study
+
+    if options.list or options.job:
+        running.freeze(read_study(options.config), options.out)
+    if options.list:
+        command = shlex.join(["textgan", "experiment", options.config, "--out", options.out])
+        print("\n".join(f"{command} --job {shlex.quote(job.name)}" for job in running.all_jobs(options.out)))
+        return
+    if options.job:
+        name, state = running.one_job(options.out, options.job)
+        print(f"{name}: {state}")
+        if state != "done":
+            raise SystemExit(1)
+        return
+    if options.report:
+        report = running.write_report(options.out)
+    else:
+        how = {"workers": options.workers, "backend": options.backend, "address": options.address}
+        report = running.run_study(options.config, options.out, progress=complain, **how)
+    for line in report.said or ["Nothing is measured yet."]:
+        print(line)
+    if report.failed:
+        sys.stderr.write(f"{len(report.failed)} jobs failed; {options.out}/report.html says why\n")
+    print(f"{options.out}/report.html and {options.out}/results.jsonl; configuration {report.hash}")

@@ -1,0 +1,1 @@
+"""The augmentation laboratory: does generated text make a language model better, answered under controls."""

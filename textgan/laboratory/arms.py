@@ -1,0 +1,109 @@
+"""The arms of the experiment: what each one's language model is fed, beside the N real lines that all of them have.
+
+Numbers are those of the protocol. An arm is the real lines, synthetic ones (`ratio` for each real line), a schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgan.text import one_line
+
+NOISE = 0.1  # share of words that GenAug and EDA change in a line
+EDITED = 0.15  # share of tokens that a language model rewrites
+EDIT_ROWS = 64
+
+
+class Arm(NamedTuple):
+    """number: in the protocol. what: in plain words. text: which synthetic text it gets ("": none). temperature: the
+    arm whose temperature it takes over ("": its own, or none). schedule: of the mix."""
+
+    number: int
+    what: str
+    text: str = ""
+    temperature: str = ""
+    schedule: str = "mixed"
+
+
+ARMS: dict[str, Arm] = {
+    "real": Arm(0, "real lines only, tuned"),
+    "matched": Arm(1, "real lines only, with the augmented arms' steps"),
+    "duplicated": Arm(2, "real lines duplicated to the augmented arms' number"),
+    "noise": Arm(3, "character noise, words swapped and deleted", "noise"),
+    "edited": Arm(4, "tokens of real lines rewritten by arm 0's model", "edited"),
+    "before": Arm(5, "samples of the generator before adversarial training", "before", "before"),
+    "self": Arm(6, "samples of arm 0's model", "self"),
+    "gan": Arm(7, "samples of the adversarially trained generator", "gan", "gan"),
+    "selected": Arm(8, "the same, selected by D", "selected", "gan"),
+    "before-selected": Arm(9, "samples from before the game, selected by D", "before-selected", "before"),
+    "two-stage": Arm(10, "arm 8's text first, then real lines only", "selected", "gan", "two_stage"),
+    "word-shuffled": Arm(11, "arm 7's text with its words in random order: must not help", "gan", "gan"),
+    "fresh": Arm(12, "as many fresh real lines: the ceiling", "fresh"),
+}
+REAL_ARMS = ("real", "matched", "duplicated")
+TEMPERED = ("before", "gan")  # their temperatures are chosen on the validation text
+
+
+def shuffled_words(lines: Sequence[str], *, seed: int) -> list[str]:
+    """Each line's words in a random order."""
+    rng = np.random.default_rng([seed, 11])
+    return [" ".join(np.array(words, dtype=object)[rng.permutation(len(words))]) for words in map(str.split, lines)]
+
+
+def noisy(lines: Sequence[str], n: int, *, seed: int, rate: float = NOISE) -> list[str]:
+    """n lines, the given ones over and over with noise: a tenth of the words is hit, each in one of three ways.
+
+    A hit word has two neighbouring characters swapped (Feng et al. 2020, GenAug), changes place with another word, or
+    is deleted (Wei & Zou 2019, EDA); at least one word a line. Differs: no synonyms, which need a lexicon.
+    """
+    rng = np.random.default_rng([seed, 3])
+    made = []
+    for place in range(n):
+        words = lines[place % len(lines)].split()
+        for _ in range(max(1, round(rate * len(words)))):
+            at, way = int(rng.integers(len(words))), int(rng.integers(3))
+            if way == 0 and len(words[at]) > 1:
+                k = int(rng.integers(len(words[at]) - 1))
+                words[at] = words[at][:k] + words[at][k + 1] + words[at][k] + words[at][k + 2 :]
+            elif way == 1:
+                other = int(rng.integers(len(words)))
+                words[at], words[other] = words[other], words[at]
+            elif len(words) > 1:
+                del words[at]
+        made.append(" ".join(words))
+    return made
+
+
+def edited(lm: Any, lines: Sequence[str], n: int, *, seed: int, share: float = EDITED) -> list[str]:
+    """n lines, the given ones over and over, in which a language model has written some tokens anew.
+
+    lm: `lm.Lm`. At a share of the positions (one at least) the token is drawn from p(. | the line's own beginning),
+    its old token and the end excluded. Differs from a masked model's edits: what follows is not looked at.
+    """
+    import torch
+
+    from textgan.lm.likelihood import collate, pieces
+
+    model, tokenizer, _ = lm
+    rng, made = torch.Generator().manual_seed(seed), []
+    forbidden = sorted({tokenizer.eos_token_id, *tokenizer.all_special_ids})
+    wanted = [lines[place % len(lines)] for place in range(n)]
+    with torch.no_grad():
+        for start in range(0, n, EDIT_ROWS):
+            found = pieces(model, tokenizer, wanted[start : start + EDIT_ROWS])
+            batch = collate([(piece, piece.first, len(piece.inputs)) for piece in found])
+            labels = batch.pop("labels")
+            logits = model(**{key: x.to(model.device) for key, x in batch.items()}).logits.float().cpu()  # (B, T, V)
+            logits[..., forbidden] = -torch.inf
+            logits.scatter_(2, labels.clamp_min(0)[..., None], -torch.inf)
+            fits = (labels >= 0) & ~torch.isin(labels, torch.tensor(forbidden))
+            draw = torch.rand(labels.shape, generator=rng).masked_fill(~fits, 2.0)
+            hit = fits & ((draw < share) | (draw == draw.min(1, keepdim=True).values))
+            labels[hit] = torch.multinomial(logits[hit].softmax(-1), 1, generator=rng).squeeze(1)
+            for row in labels.tolist():
+                ids = [token for token in row if token >= 0 and token not in forbidden]
+                made.append(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    return [" ".join(one_line(line).split()) for line in made]

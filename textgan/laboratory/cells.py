@@ -1,0 +1,359 @@
+"""The jobs of one cell of an experiment, N real lines and one seed, and what one of them needs of another.
+
+    base -> games, real (a job a learning rate) -> every other arm -> the test set, once all trainings are done
+
+A job works in the cell's folder and gives the figures that choices are made by, on the validation text alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textgan import recipes
+from textgan.augmentation import MixPlan, blend
+from textgan.batches import TextSettings
+from textgan.errors import InputError
+from textgan.experiment import Job
+from textgan.laboratory.arms import ARMS, TEMPERED, edited, noisy, shuffled_words
+from textgan.laboratory.splits import draw
+from textgan.laboratory.study import Study, source, study_of
+from textgan.lm import finetune, load_lm, pretrain_small, write_text
+from textgan.runs import Run
+from textgan.text import read_lines, write_lines
+from textgan.training import Schedule, fit
+
+SHORTER = 0.5  # real-only may also take so many of the steps
+STEERING = 500  # held-out lines that steer the generators' training
+SURPLUS_OF_SELF = 1.5  # sentences drawn for each one that is needed, where screening drops some
+
+
+class Place(NamedTuple):
+    """What stands in one row of the results: an arm, N, a seed, a ratio and a regime. `real` has but one of each."""
+
+    arm: str
+    n: int
+    seed: int
+    ratio: float
+    regime: str
+
+    @property
+    def name(self) -> str:
+        return f"test-{self.arm}-r{self.ratio:g}-{self.regime}-N{self.n}-s{self.seed}"
+
+
+class Training(NamedTuple):
+    """One fine-tuning, and its name. rate, temperature: a candidate's; None where another job's choice is taken over.
+    share: of the steps, for candidates of real-only."""
+
+    arm: str
+    n: int
+    seed: int
+    ratio: float = 0.0
+    regime: str = "steps"
+    rate: float | None = None
+    temperature: float | None = None
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        how = "" if self.arm == "real" else f"-r{self.ratio:g}-{self.regime}"
+        candidates = (("lr", self.rate), ("x", self.share if self.share != 1 else None), ("T", self.temperature))
+        return f"{self.arm}{how}-N{self.n}-s{self.seed}" + "".join(f"-{k}{v:g}" for k, v in candidates if v is not None)
+
+
+class Lab:
+    """A study in its folder: OUT/study.json, splits, results, and work, which may be deleted in the end."""
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.results, self.work = self.out / "results", self.out / "work"
+
+    @cached_property
+    def frozen(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.out / "study.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.out}: no study.json, so it is no experiment; give the folder of one") from error
+
+    @cached_property
+    def study(self) -> Study:
+        return study_of(self.frozen["study"], f"{self.out}/study.json")
+
+    def split(self, name: str) -> list[str]:
+        return list(read_lines(self.out / "splits" / f"{name}.txt"))
+
+    def real(self, n: int, seed: int) -> list[str]:
+        """The N real lines of a seed, which its generator, its D and every arm see."""
+        return draw(self.split("train"), n, seed)
+
+    def cell(self, n: int, seed: int) -> Path:
+        return self.work / f"N{n}-s{seed}"
+
+    def model(self, training: Training) -> Path:
+        return self.cell(training.n, training.seed) / "models" / training.name
+
+    @property
+    def base(self) -> str | Path:
+        return self.work / "base" if self.study.base.lm.startswith("small") else source(self.study.base.lm)
+
+    @property
+    def judge(self) -> Path:
+        return self.work / "judge"
+
+    def valid_nll(self, training: Training) -> float:
+        """What a done training has reached on the validation text, nats a byte."""
+        path = self.results / f"{training.name}.json"
+        return float(json.loads(path.read_text(encoding="utf-8"))["valid_nll_per_byte"])
+
+    def best(self, candidates: Sequence[Training]) -> Training:
+        """The candidate of the least validation NLL."""
+        return min(candidates, key=self.valid_nll)
+
+    def candidates(self, place: Place) -> list[Training]:
+        """The trainings of which one stands for the arm."""
+        study, (arm, n, seed, ratio, regime) = self.study, place
+        if arm == "real" or (arm == "matched" and regime == "steps"):
+            shares = (1.0, SHORTER) if arm == "real" else (1.0,)
+            return [Training("real", n, seed, rate=r, share=s) for s in shares for r in study.tuning.learning_rates]
+        one = Training(arm, n, seed, ratio, regime)
+        if arm in TEMPERED and place == self.main(arm, n, seed):
+            return [one._replace(temperature=t) for t in study.games.temperatures]
+        return [one]
+
+    def main(self, arm: str, n: int, seed: int) -> Place:
+        """Where an arm's temperature is chosen: the main ratio, the first regime."""
+        return Place(arm, n, seed, self.study.ratio, self.study.regimes[0])
+
+    def training(self, place: Place) -> Training:
+        """The training that stands for an arm; its candidates must be done."""
+        found = self.candidates(place)
+        return found[0] if len(found) == 1 else self.best(found)
+
+    def real_training(self, n: int, seed: int) -> Training:
+        """Arm 0's."""
+        return self.training(Place("real", n, seed, 0.0, "steps"))
+
+    def rate(self, n: int, seed: int) -> float:
+        """The learning rate of all arms: real-only's best at the full number of steps."""
+        rate = self.training(Place("matched", n, seed, 0.0, "steps")).rate
+        assert rate is not None
+        return rate
+
+    def temperature(self, arm: str, n: int, seed: int) -> float:
+        """The one that a tempered arm was found best at."""
+        found = self.candidates(self.main(arm, n, seed))
+        chosen = (found[0] if len(found) == 1 else self.best(found)).temperature
+        assert chosen is not None
+        return chosen
+
+    def places(self) -> list[Place]:
+        """All that is measured on the test text in the end."""
+        study, found = self.study, []
+        for n in study.lines:
+            for seed in range(study.seeds):
+                found.append(Place("real", n, seed, 0.0, "steps"))
+                for regime in study.regimes:
+                    for ratio in study.ratios:
+                        swept = (*study.swept, "matched") if regime == "passes" else study.swept
+                        arms = [arm for arm in study.arms if ratio == study.ratio or arm in swept]
+                        found += [Place(arm, n, seed, ratio, regime) for arm in arms if arm != "real"]
+        return found
+
+
+def training_jobs(out: Path) -> list[Job]:
+    """Everything before the test text is opened."""
+    lab = Lab(out)
+    jobs = {"base": Job("base", partial(make_base, out))}
+    if lab.study.writing.n:
+        jobs["judge"] = Job("judge", partial(make_judge, out))
+    for place in lab.places():
+        for job in _jobs_of(lab, place):
+            jobs.setdefault(job.name, job)
+    return list(jobs.values())
+
+
+def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
+    """What must be trained for one arm, in an order in which it can be."""
+    out, (arm, n, seed, _, _) = lab.out, place
+    cell, args = f"N{n}-s{seed}", {"n": n, "seed": seed}
+    needs: tuple[str, ...] = ("base",)
+    if arm != "real":
+        needs = tuple(t.name for t in lab.candidates(Place("real", n, seed, 0.0, "steps")))
+    if tempered := ARMS[arm].temperature:
+        yield Job(f"games-{cell}", partial(play, out), args)
+        needs += (f"games-{cell}",)
+        chosen = lab.candidates(lab.main(tempered, n, seed))
+        if any(training.temperature is None for training in lab.candidates(place)) and len(chosen) > 1:
+            for training in chosen:  # a study may leave out the arm whose temperature this one takes over
+                yield Job(training.name, partial(train, out), training._asdict(), needs)
+            needs += tuple(training.name for training in chosen)
+        if "selected" in ARMS[arm].text:
+            yield Job(f"select-{tempered}-{cell}", partial(choose_by_d, out), args | {"arm": tempered}, needs)
+            needs += (f"select-{tempered}-{cell}",)
+    for training in lab.candidates(place):
+        yield Job(training.name, partial(train, out), training._asdict(), needs)
+
+
+def make_base(out: Path) -> dict[str, Any]:
+    """The language model that all fine-tunings begin with."""
+    lab = Lab(out)
+    base = lab.study.base
+    if base.lm.startswith("small"):
+        from textgan.lm.finetuning import small_size
+
+        layers, width = small_size(base.lm)
+        lines = list(read_lines(source(base.text))) if base.text else lab.split("judge")
+        lines = shuffled_words(lines, seed=0) if base.shuffled else lines
+        pretrain_small(lines, lab.work / "base", layers=layers, width=width, steps=base.steps, valid=lines[-500:])
+    return {"lm": load_lm(lab.base, device="auto").name}
+
+
+def make_judge(out: Path) -> dict[str, Any]:
+    """An LSTM trained on the judges' text: the second opinion on what the models write."""
+    lab = Lab(out)
+    games = lab.study.games
+    run = _fit("mle", games.mle, games.tokens, lab.split("judge"), lab, lab.judge, 0)
+    return {"held_out_nll": _least(run)}
+
+
+def play(out: Path, n: int, seed: int) -> dict[str, Any]:
+    """The generator by maximum likelihood, the game that begins with it, and the samples of both."""
+    lab = Lab(out)
+    games, cell = lab.study.games, lab.cell(n, seed)
+    seen, _ = parts_of(lab, n, seed)
+    before = _fit("mle", games.mle, games.tokens, seen, lab, cell / "before", seed)
+    after = _fit(games.recipe, games.fields | {"mle_steps": 0}, games.tokens, seen, lab, cell / "gan", seed, before)
+    wanted = math.ceil(games.surplus * max(lab.study.ratios) * n)
+    for run, name in ((before, "before"), (after, "gan")):
+        for temperature in games.temperatures:
+            lines = run.sample_text(wanted, seed=seed, temperature=temperature)
+            write_lines(cell / f"{name}-T{temperature:g}.txt", [line or " " for line in lines])
+    held = {name: _least(run) for name, run in (("before", before), ("gan", after))}
+    return {"held_out_nll": held, "drawn": wanted, "seen": len(seen)}
+
+
+def _fit(
+    name: str, fields: dict[str, Any], tokens: str, lines: list[str], lab: Lab, out: Path, seed: int,
+    start: Run | None = None,
+) -> Run:  # fmt: skip
+    """A run in the cell; one that was broken off goes on."""
+    recipe: Any = recipes.from_dict(name, fields)
+    recipe = replace(recipe, batch=min(recipe.batch, len(lines)))
+    return fit(
+        recipe, lines, valid=lab.split("valid")[:STEERING], out=out, seed=seed,
+        start=None if start is None else start.path, text=TextSettings(tokens=tokens),
+        schedule=Schedule(metrics_every=10**6, save_every=200, keep=1), resume=(out / "recipe.json").exists(),
+        progress=False,
+    )  # fmt: skip
+
+
+def _least(run: Run) -> float | None:
+    return min((row["valid_nll"] for row in run.log if "valid_nll" in row), default=None)
+
+
+def parts_of(lab: Lab, n: int, seed: int) -> tuple[list[str], list[str]]:
+    """The N real lines in two parts: what the generator learns from, and what D learns from, unseen by it."""
+    lines = lab.real(n, seed)
+    held = round(lab.study.selection.held * n)
+    return lines[held:], lines[:held]
+
+
+def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
+    """D between real lines that the generator never saw and its samples, and the samples that D lets pass."""
+    from textgan.augmentation import density, select
+
+    lab = Lab(out)
+    chosen, cell = lab.study.selection, lab.cell(n, seed)
+    _, held = parts_of(lab, n, seed)
+    pool, funnel = screened(lab, cell / f"{arm}-T{lab.temperature(arm, n, seed):g}.txt")
+    judge = density.DensityRatio.fit(
+        held, pool, body=chosen.body, encoder=chosen.encoder and source(chosen.encoder),
+        folds=max(2, min(chosen.folds, len(held) // density.FEWEST)), calibration=chosen.calibration, seed=seed,
+    )  # fmt: skip
+    picked = select.choose(judge.ratio(pool), how=selector(chosen.how, chosen.share, len(pool)), seed=seed)
+    write_lines(cell / f"{arm}-selected.txt", [pool[row] for row in picked.index])
+    return {
+        "funnel": funnel | {"selected": len(picked.index)}, "diagnostics": judge.diagnostics._asdict(),
+        "warnings": [*judge.diagnostics.warnings(), *picked.warnings],
+    }  # fmt: skip
+
+
+def selector(how: str, share: float, n: int) -> Any:
+    from textgan.augmentation import select
+
+    kinds = {
+        "drs": lambda: select.DRS(share), "top-k": lambda: select.TopK(share), "mh": lambda: select.MH(),
+        "resample": lambda: select.Resample(round(share * n)),
+    }  # fmt: skip
+    if how not in kinds:
+        raise InputError(f"selection.how: {how!r} is not one of {', '.join(kinds)}")
+    return kinds[how]()
+
+
+def screened(lab: Lab, path: Path) -> tuple[list[str], dict[str, int]]:
+    """The generated lines that every synthetic arm may use: not blank, within the lengths, each once."""
+    lines, chosen = list(read_lines(path)), lab.study.selection
+    full = [line for line in lines if chosen.min_words <= len(line.split()) <= chosen.max_words]
+    once = list(dict.fromkeys(full))
+    return once, {"generated": len(lines), "right length": len(full), "distinct": len(once)}
+
+
+def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
+    """The arm's synthetic lines, `wanted` of them. Errors: InputError where screening leaves too few."""
+    n, seed, cell = training.n, training.seed, lab.cell(training.n, training.seed)
+    real, text = lab.real(n, seed), ARMS[training.arm].text
+    if text == "fresh":
+        return draw(lab.split("fresh"), wanted, seed)
+    if text == "noise":
+        return noisy(real, wanted, seed=seed)
+    if text in ("self", "edited"):
+        lm = load_lm(lab.model(lab.real_training(n, seed)), device="auto")
+        if text == "edited":
+            return edited(lm, real, wanted, seed=seed)
+        path = cell / f"self-{training.name}.txt"
+        write_lines(path, [x or " " for x in write_text(lm, math.ceil(SURPLUS_OF_SELF * wanted) + 20, seed=seed)])
+        lines, _ = screened(lab, path)
+    elif "selected" in text:
+        lines = list(read_lines(cell / f"{ARMS[training.arm].temperature}-selected.txt"))
+    else:
+        temperature = training.temperature or lab.temperature(text, n, seed)
+        lines, _ = screened(lab, cell / f"{text}-T{temperature:g}.txt")
+    if len(lines) < wanted:
+        raise InputError(f"{training.name}: {wanted} lines are wanted and screening leaves {len(lines)}; raise surplus")
+    return shuffled_words(lines[:wanted], seed=seed) if training.arm == "word-shuffled" else lines[:wanted]
+
+
+def train(out: Path, **arguments: Any) -> dict[str, Any]:
+    """One fine-tuning; what it fed and the tuned model lie in the cell, the validation NLL is given."""
+    lab, training = Lab(out), Training(**arguments)
+    study, n, seed = lab.study, training.n, training.seed
+    real, arm = lab.real(n, seed), ARMS[training.arm]
+    wanted = round(training.ratio * n)
+    lines = synthetic(lab, training, wanted) if arm.text else []
+    steps = study.tuning.steps * training.share
+    if training.regime == "passes":
+        steps *= 1 + training.ratio
+    if training.arm == "duplicated":
+        fed: Any = real + [real[i % n] for i in range(wanted)]
+    else:
+        fed = blend(real, lines, MixPlan(len(lines) / n, seed=seed, schedule=arm.schedule)) if lines else real
+    folder = lab.model(training)
+    adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}
+    tuned = finetune(
+        lab.base, fed, valid=lab.split("valid"), out=folder, steps=max(1, round(steps)), seed=seed,
+        tokens_per_step=study.tuning.tokens_per_step, lr=training.rate or lab.rate(n, seed),
+        **adapters,
+    )  # fmt: skip
+    if lines:
+        write_lines(folder / "synthetic.txt", lines)
+    return {
+        "arm": training.arm, "valid_nll_per_byte": tuned.nll_per_byte, "steps": tuned.steps, "tokens": tuned.tokens,
+        "best_step": tuned.best_step, "synthetic": len(lines), "real": n,
+    }  # fmt: skip
+

@@ -1,0 +1,136 @@
+"""What is measured once every training is done: the test text, and what the tuned models write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgan.evaluation import choose_metrics, evaluate
+from textgan.experiment import Job
+from textgan.laboratory.cells import Lab, Place
+from textgan.laboratory.study import source
+from textgan.lm import Lm, load_lm, write_text
+from textgan.lm.likelihood import IGNORE, collate, pieces
+from textgan.metrics.likelihoods import ModelNLL
+from textgan.oracle import truth_of
+from textgan.runs import Run
+from textgan.text import read_lines, write_lines
+
+BINS = 10  # of the calibration error
+ROWS = 64
+WRITTEN = ("LM-score", "self-BLEU-3", "self-BLEU-4", "distinct-4", "novel-4-grams", "copies")
+
+
+def test_jobs(out: Path, done: set[str]) -> list[Job]:
+    """A job for each arm whose trainings are done."""
+    lab = Lab(out)
+    places = [place for place in lab.places() if all(t.name in done for t in lab.candidates(place))]
+    return [Job(place.name, partial(measure, out), place._asdict()) for place in places]
+
+
+def measure(out: Path, **arguments: Any) -> dict[str, Any]:
+    """The figures of one arm: on the test text, of its synthetic text, and of what its model writes."""
+    lab, place = Lab(out), Place(**arguments)
+    training, n, seed = lab.training(place), place.n, place.seed
+    lm = load_lm(lab.model(training), device="auto")
+    test = lab.split("test")
+    nats, tokens, error = line_nats(lm, test)
+    folder = lab.work / "nats"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{place.name}.npy", nats.astype(np.float32))
+    size = sum(len(line.encode()) + 1 for line in test)
+    found: dict[str, Any] = {
+        "training": training.name, "nll_per_byte": nats.sum() / size, "nll_per_token": nats.sum() / tokens,
+        "calibration_error": error, "valid_nll_per_byte": lab.valid_nll(training),
+    }  # fmt: skip
+    found |= _beyond_truth(lab, test, nats) | _synthetic(lab, lab.model(training) / "synthetic.txt", n, seed)
+    return found | {"written": _written(lab, lm, n, seed)}
+
+
+def line_nats(lm: Lm, lines: Sequence[str]) -> tuple[np.ndarray, int, float]:
+    """(n,) -log p of each line in nats, the tokens of all, and the expected calibration error of the next token.
+
+    ECE = sum over BINS of share x |accuracy - confidence| of the likeliest token. Naeini et al. 2015; Guo et al. 2017.
+    """
+    import torch
+
+    nats = np.zeros(len(lines))
+    confident, hits, tokens = [], [], 0
+    with torch.no_grad():
+        found = pieces(lm.model, lm.tokenizer, lines)
+        line = np.cumsum([piece.first == 0 for piece in found]) - 1  # of each piece
+        for start in range(0, len(found), ROWS):
+            batch = collate([(piece, piece.first, len(piece.inputs)) for piece in found[start : start + ROWS]])
+            labels = batch.pop("labels").to(lm.model.device)
+            logits = lm.model(**{key: x.to(lm.model.device) for key, x in batch.items()}).logits.float()
+            logs, real = logits.log_softmax(-1), labels != IGNORE
+            own = logs.gather(2, labels.clamp_min(0)[..., None]).squeeze(2).double() * real
+            np.add.at(nats, line[start : start + ROWS], -own.sum(1).cpu().numpy())
+            best = logs.max(-1)
+            confident.append(best.values[real].exp().cpu().numpy())
+            hits.append((best.indices[real] == labels[real]).cpu().numpy())
+            tokens += int(real.sum())
+    sure, right = np.concatenate(confident), np.concatenate(hits)
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(place, weights=right - sure.astype(np.float64), minlength=BINS)
+    return nats, tokens, float(np.abs(gaps).sum() / len(sure))
+
+
+def _beyond_truth(lab: Lab, test: Sequence[str], nats: np.ndarray) -> dict[str, float]:
+    """Where the language is known: KL(truth, model) in nats a line, estimated as the mean of log p_truth - log p_model.
+
+    The model's p counts one way to cut a line into tokens, so the figure is an upper bound.
+    """
+    texts = lab.study.texts
+    sources = [source(text) for text in (texts.divide or tuple(texts.given.values()))]
+    truth = truth_of(sources[0])
+    if truth is None:
+        return {}
+    logs = truth.log_probs(test)
+    return {"kl_per_line": float((logs + nats).mean()), "entropy_per_line": float(-logs.mean())}
+
+
+def _synthetic(lab: Lab, path: Path, n: int, seed: int) -> dict[str, Any]:
+    """Of an arm's synthetic text: its copies of the N real lines beside those of held-out lines, and its groups."""
+    if not path.exists():
+        return {}
+    from textgan.augmentation import audit
+
+    lines, real = list(read_lines(path)), lab.real(n, seed)
+    found: dict[str, Any] = {"synthetic": len(lines), "distinct": len(set(lines)) / len(lines)}
+    copied, test = audit.overlap(lines, real, lab.split("control"), seed=seed), set(lab.split("test"))
+    for name, excess in (("lines", copied.verbatim), (f"{copied.order}-grams", copied.ngram)):
+        if excess is not None:
+            found["overlap"] = found.get("overlap", {}) | {name: {"train": excess.train, "control": excess.control}}
+    lexicon = audit.load_lexicon(lab.study.lexicon and source(lab.study.lexicon))
+    found["groups"] = {
+        group: {"synthetic": share.share, "real": audit.shares(real, lexicon)[group].share}
+        for group, share in audit.shares(lines, lexicon).items()
+    }
+    return found | {"in_test": sum(line in test for line in lines)}
+
+
+def _written(lab: Lab, lm: Lm, n: int, seed: int) -> list[dict[str, Any]]:
+    """What the model writes at each temperature, judged by models of the judges' text."""
+    writing, rows = lab.study.writing, list[dict[str, Any]]()
+    if not writing.n:
+        return []
+    judge = Run.open(lab.judge)
+    metrics = (*choose_metrics(WRITTEN), ModelNLL(judge.log_probs, f"LSTM {judge.weights_sha256[:8]}", "LSTM-score"))
+    for temperature in writing.temperatures:
+        lines = [x for x in write_text(lm, writing.n, seed=seed, temperature=temperature) if x.strip()]
+        if len(lines) < writing.n / 2:
+            rows.append({"temperature": temperature, "blank": writing.n - len(lines)})
+            continue
+        judged = evaluate(lines, lab.split("judge"), train=lab.real(n, seed), metrics=metrics)
+        scores = {score.name: score.value for score in judged.scores}
+        rows.append({"temperature": temperature, "blank": writing.n - len(lines), "scores": scores})
+        if temperature == 1.0:
+            write_lines(lab.cell(n, seed) / "written.txt", lines)
+    return rows
+
+

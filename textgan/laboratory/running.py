@@ -1,0 +1,146 @@
+"""An experiment from its configuration to its report: frozen first, trained, and only then tested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgan.errors import InputError
+from textgan.experiment import Job, read_results, run_grid, run_job
+from textgan.laboratory.cells import Lab, training_jobs
+from textgan.laboratory.opening import test_jobs
+from textgan.laboratory.page import page
+from textgan.laboratory.splits import make_splits
+from textgan.laboratory.statistics import sentences
+from textgan.laboratory.study import Study, read_study
+from textgan.text import make_folder, write_json, write_lines
+
+Say = Callable[[str], None]
+LEFT_OUT = ("seconds", "commit", "versions", "job", "arguments")  # of a row, which is the same on any machine
+
+
+class Report(NamedTuple):
+    """What an experiment found. rows: those of results.jsonl. failed: job -> reason. said: sentences."""
+
+    hash: str
+    rows: list[dict[str, Any]]
+    failed: dict[str, str]
+    said: list[str]
+
+
+def run_study(
+    config: str | Path | Study,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
+    progress: Say | None = None,
+) -> Report:
+    """Do what is left of an experiment and write OUT/results.jsonl and OUT/report.html.
+
+    It may be killed at any time and started again: every job is done once, and the end is the same. The test text is
+    opened when every training has been done or has failed; OUT/opened.json says so, and from then on nothing is chosen.
+    Errors: InputError for a configuration that cannot be, for splits that overlap, for a folder of another experiment.
+    """
+    said, out = progress or (lambda line: None), make_folder(out)
+    how: dict[str, Any] = {"workers": workers, "backend": backend, "address": address, "progress": said}
+    freeze(config if isinstance(config, Study) else read_study(config), out)
+    lab = Lab(out)
+    said(f"configuration {lab.frozen['hash']}, frozen before the test text is opened")
+    outcome = run_grid(training_jobs(out), lab.results, **how)
+    open_test(lab, outcome)
+    run_grid(test_jobs(out, _done(lab)), lab.results, **how)
+    return write_report(out)
+
+
+def freeze(study: Study, out: str | Path) -> str:
+    """Write the splits and OUT/study.json, or check that they are this study's; gives the hash of both."""
+    path = Path(out) / "study.json"
+    if path.exists():
+        frozen = json.loads(path.read_text(encoding="utf-8"))
+        if changed := _changes(frozen["study"], study.to_json()):
+            raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
+        return str(frozen["hash"])
+    splits = make_splits(study)
+    folder, texts = make_folder(Path(out) / "splits"), {}
+    for name, lines in splits.items():
+        write_lines(folder / f"{name}.txt", lines)
+        digest = hashlib.sha256((folder / f"{name}.txt").read_bytes()).hexdigest()
+        texts[name] = {"lines": len(lines), "sha256": digest}
+    whole = json.dumps([study.to_json(), texts], sort_keys=True)
+    found = {"hash": hashlib.sha256(whole.encode()).hexdigest()[:16], "study": study.to_json(), "texts": texts}
+    write_json(path, found)
+    return str(found["hash"])
+
+
+def open_test(lab: Lab, outcome: dict[str, str]) -> None:
+    """From here on the test text is read. Written once: what had failed by then stays failed."""
+    path = lab.out / "opened.json"
+    if not path.exists():
+        failed = {name: why for name, why in outcome.items() if why != "done"}
+        write_json(path, {"hash": lab.frozen["hash"], "trainings": len(outcome), "failed": failed})
+
+
+def one_job(out: str | Path, name: str) -> tuple[str, str]:
+    """One job of the grid, here, for a batch scheduler. Errors: InputError where it is too early for it."""
+    lab = Lab(out)
+    jobs = training_jobs(lab.out)
+    done = _done(lab)
+    if found := next((job for job in jobs if job.name == name), None):
+        if lacking := [need for need in found.needs if need not in done]:
+            raise InputError(f"--job {name}: {', '.join(lacking[:3])} must be done before")
+        return run_job(found, lab.results)
+    tried = done | {path.name.removesuffix(".failed.json") for path in lab.results.glob("*.failed.json")}
+    if left := [job.name for job in jobs if job.name not in tried and set(job.needs) <= done]:
+        raise InputError(f"--job {name}: {len(left)} trainings are to be done before the test text ({left[0]}, ...)")
+    for job in test_jobs(lab.out, done):
+        if job.name == name:
+            open_test(lab, {j.name: "done" if j.name in done else "failed" for j in jobs})
+            return run_job(job, lab.results)
+    raise InputError(f"--job {name!r} is no job of this experiment; --list names them")
+
+
+def all_jobs(out: str | Path) -> list[Job]:
+    """Of the whole experiment, in an order in which they can be done."""
+    lab = Lab(out)
+    jobs = training_jobs(lab.out)
+    return [*jobs, *test_jobs(lab.out, {job.name for job in jobs})]
+
+
+def write_report(out: str | Path) -> Report:
+    """OUT/results.jsonl, a row an arm, N, seed and ratio, and OUT/report.html, from the results that are there."""
+    lab = Lab(out)
+    rows = []
+    for name, found in read_results(lab.results, "test-").items():
+        row = {key: value for key, value in found.items() if key not in LEFT_OUT}
+        rows.append({"name": name, "hash": lab.frozen["hash"]} | found["arguments"] | row)
+    failed = {
+        path.name.removesuffix(".failed.json"): json.loads(path.read_text(encoding="utf-8"))["failed"]
+        for path in sorted(lab.results.glob("*.failed.json"))
+    }
+    files = {row["name"]: lab.work / "nats" / f"{row['name']}.npy" for row in rows}
+    nats = {name: np.load(path, allow_pickle=False) for name, path in files.items() if path.exists()}
+    report = Report(str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats))
+    write_lines(lab.out / "results.jsonl", [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows])
+    trained = {name: r for name, r in read_results(lab.results).items() if not name.startswith("test-")}
+    html = page(lab.study, report.hash, rows, failed, report.said, nats, trained)
+    write_lines(lab.out / "report.html", html.rstrip("\n").split("\n"))
+    return report
+
+
+def _done(lab: Lab) -> set[str]:
+    return {path.stem for path in lab.results.glob("*.json") if not path.name.endswith(".failed.json")}
+
+
+def _changes(old: Any, new: Any, name: str = "") -> list[str]:
+    """Dotted names of what differs, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys: Sequence[str] = sorted({*old, *new})
+        return [c for k in keys for c in _changes(old.get(k), new.get(k), f"{name}.{k}" if name else k)]
+    return [] if old == new else [f"{name} {old} -> {new}"]

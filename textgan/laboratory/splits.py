@@ -1,0 +1,73 @@
+"""The splits of an experiment: six texts that share no line and no near-duplicate, and each seed's draw from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from textgan.errors import InputError
+from textgan.laboratory.study import SPLITS, Study, source
+from textgan.text import near_duplicates, read_text, split
+
+SHOWN = 3  # lines of an overlap
+
+
+def make_splits(study: Study) -> dict[str, list[str]]:
+    """Name -> lines. Errors: InputError for texts that overlap, for a split that is missing or too small."""
+    texts = study.texts
+    if bool(texts.divide) == bool(texts.given):
+        raise InputError("texts: either `divide` with `lines`, or `given` was wanted")
+    named: Mapping[str, object] = texts.lines if texts.divide else texts.given
+    if unknown := sorted(set(named) - set(SPLITS)):
+        raise InputError(f"texts: {unknown[0]!r} is no split; they are {', '.join(SPLITS)}")
+    if lacking := [name for name in SPLITS if name in _needed(study) and name not in named]:
+        raise InputError(f"texts: the split {lacking[0]} is missing ({SPLITS[lacking[0]]})")
+    if texts.divide:
+        made = split([source(text) for text in texts.divide], texts.lines, seed=texts.seed, near=texts.near).parts
+    else:
+        made = {name: list(read_text(source(text)).lines) for name, text in texts.given.items()}
+        refuse_overlap(made, texts.near)
+    for name, wanted in _needed(study).items():
+        if len(made[name]) < wanted:
+            raise InputError(f"texts: split {name} has {len(made[name])} lines, and {wanted} are needed")
+    return made
+
+
+def refuse_overlap(splits: Mapping[str, Sequence[str]], near: float | None) -> None:
+    """Errors: InputError that shows lines which two splits share, or nearly share."""
+    where = np.repeat(np.arange(len(splits)), [len(lines) for lines in splits.values()])
+    lines = [line for part in splits.values() for line in part]
+    if near is None:
+        known: dict[str, int] = {}
+        cluster = np.array([known.setdefault(" ".join(line.casefold().split()), i) for i, line in enumerate(lines)])
+    else:
+        cluster = near_duplicates(lines, threshold=near)
+    names, shared = list(splits), []
+    order = np.lexsort((where, cluster))
+    for one, other in zip(order, order[1:], strict=False):
+        if cluster[one] == cluster[other] and where[one] != where[other]:
+            shared.append(f"{names[where[one]]} {lines[one][:80]!r} and {names[where[other]]} {lines[other][:80]!r}")
+    if shared:
+        more = f" and {len(shared) - SHOWN} more" if len(shared) > SHOWN else ""
+        raise InputError(
+            f"texts: splits share lines or near-duplicates: {'; '.join(shared[:SHOWN])}{more}; take them out, or let "
+            "`divide` make the splits"
+        )
+
+
+def draw(lines: Sequence[str], n: int, seed: int) -> list[str]:
+    """n of the lines by the seed; fewer are the first of more."""
+    order = np.random.default_rng([seed, 21]).permutation(len(lines))[:n]
+    return [lines[row] for row in order]
+
+
+def _needed(study: Study) -> dict[str, int]:
+    """The lines that each split must have at least."""
+    most = max(study.lines)
+    needed = {"train": most, "valid": 20, "test": 20}
+    if "fresh" in study.arms:
+        needed["fresh"] = round(most * max(study.ratios if "fresh" in study.swept else (study.ratio,)))
+    if study.writing.n:
+        needed["judge"] = 100
+    return needed | {"control": 20}

@@ -1,0 +1,311 @@
+"""What the arms' figures support: paired differences, the protocol's contrasts, and what a generated line is worth.
+
+Pairs are seeds: both arms of a pair had the same real lines, first weights and order of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgan.errors import InputError
+from textgan.laboratory.arms import REAL_ARMS
+from textgan.laboratory.study import Study
+from textgan.metrics.fronts import Point, interpolate
+from textgan.metrics.intervals import half_width, holm, two_sided_p
+
+BEST = "best real-only"
+CONTRASTS = (
+    ("selected", BEST, "does selected GAN text help?"),
+    ("selected", "before", "is it the adversarial training and D together?"),
+    ("selected", "before-selected", "is it only the selection?"),
+    ("selected", "self", "is it any synthetic text?"),
+    ("two-stage", "selected", "does the order matter?"),
+)
+RESAMPLES, GRID, SEED = 2000, 400, 0
+ENOUGH, PAIRS = 3, 6  # seeds for an interval; for Wilcoxon's test to be able to reject at 5 %
+MATCHED = ("self-BLEU-3", "self-BLEU-4", "distinct-4", "novel-4-grams")
+QUALITY = "LM-score"
+
+Row = Mapping[str, Any]
+
+
+class Paired(NamedTuple):
+    """A minus b over seeds, in nats a byte on the test text; negative: a is better.
+
+    low, high: Student's 95 % interval. p, wilcoxon: two-sided; adjusted: p after Holm over the contrasts of one N.
+    boot_low, boot_high: 95 %, seeds and test lines resampled. relative: difference / mean of b. equal: both one-sided
+    tests put the relative difference within the margin (TOST). What needs more seeds is None.
+    """
+
+    a: str
+    b: str
+    seeds: int
+    difference: float
+    relative: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    wilcoxon: float | None = None
+    adjusted: float | None = None
+    boot_low: float | None = None
+    boot_high: float | None = None
+    equal: bool | None = None
+    asks: str = ""
+
+
+class Exchange(NamedTuple):
+    """How many real lines 1000 of an arm's lines are worth; below 0 they do harm.
+
+    Values are cut at +-most, the fresh lines of the largest ratio: beyond them nothing was looked at.
+    """
+
+    arm: str
+    lines: int
+    value: float
+    low: float | None
+    high: float | None
+    most: float
+
+
+def select_rows(rows: Sequence[Row], **where: Any) -> dict[int, Row]:
+    """Seed -> row."""
+    return {row["seed"]: row for row in rows if all(row[key] == value for key, value in where.items())}
+
+
+def best_real(rows: Sequence[Row], n: int, regime: str, ratio: float) -> str:
+    """Which of the real-only arms is to be beaten: the one of the least validation NLL, mean over seeds."""
+    means = {}
+    for arm in REAL_ARMS:
+        found = _place(rows, arm, n, regime, ratio)
+        if found:
+            means[arm] = float(np.mean([row["valid_nll_per_byte"] for row in found.values()]))
+    if not means:
+        raise InputError(f"no real-only arm is done for N = {n}")
+    return min(means, key=lambda arm: means[arm])
+
+
+def _place(rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float) -> dict[int, Row]:
+    """An arm's rows. `real` has no ratio and no regime of its own, and at equal steps no real-only arm has a ratio."""
+    own: dict[str, Any] = {} if arm == "real" else {"regime": regime, "ratio": ratio}
+    if regime == "steps" and arm in REAL_ARMS:
+        own.pop("ratio", None)
+    return select_rows(rows, arm=arm, n=n, **own)
+
+
+def paired(
+    study: Study, rows: Sequence[Row], a: str, b: str, n: int, regime: str, ratio: float, *,
+    nats: Mapping[str, np.ndarray] | None = None, asks: str = "",
+) -> Paired | None:  # fmt: skip
+    """The contrast a - b; None where no seed has both. nats: test name -> (lines,) nats, for the bootstrap."""
+    baseline = best_real(rows, n, regime, ratio) if b == BEST else b
+    one, other = _place(rows, a, n, regime, ratio), _place(rows, baseline, n, regime, ratio)
+    seeds = sorted(one.keys() & other.keys())
+    if not seeds:
+        return None
+    differences = np.array([one[s]["nll_per_byte"] - other[s]["nll_per_byte"] for s in seeds])
+    level = float(np.mean([other[s]["nll_per_byte"] for s in seeds]))
+    mean = float(differences.mean())
+    found = Paired(a, f"{b} ({baseline})" if b == BEST else b, len(seeds), mean, mean / level, asks=asks)
+    if len(seeds) < ENOUGH:
+        return found
+    error, freedom = float(differences.std(ddof=1)) / len(seeds) ** 0.5, len(seeds) - 1
+    half, narrow = half_width(error, freedom), half_width(error, freedom, confidence=0.9)
+    found = found._replace(
+        low=mean - half, high=mean + half, p=two_sided_p(mean, error, freedom),
+        equal=abs(mean) + narrow < study.equal * level,
+    )  # fmt: skip
+    if len(seeds) >= PAIRS and differences.any():
+        from scipy.stats import wilcoxon
+
+        found = found._replace(wilcoxon=float(wilcoxon(differences).pvalue))
+    if nats is not None and all(r["name"] in nats for s in seeds for r in (one[s], other[s])):
+        gaps = np.stack([nats[one[s]["name"]] - nats[other[s]["name"]] for s in seeds])  # (seeds, lines)
+        per_byte = one[seeds[0]]["nll_per_byte"] / float(nats[one[seeds[0]]["name"]].sum())
+        low, high = _hierarchical(gaps * per_byte)
+        found = found._replace(boot_low=low, boot_high=high)
+    return found
+
+
+def _hierarchical(gaps: np.ndarray) -> tuple[float, float]:
+    """95 % percentile interval of the sum over lines, mean over seeds: seeds are drawn, then the lines, common to all.
+
+    (S, L) differences in nats / bytes of the whole text.
+    """
+    rng = np.random.default_rng(SEED)
+    seeds, lines = gaps.shape
+    values = [
+        gaps[rng.integers(seeds, size=seeds)].mean(0) @ rng.multinomial(lines, np.full(lines, 1 / lines))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def contrasts(
+    study: Study, rows: Sequence[Row], n: int, regime: str, nats: Mapping[str, np.ndarray] | None = None
+) -> list[Paired]:
+    """The protocol's contrasts at the main ratio, their p adjusted together."""
+    found = [
+        paired(study, rows, a, b, n, regime, study.ratio, nats=nats, asks=asks)
+        for a, b, asks in CONTRASTS
+        if a in study.arms and (b == BEST or b in study.arms)
+    ]
+    return _adjusted([one for one in found if one])
+
+
+def against_best(study: Study, rows: Sequence[Row], n: int, regime: str, ratio: float) -> list[Paired]:
+    """Every arm against the best of the real-only ones, for the forest plot; p adjusted over the arms."""
+    best = best_real(rows, n, regime, ratio)
+    arms = [arm for arm in study.arms if arm != best]
+    return _adjusted([one for arm in arms if (one := paired(study, rows, arm, BEST, n, regime, ratio))])
+
+
+def _adjusted(found: list[Paired]) -> list[Paired]:
+    tested = [one for one in found if one.p is not None]
+    values = iter(holm([one.p for one in tested if one.p is not None]))
+    return [one if one.p is None else one._replace(adjusted=next(values)) for one in found]
+
+
+def verdict(found: Paired | None) -> str:
+    """helps, hurts, makes no difference, or is inconclusive."""
+    if found is None or found.low is None or found.high is None:
+        return "no claim, under 3 seeds"
+    p = found.p if found.adjusted is None else found.adjusted
+    if p is not None and p < 0.05:
+        return "helps" if found.difference < 0 else "hurts"
+    return "makes no difference" if found.equal else "inconclusive"
+
+
+def exchange(
+    study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float
+) -> Exchange | None:
+    """1000 lines of the arm are worth so many fresh real lines: where the curve of `fresh` has the arm's gain.
+
+    The curve is PCHIP through (0, 0) and the mean gains of `fresh` at its ratios, made monotone; below 0 it goes on
+    straight. The interval resamples seeds. None where `fresh` or the arm is missing.
+    """
+    best = best_real(rows, n, regime, ratio)
+    base, ours = _place(rows, best, n, regime, ratio), _place(rows, arm, n, regime, ratio)
+    curve = {r: _place(rows, "fresh", n, regime, r) for r in study.ratios}
+    curve = {r: found for r, found in curve.items() if found}
+    seeds = sorted(set.intersection(set(base), set(ours), *map(set, curve.values()))) if curve else []
+    if not seeds:
+        return None
+    real = [_place(rows, best_real(rows, n, regime, r), n, regime, r) for r in curve]  # what each ratio is beside
+    gains = np.array([
+        [b[s]["nll_per_byte"] - found[s]["nll_per_byte"] if s in b else np.nan for s in seeds]
+        for b, found in zip(real, curve.values(), strict=True)
+    ])  # (ratios, seeds)
+    own = np.array([base[s]["nll_per_byte"] - ours[s]["nll_per_byte"] for s in seeds])
+    sizes, unit = np.array([r * n for r in curve]), 1000 / (ratio * n)
+
+    def worth(rows: Any) -> float:
+        return _worth(sizes, gains[:, rows].mean(1), float(own[rows].mean())) * unit
+
+    low = high = None
+    if len(seeds) >= ENOUGH:
+        rng = np.random.default_rng(SEED)
+        values = [worth(rng.integers(len(seeds), size=len(seeds))) for _ in range(RESAMPLES)]
+        low, high = map(float, np.nanpercentile(values, [2.5, 97.5]))
+    return Exchange(arm, round(ratio * n), worth(slice(None)), low, high, float(sizes[-1]) * unit)
+
+
+def _worth(sizes: np.ndarray, gains: np.ndarray, gain: float) -> float:
+    """The size at which the curve reaches `gain`, at most the largest; nan where real lines themselves give nothing."""
+    from scipy.interpolate import PchipInterpolator
+
+    x, y = np.concatenate([[0.0], sizes]), np.maximum.accumulate(np.concatenate([[0.0], gains]))
+    if y[-1] <= 0:
+        return float("nan")
+    if gain <= 0:
+        first = int(np.argmax(y > 0))
+        return max(gain * x[first] / y[first], -x[-1])
+    if gain >= y[-1]:
+        return float(x[-1])
+    fine = np.linspace(0, x[-1], GRID)
+    return float(np.interp(gain, np.maximum.accumulate(PchipInterpolator(x, y)(fine)) + 1e-15 * np.arange(GRID), fine))
+
+
+def at_equal_quality(
+    study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float
+) -> dict[str, Paired]:
+    """Diversity of what the model writes, the arm minus the best real-only, at the latter's quality at T = 1.
+
+    Quality is LM-score under the judges' text; each model's curve over temperatures is interpolated there, never
+    extrapolated. Here `low` and `high` are of the metric's own unit.
+    """
+    best = best_real(rows, n, regime, ratio)
+    base, ours = _place(rows, best, n, regime, ratio), _place(rows, arm, n, regime, ratio)
+    found = {}
+    for metric in MATCHED:
+        gaps = []
+        for seed in sorted(base.keys() & ours.keys()):
+            at = next((_score(w, QUALITY) for w in base[seed]["written"] if w["temperature"] == 1.0), None)
+            pair = [None if at is None else _at(row["written"], metric, at) for row in (ours[seed], base[seed])]
+            if pair[0] is not None and pair[1] is not None:
+                gaps.append(pair[0] - pair[1])
+        if gaps:
+            mean = float(np.mean(gaps))
+            one = Paired(arm, f"{BEST} ({best})", len(gaps), mean, float("nan"), asks=metric)
+            if len(gaps) >= ENOUGH:
+                error = float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5
+                half = half_width(error, len(gaps) - 1)
+                one = one._replace(low=mean - half, high=mean + half, p=two_sided_p(mean, error, len(gaps) - 1))
+            found[metric] = one
+    return found
+
+
+def _score(written: Row, name: str) -> float | None:
+    return written.get("scores", {}).get(name)
+
+
+def _at(written: Sequence[Row], metric: str, quality: float) -> float | None:
+    """A metric's value where LM-score is `quality`; None outside of the curve."""
+    points = [
+        Point(w["temperature"], x, y)
+        for w in written
+        if (x := _score(w, QUALITY)) is not None and (y := _score(w, metric)) is not None
+    ]
+    try:
+        return float(interpolate(points, np.array([quality]))[0])
+    except InputError:
+        return None
+
+
+def sentences(study: Study, rows: Sequence[Row], nats: Mapping[str, np.ndarray] | None = None) -> list[str]:
+    """What the data support, a sentence for each N and regime."""
+    said = []
+    for n in study.lines:
+        for regime in study.regimes:
+            try:
+                found = contrasts(study, rows, n, regime, nats)
+            except InputError:
+                continue
+            main = next((one for one in found if one.b.startswith(BEST)), None)
+            if main is None:
+                continue
+            line = f"N = {n:,}, equal {regime}: selected GAN text at ratio {study.ratio:g} {_phrase(main)}"
+            worth = exchange(study, rows, "selected", n, regime, study.ratio)
+            said.append(f"{line}{_worth_phrase(worth)}")
+    return said
+
+
+def _phrase(one: Paired) -> str:
+    change = f"test NLL per byte {100 * one.relative:+.2f} % against {one.b}"
+    if one.low is None or one.high is None:
+        return f"gave {change} ({one.seeds} seed{'s' * (one.seeds > 1)}: no claim)."
+    level = one.difference / one.relative if one.relative else 1.0
+    span = f"95 % interval {100 * one.low / level:+.2f} to {100 * one.high / level:+.2f} %, {one.seeds} seeds"
+    return f"{verdict(one)}: {change} ({span})."
+
+
+def _worth_phrase(worth: Exchange | None) -> str:
+    if worth is None or not np.isfinite(worth.value):
+        return ""
+    interval = "" if worth.low is None else f" ({worth.low:.0f} to {worth.high:.0f})"
+    bound = "at least " if worth.value >= worth.most else "at most " if worth.value <= -worth.most else ""
+    return f" 1000 of its sentences are worth {bound}{worth.value:.0f}{interval} fresh real ones."
+

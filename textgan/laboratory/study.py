@@ -1,0 +1,281 @@
+"""The configuration of an augmentation experiment: one frozen value, read from YAML, whose hash stands in each result.
+
+`textgan experiment CONFIG.yaml`. Whatever could be chosen after the results were seen is chosen here, before them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from textgan.errors import InputError, guess
+from textgan.laboratory.arms import ARMS, REAL_ARMS
+
+SPLITS = {  # name -> who sees it
+    "train": "the pool of real training lines; each seed draws its N lines from it",
+    "valid": "chooses steps, learning rates and temperatures",
+    "test": "opened once, after every choice",
+    "fresh": "further real lines, for the arm `fresh` alone",
+    "judge": "trains the judges of what the language models write; no arm sees it",
+    "control": "held-out lines as many as N: how much of a text is copied by chance",
+}
+REGIMES = {
+    "steps": "every arm gets the same steps and tokens",
+    "passes": "every arm passes over its real lines as often as real-only does; `matched` and `duplicated` get the "
+    "steps of the augmented arms",
+}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where the splits come from.
+
+    Args:
+        divide: texts to be taken together and divided; duplicates and near-duplicates stay within one split
+        lines: lines of each split, with `divide`
+        given: a text for each split, instead; refused where two of them share a line or a near-duplicate
+        near: word sets that overlap so much are near-duplicates; null where sentences are drawn from a known language,
+            whose draws are independent and may be alike
+        seed: of the division
+    """
+
+    divide: tuple[str, ...] = ()
+    lines: dict[str, int] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    near: float | None = 0.8
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Base:
+    """The language model that every fine-tuning begins with.
+
+    Args:
+        lm: a hub name, a folder, a .gguf file, or small:LAYERSxWIDTH, which is pre-trained here
+        text: what the small one is pre-trained on, with its tokenizer
+        shuffled: pre-train on the words of each line in a random order (it then knows the words and no grammar)
+        steps: of its pre-training
+        lora: rank of the adapters that are fine-tuned instead of all weights; null: all weights
+    """
+
+    lm: str = "small:2x128"
+    text: str | None = None
+    shuffled: bool = False
+    steps: int = 1000
+    lora: int | None = None
+
+
+@dataclass(frozen=True)
+class Games:
+    """The generator before and after adversarial training.
+
+    Args:
+        tokens: how lines become tokens: words, treebank, characters or bpe
+        mle: fields of the recipe mle, as in its recipe.json
+        recipe: the adversarial recipe, which begins with that generator
+        fields: of that recipe
+        temperatures: candidates for the arms' samples; the validation text chooses
+        surplus: sentences drawn for each one that an arm needs
+    """
+
+    tokens: str = "words"
+    mle: dict[str, Any] = field(default_factory=dict)
+    recipe: str = "seqgan"
+    fields: dict[str, Any] = field(default_factory=dict)
+    temperatures: tuple[float, ...] = (1.0,)
+    surplus: float = 4.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How D chooses among generated sentences, and what is screened out of every synthetic text before.
+
+    Args:
+        body: of D: cnn, encoder or mean
+        encoder: local folder of a sentence encoder, for encoder and mean
+        held: share of the N real lines that the generator never sees and D learns from; every arm's language model
+            has all N lines
+        how: drs, mh, top-k or resample
+        share: of the sentences that is kept, for drs and top-k
+        folds: of the cross-fitting
+        calibration: isotonic or platt
+        min_words, max_words: a synthetic line is dropped outside of these
+    """
+
+    body: str = "cnn"
+    encoder: str | None = None
+    held: float = 0.3
+    how: str = "drs"
+    share: float = 0.5
+    folds: int = 5
+    calibration: str = "platt"
+    min_words: int = 2
+    max_words: int = 60
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The fine-tuning.
+
+    Args:
+        steps: of an arm in the regime `steps`, and of real-only in both
+        tokens_per_step: predicted tokens, to the token
+        learning_rates: candidates; for each N and seed real-only's validation NLL chooses, for all arms
+    """
+
+    steps: int = 300
+    tokens_per_step: int = 512
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What the tuned models write, for diversity at matched quality.
+
+    Args:
+        n: sentences a temperature; 0 leaves this part out
+        temperatures: at least three, around 1
+    """
+
+    n: int = 500
+    temperatures: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2)
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment: `lines` x `seeds` x arms, and a sweep over ratios for some of them.
+
+    Args:
+        name: what the report is called
+        texts: where the splits come from
+        lines: N, the real training lines; each is one experiment
+        seeds: pairs; each draws its own N lines, generator and order of batches. 8 detect 1.16 standard deviations
+        arms: by name; "all" are all
+        ratio: synthetic lines for each real line
+        sweep: further ratios, for the arms in `swept`
+        swept: arms that are run at every ratio
+        regimes: steps, passes or both
+        base, games, selection, tuning, writing: see there
+        lexicon: a YAML file of groups whose shares are followed; null: the package's own
+        equal: the relative difference of NLL under which two arms are called equal
+    """
+
+    name: str
+    texts: Texts
+    lines: tuple[int, ...] = (1000,)
+    seeds: int = 8
+    arms: tuple[str, ...] = ("all",)
+    ratio: float = 1.0
+    sweep: tuple[float, ...] = ()
+    swept: tuple[str, ...] = ("before", "selected", "fresh")
+    regimes: tuple[str, ...] = ("steps",)
+    base: Base = Base()
+    games: Games = field(default_factory=Games)
+    selection: Selection = Selection()
+    tuning: Tuning = Tuning()
+    writing: Writing = Writing()
+    lexicon: str | None = None
+    equal: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.arms == ("all",):
+            object.__setattr__(self, "arms", tuple(ARMS))
+        for key, words in (("arms", ARMS), ("swept", ARMS), ("regimes", REGIMES)):
+            for word in getattr(self, key):
+                if word not in words:
+                    raise InputError(f"{key}: {word!r} is not one of {', '.join(words)}{guess(word, list(words))}")
+        if not set(REAL_ARMS) <= set(self.arms):
+            raise InputError(f"arms: {', '.join(REAL_ARMS)} must be among them; they are what is to be beaten")
+        _at_least("seeds", self.seeds, 1)
+        for n in self.lines:
+            _at_least("lines", n, 10)
+        for ratio in (self.ratio, *self.sweep):
+            if not (math.isfinite(ratio) and 0 < ratio <= 100):
+                raise InputError(f"ratio {ratio:g} is out of range; give synthetic lines per real line, 0 to 100")
+        for key, share in (("held", self.selection.held), ("share", self.selection.share)):
+            if not 0 < share < 1:
+                raise InputError(f"selection.{key} {share:g} is no share; give a number between 0 and 1")
+        for key in ("lines", "regimes"):
+            if not getattr(self, key) or len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise InputError(f"{key}: one or more, each once, were wanted")
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """All of them, ascending."""
+        return tuple(sorted({self.ratio, *self.sweep}))
+
+    def to_json(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the configuration, its first 16 digits."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_study(path: str | Path) -> Study:
+    """The study of a YAML file. Errors: InputError for what is no YAML, a misspelt key, a value of another type."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(f"{path}{f':{mark.line + 1}' if mark else ''}: is not YAML") from error
+    return study_of(content, str(path))
+
+
+def study_of(content: Any, where: str) -> Study:
+    """A study from nested dictionaries."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Study)
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: `option: value` lines were wanted, got {type(content).__name__}")
+    try:
+        if lacking := [name for name in ("name", "texts") if name not in content]:
+            raise InputError(f"{lacking[0]} is missing")
+        return Study(**vars(parser.instantiate(parser.parse_object(content))))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: {_reworded(str(error))}") from None
+
+
+def _reworded(message: str) -> str:
+    """jsonargparse's complaint in one line, with a guess at what was meant."""
+    unknown = r"(?:Group '([\w.]+)' does not accept o|O)ption '([\w.]+)'(?: is not accepted)?"
+    if misspelt := re.fullmatch(unknown, message):
+        kind: Any = Study
+        for part in filter(None, (misspelt[1] or "").split(".")):
+            kind = get_type_hints(kind)[part]
+        names = [entry.name for entry in dataclasses.fields(kind)]
+        inside = f"{misspelt[1]}." if misspelt[1] else ""
+        return f"there is no option {inside}{misspelt[2]}{guess(misspelt[2], names)}"
+    line = " ".join(message.split())
+    if wrong := re.match(r'Parser key "([\w.]+)":.*?(?:Got|Given) value: (.*)', line):
+        return f"{wrong[1]}: got {wrong[2]!r}, which is of another type than is wanted"
+    return line
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{name}: {value} is too few; give {least} or more")
+
+
+def source(text: str) -> str:
+    """A text's name with its environment variables filled in. Errors: InputError for one that is not set."""
+    filled = os.path.expandvars(text)
+    if missing := re.search(r"\$\{?(\w+)", filled):
+        raise InputError(f"{text}: the variable {missing[1]} is not set; let it name the folder of the texts")
+    return filled
