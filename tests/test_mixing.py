@@ -309,3 +309,23 @@ def test_zero_weights_leave_no_gradient(lm: Lm) -> None:
     assert logits.grad is not None
     assert logits.grad[1].abs().max() == 0
     assert logits.grad[0, :2].abs().max() > 0
+
+
+def test_a_step_in_two_parts_by_length_has_the_loss_of_the_whole_and_less_padding(lm: Lm) -> None:
+    from textgan.lm.likelihood import by_length, summed_nll
+
+    mixture = blend(TRAIN, rows(MADE, range(1, 361)), MixPlan(1, weight_by="density_ratio"))
+    (batch,) = feed(lm, mixture, steps=1, tokens=400, seed=0)
+    parts = by_length(batch)
+    assert len(parts) == 2
+
+    def total(batch: dict[str, torch.Tensor]) -> float:
+        inputs = {k: x for k, x in batch.items() if k not in ("labels", "weights")}
+        with torch.no_grad():
+            return summed_nll(lm.model(**inputs).logits, batch["labels"], batch["weights"]).item()
+
+    assert sum(map(total, parts)) == pytest.approx(total(batch), rel=1e-5)
+    assert sum(part["labels"].numel() for part in parts) < 0.9 * batch["labels"].numel()
+    assert sum(int(part["attention_mask"].sum()) for part in parts) == int(batch["attention_mask"].sum())
+    (one,) = feed(lm, TRAIN[:1], steps=1, tokens=5, seed=0)
+    assert by_length(one) == [one]

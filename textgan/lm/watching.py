@@ -12,7 +12,7 @@ from torch import Tensor
 from textgan.checkpoints import checkpoints, clean, load_checkpoint, optimizer_tensors, restore_optimizer
 from textgan.checkpoints import save_checkpoint as write_checkpoint
 from textgan.errors import InputError, Interrupted, NotFinite
-from textgan.lm.likelihood import IGNORE, measured, prepared, summed_nll
+from textgan.lm.likelihood import IGNORE, by_length, measured, prepared, summed_nll
 from textgan.lm.loading import Lm
 
 Progress = Callable[[dict[str, Any]], None]
@@ -125,8 +125,12 @@ class Watch:
     def loss(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """The step's mean NLL a token, each token times its line's weight where there are weights."""
         # Trainer's own loss for GPT2LMHeadModel divides by all L labels, though only L - 1 are predicted
-        labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
-        loss = summed_nll(model(**inputs).logits, labels, weights) / (labels != IGNORE).sum()
+        tokens = (inputs["labels"] != IGNORE).sum()
+        total = torch.zeros((), device=tokens.device)
+        for part in by_length(inputs) if tokens.device.type == "cpu" else [inputs]:
+            labels, weights = part.pop("labels"), part.pop("weights", None)
+            total = total + summed_nll(model(**part).logits, labels, weights)
+        loss = total / tokens
         self.last_loss = loss.item()
         if not math.isfinite(self.last_loss):
             raise NotFinite(f"the loss became {self.last_loss} at step {self.step + 1}; lower lr {self.schedule.lr:g}")
