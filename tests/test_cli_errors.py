@@ -44,8 +44,8 @@ EVALUATE = "evaluate grammar:50 --reference grammar:50:1"
 FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 
 COMMANDS = (
-    "train, recipes, sample, generate, verify, select, evaluate, compare, sweep, split, mix, finetune, experiment, "
-    "audit, canaries, rate, report, quickstart, selftest"
+    "train, recipes, sample, generate, verify, select, evaluate, compare, sweep, split, mix, pairs, finetune, loop, "
+    "experiment, audit, canaries, rate, report, quickstart, selftest"
 )
 
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from textgan import __version__
 from textgan.cli_audit import add_audit, add_canaries
 from textgan.cli_compare import add_compare, add_sweep
 from textgan.cli_experiment import add_experiment
+from textgan.cli_lm import add_finetune, add_loop, add_mix, add_pairs
 from textgan.cli_pool import add_generate, add_select, add_verify
 from textgan.cli_rate import add_rate
 from textgan.cli_usage import (
@@ -40,8 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
     for add in (
-        _recipes, _sample, add_generate, add_verify, add_select, _evaluate, add_compare, add_sweep, _split, _mix,
-        _finetune, add_experiment, add_audit, add_canaries, add_rate, _report, _quickstart, _selftest,
+        _recipes, _sample, add_generate, add_verify, add_select, _evaluate, add_compare, add_sweep, _split, add_mix,
+        add_pairs, add_finetune, add_loop, add_experiment, add_audit, add_canaries, add_rate, _report, _quickstart,
+        _selftest,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -269,92 +271,6 @@ def _run_split(options: argparse.Namespace) -> None:
     _say(f"{read} lines, {duplicates} duplicates dropped, {clusters} clusters of near-duplicates: {sizes}")
 
 
-def _mix(commands: Any) -> None:
-    parser = _command(
-        commands, _run_mix, "mix", "REAL POOL --ratio R --out FILE [options]", "blend real lines with synthetic ones"
-    )
-    parser.add_argument("real", metavar="REAL", help="real text")
-    parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (folder or file) or plain lines")
-    parser.add_argument(
-        "--ratio", type=number(0, 1e6), required=True, metavar="R", help="synthetic lines for each real line"
-    )
-    parser.add_argument("--tokens", type=whole(1, 10**12), metavar="N", help="at most so many words in all")
-    _add_seed(parser)
-    _add_errors(parser)
-    parser.add_argument("--out", type=file, required=True, metavar="FILE", help="- is standard output")
-
-
-def _run_mix(options: argparse.Namespace) -> None:
-    once_from_standard_input("textgan mix", options.real, options.pool)
-    from textgan.augmentation import mix
-    from textgan.augmentation.folder import has_rows
-    from textgan.text import read_text, write_lines
-
-    real = read_text(options.real, errors=options.encoding_errors)
-    pool = options.pool if has_rows(options.pool) else read_text(options.pool, errors=options.encoding_errors)
-    write_lines(options.out, mix(real, pool, ratio=options.ratio, seed=options.seed, tokens=options.tokens))
-
-
-def _finetune(commands: Any) -> None:
-    parser = _command(
-        commands, _run_finetune, "finetune", "LM TEXT --valid VALID --out DIR [options]",
-        "fine-tune a causal language model and measure it",
-    )  # fmt: skip
-    parser.add_argument("lm", metavar="LM", help='hub name, local folder, .gguf file, or "small" (small:LAYERSxWIDTH)')
-    parser.add_argument("text", metavar="TEXT", help="training text")
-    parser.add_argument("--valid", required=True, metavar="VALID", help="held-out text that chooses the weights")
-    parser.add_argument(
-        "--out", type=folder, required=True, metavar="DIR", help="gets the model as a Hugging Face folder"
-    )
-    parser.add_argument("--test", metavar="TEST", help="held-out text to measure on (default: VALID)")
-    parser.add_argument(
-        "--steps", type=whole(1, 10**9), metavar="N", help="optimiser steps (default: three passes over TEXT)"
-    )
-    parser.add_argument(
-        "--lr", type=number(1e-9, 10), metavar="X", help="learning rate (default: 5e-5; 1e-3 for a small model)"
-    )
-    parser.add_argument("--base-text", metavar="FILE", help="what a small model is pre-trained on (default: TEXT)")
-    _add_seed(parser)
-    _add_threads(parser, "torch's choice, 1 for a small model")
-    _add_errors(parser)
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
-        help="auto, cpu or cuda (default: auto)",
-    )  # fmt: skip
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
-
-
-def _run_finetune(options: argparse.Namespace) -> None:
-    given = {name: getattr(options, name) for name in ("text", "valid", "test", "base_text")}
-    once_from_standard_input("textgan finetune", *given.values())
-    from textgan.text import read_text, write_json
-
-    errors = options.encoding_errors
-    texts: dict[str, Any] = {
-        name: read_text(source, errors=errors) for name, source in given.items() if source is not None
-    }
-    from textgan import machine
-    from textgan.lm import finetune
-
-    with machine.threads(options.threads), _progress_line() as show:
-        done = finetune(
-            options.lm,
-            texts.pop("text"),
-            **texts,
-            out=options.out,
-            steps=options.steps,
-            lr=options.lr,
-            seed=options.seed,
-            device=options.device,
-            on_progress=show,
-        )
-    if options.json != "-":
-        print(f"{done.lm}\n{done.measured_on}: {done.nll_per_token:.4f} nats a token, {done.nll_per_byte:.4f} a byte, "
-              f"perplexity {done.perplexity:.2f} (step {done.best_step} of {done.steps})")  # fmt: skip
-    if options.json:
-        write_json(options.json, done.to_json())
-
-
 def _report(commands: Any) -> None:
     parser = _command(
         commands, _run_report, "report", "RUN... --out FILE.html", "write one HTML page about one or several runs"
@@ -390,20 +306,3 @@ def _run_quickstart(options: argparse.Namespace) -> None:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _progress_line() -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """A line that overwrites itself on a terminal, and is gone at the end."""
-
-    def show(row: dict[str, Any]) -> None:
-        shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
-        print(f"\r{shown[:78]:<78}", end="", file=sys.stderr, flush=True)
-
-    if not sys.stderr.isatty():
-        yield None
-        return
-    try:
-        yield show
-    finally:
-        print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from textgan.augmentation.compare import compare, compare_seeds
 from textgan.augmentation.density import DensityRatio
 from textgan.augmentation.folder import read_pool, verify_pool
 from textgan.augmentation.mix import MixPlan, Mixture, blend, mix
+from textgan.augmentation.pairs import pairs, write_pairs
 from textgan.augmentation.pool import append_pool, pool_rows, write_pool
 from textgan.augmentation.select import choose
 
@@ -17,8 +18,10 @@ __all__ = [
     "compare",
     "compare_seeds",
     "mix",
+    "pairs",
     "pool_rows",
     "read_pool",
     "verify_pool",
+    "write_pairs",
     "write_pool",
 ]

@@ -101,6 +101,12 @@ class Mixture(NamedTuple):
         share = SCHEDULES[self.plan.schedule]
         return None if share is None else doses(share, overall, steps, tokens)
 
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A pool row a line, in order: its text, whether it is real or synthetic, what it counts."""
+        weights = np.ones(len(self.made)) if self.weights is None else self.weights
+        for line, made, weight in zip(self.lines, self.made.tolist(), weights.tolist(), strict=True):
+            yield {"text": line, "source": "synthetic" if made else "real", "weight": weight}
+
     def to_json(self) -> dict[str, Any]:
         """The plan and what came of it, without the lines."""
         found = {**asdict(self.plan), "real": self.real, "synthetic": len(self.synthetic), "overlap": self.overlap}

@@ -183,6 +183,7 @@ def pretrain_small(
     width: int = 128,
     vocab_size: int = 2000,
     context: int = 256,
+    vocabulary: Source | None = None,
     steps: int | None = None,
     seed: int = 0,
     valid: Source | None = None,
@@ -195,6 +196,7 @@ def pretrain_small(
 ) -> Path:
     """A small GPT-2 with a byte-level BPE of its own, both made from `text`; gives its folder, `out`.
 
+    vocabulary: the text that the BPE is made from instead.
     steps: None means ten passes (200 to 2,000 steps). lr: None means 0.32 / width, at most 5e-3. With `valid` the
     weights of its lowest NLL are kept. The folder's pretrained.json says in plain words what the model is, and so does
     everything that is made from it. resume, save_every: as in `finetune`.
@@ -206,7 +208,8 @@ def pretrain_small(
     if min(layers, width) < 1 or context < 2 or vocab_size < 4:
         raise InputError(f"{layers} layers x {width}, context {context}, vocabulary {vocab_size}: too small; give more")
     out = make_folder(out)
-    save_tokenizer(train_tokenizer(lines, level="bpe", vocab_size=vocab_size), out)
+    words = given if vocabulary is None else read_text(vocabulary)
+    save_tokenizer(train_tokenizer(words.lines, level="bpe", vocab_size=vocab_size), out)
     tokenizer = AutoTokenizer.from_pretrained(str(out))
     heads = next(h for h in range(max(1, width // 32), 0, -1) if width % h == 0)
     config = GPT2Config(
@@ -219,9 +222,10 @@ def pretrain_small(
         fresh, lines, steps=steps, passes=10, bounds=(200, 2000), tokens_per_step=tokens_per_step, seed=seed,
         lr=min(0.32 / width, 5e-3) if lr is None else lr,
     )  # fmt: skip
-    about_text = {"text": given.sha256, "valid": None if valid is None else read_text(valid).sha256}
-    same = _same({"layers": layers, "width": width, "vocab_size": vocab_size, "context": context,
-                  **schedule._asdict(), **about_text})  # fmt: skip
+    same = _same({
+        "layers": layers, "width": width, "vocab_size": vocab_size, "context": context, **schedule._asdict(),
+        "text": given.sha256, "words": words.sha256, "valid": None if valid is None else read_text(valid).sha256,
+    })  # fmt: skip
     if resume and _note(out / "pretrained.json").get("began") == same:
         return out
     done = train(

@@ -33,8 +33,7 @@ def write_text(
 
     if min(n, batch, max_tokens) < 1:
         raise InputError(f"n {n}, batch {batch} and max_tokens {max_tokens} must each be 1 or more")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature {temperature} cannot be sampled at; give a number above 0 (1 = as trained)")
+    check_temperature(temperature)
     model, tokenizer, _ = lm if isinstance(lm, Lm) else load_lm(lm, device=device)
     bos, eos = ends(tokenizer)
     # generate fills what is unset from the model's own settings, and without top_k=0 it cuts to the best 50
@@ -51,6 +50,12 @@ def write_text(
             tokens = model.generate(start, attention_mask=torch.ones_like(start))  # (B, T)
             lines += [_line(tokenizer, row[1:], eos) for row in tokens.tolist()]
     return lines
+
+
+def check_temperature(temperature: float) -> None:
+    """InputError for one at which nothing can be drawn."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise InputError(f"temperature {temperature} cannot be sampled at; give a number above 0 (1 = as trained)")
 
 
 def _line(tokenizer: Any, ids: list[int], eos: int) -> str:

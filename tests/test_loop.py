@@ -1,0 +1,104 @@
+"""A language model that learns from its own text, generation after generation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textgan import grammar
+from textgan.errors import InputError
+from textgan.loop import finding, learned_from, loop
+from textgan.report.loops import curve
+
+REAL, TEST = grammar.sample(150, 0), grammar.sample(100, 1)
+QUICK: dict[str, Any] = {"test": TEST, "generations": 2, "lm": "small:1x32", "steps": 60, "tokens_per_step": 256}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("loop")
+    return out, loop(REAL, out=out, **QUICK)
+
+
+def test_what_a_generation_learns_from() -> None:
+    real, one, two = (["real"] * 4, ["one"] * 4, ["two"] * 4)
+    for regime in ("replace", "accumulate", "accumulate_subsample"):
+        assert learned_from(real, [], regime, 0) == real
+    assert learned_from(real, [one, two], "replace", 0) == two
+    assert sorted(learned_from(real, [one, two], "accumulate", 0)) == sorted(real + one + two)
+    drawn = learned_from(real, [one, two], "accumulate_subsample", 0)
+    assert len(drawn) == 4
+    assert set(drawn) <= {"real", "one", "two"}
+
+
+def test_replacing_costs_more_than_accumulating(done: tuple[Path, dict[str, Any]]) -> None:
+    _, result = done
+    ends = {r: curve(result["generations"], r, "nll_per_byte")[2][0] for r in ("replace", "accumulate")}
+    first = curve(result["generations"], "replace", "nll_per_byte")[0][0]
+    assert ends["replace"] > first
+    assert ends["replace"] - first > 1.5 * (ends["accumulate"] - first)
+
+
+def test_all_is_written_and_the_page_has_a_plot_for_each_figure(done: tuple[Path, dict[str, Any]]) -> None:
+    out, result = done
+    assert json.loads((out / "loop.json").read_text()) == result
+    cells = [(row["regime"], row["generation"], row["lines"]) for row in result["generations"]]
+    assert cells == [
+        ("first", 0, 150), ("replace", 1, 150), ("replace", 2, 150), ("accumulate", 1, 300), ("accumulate", 2, 450),
+    ]  # fmt: skip
+    html = (out / "loop.html").read_text()
+    assert html.count("<figure") == 4
+    for sentence in result["findings"]:
+        assert sentence in html
+
+
+def test_what_is_done_is_not_done_again_and_more_generations_go_on(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    import shutil
+
+    out = Path(shutil.copytree(done[0], tmp_path / "loop"))
+    (out / "jobs" / "seed-0-accumulate-02.json").unlink()
+    at = {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
+    assert loop(REAL, out=out, **QUICK) == done[1]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")} == at
+    longer = loop(REAL, out=out, **{**QUICK, "generations": 3, "regimes": ("replace",)})
+    assert [row for row in longer["generations"] if row["generation"] < 3] == done[1]["generations"][:3]
+
+
+def test_a_finding_is_the_figures() -> None:
+    rows = [
+        {"regime": regime, "generation": k, "nll_per_byte": 1 + k, "entropy": 20 - k, "distinct-2": 0.5,
+         "self-BLEU-4": 0.1, "duplicates": 0.0}
+        for regime, k in (("first", 0), ("replace", 1))
+    ]  # fmt: skip
+    assert finding(rows, "replace") == (
+        "replace: over 1 generations the held-out NLL a byte went from 1.0000 to 2.0000 (+100.0 %), the entropy of a "
+        "sentence from 20.00 to 19.00 nats, distinct-2 from 0.5000 to 0.5000."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"regimes": ("add",)}, "regime 'add' is unknown; choose accumulate, replace, accumulate_subsample"),
+        ({"regimes": ()}, "regimes (none): give one or more, each once"),
+        ({"seeds": (1, 1)}, "seeds 1, 1: give one or more, each once"),
+        ({"generations": 0}, "generations 0 is too few; give 1 or more"),
+        ({"lm": "gpt2"}, "gpt2: no such model; give small or small:LAYERSxWIDTH, as small:2x128"),
+        ({"temperature": 0.0}, "temperature 0.0 cannot be sampled at; give a number above 0 (1 = as trained)"),
+    ],
+)
+def test_what_is_no_loop_is_one_line_of_error(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        loop(REAL, out=tmp_path, **{**QUICK, **options})
+    assert str(error.value) == said
+
+
+def test_a_folder_holds_one_loop(done: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = done
+    with pytest.raises(InputError, match=r"holds a loop with other settings \(steps 60 -> 61\); give another --out"):
+        loop(REAL, out=out, **{**QUICK, "steps": 61})
+    with pytest.raises(InputError, match="holds a loop on other text; give another --out"):
+        loop(REAL[1:], out=out, **QUICK)
