@@ -63,7 +63,7 @@ USAGE = [
     (f"{MLE} --corpus x", "there is no option --corpus"),
     (f"{MLE} --rollouts 3", "there is no option --rollouts"),
     (f"{MLE} --preset", "--preset: expected one argument"),
-    (f"{MLE} --preset paper", "--preset 'paper' is not one of mle's: paper-oracle, paper-coco"),
+    (f"{MLE} --preset paper", "--preset 'paper' is not one of mle's: paper-oracle, paper-coco, paper-news"),
     (f"{MLE} --mle_final_rate 2", "--mle_final_rate 2.0 must be from 0 to 1"),
     (f"{MLE} --batch", "--batch: expected one argument"),
     (f"{MLE} --batch x", "--batch: a whole number was wanted, got 'x'"),
