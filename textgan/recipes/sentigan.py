@@ -50,6 +50,10 @@ class SentiGAN:
     bridge: ClassVar[str] = "penalty on the probability of a token, roll-outs; labels"
     opponent: ClassVar[str] = "CNN with a class for each label and one for written text"
     classes: ClassVar[bool] = True
+    from_noise: ClassVar[str] = (
+        "it needs its pre-training: G goes to p proportional to 1 / penalty, and noise gets nearly the full penalty "
+        "whatever it says"
+    )
 
     batch: int = 64
     mle_steps: int = 1500
