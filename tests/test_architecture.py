@@ -23,8 +23,8 @@ FLOORS = {
     1: "autoload discriminators errors generators grammar graphs machine metrics models objectives oracle processes "
     "sequences text",
     2: "augmentation comparisons controls estimators evaluation lm updates",
-    3: "batches checkpoints experiment judges labels papers progress quickstart recipes report runs selftest settings "
-    "sweeps training watch",
+    3: "adoption batches checkpoints experiment judges labels papers progress quickstart recipes report runs selftest "
+    "settings sweeps training watch",
     4: "__main__ cli cli_commands cli_compare cli_train cli_usage",
 }
 FLOOR_OF = {f"textgan.{name}": floor for floor, names in FLOORS.items() for name in names.split()}
