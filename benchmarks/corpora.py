@@ -15,6 +15,7 @@ seconds that it took are in its result. sentigan and catgan are not here: these 
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -276,7 +277,7 @@ def front(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     found, tuning = measured(run, on_test, seed), measured(run, Reference(valid, train=train, seed=0), seed + 100)
     real = found.pop("real")
     tuning.pop("real")
-    tuned = min(tuning, key=lambda t: value(tuning[t], TUNED_BY))
+    tuned = min(tuning, key=lambda t: math.inf if (x := value(tuning[t], TUNED_BY)) is None else x)
     samples = {f"{t:g}": run.sample_text(10, seed=seed, temperature=t) for t in SHOWN}
     return {"front": found, "real": real, "tuning": tuning, "tuned": tuned, "samples": samples}
 
@@ -293,8 +294,9 @@ def measured(run: Run, reference: Reference, seed: int) -> dict[str, list[dict[s
     return found | {"real": [s._asdict() for s in swept.evaluations[1.0][0].real]}
 
 
-def value(scores: Sequence[Mapping[str, Any]], name: str) -> float:
-    return next((s["value"] for s in scores if s["name"] == name), float("nan"))
+def value(scores: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """A score by its name; None where it could not be had."""
+    return next((s["value"] for s in scores if s["name"] == name), None)
 
 
 def seeds_of(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
@@ -355,17 +357,17 @@ def _page(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> s
     """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity."""
     real = next(iter(swept.values()))[0]["real"]
     better = {s["name"]: s["better"] for s in real}
-    curves = {
-        name: [(float(t), {c: _mean([value(r["front"][t], c) for r in results]) for c in better})
-               for t in results[0]["front"]]
-        for name, results in swept.items()
-    }  # fmt: skip
+
+    def means(results: Sequence[Mapping[str, Any]], t: str) -> dict[str, float]:
+        found = {c: [x for r in results if (x := value(r["front"][t], c)) is not None] for c in better}
+        return {c: statistics.mean(values) for c, values in found.items() if len(values) == len(results)}
 
     def points(name: str, quality: str) -> list[list[Point]]:
-        return [
-            [Point(float(t), value(scores, DIVERSITY), value(scores, quality)) for t, scores in r["front"].items()]
+        pairs = [
+            [(float(t), value(scores, DIVERSITY), value(scores, quality)) for t, scores in r["front"].items()]
             for r in swept[name]
         ]
+        return [[Point(t, x, y) for t, x, y in run if x is not None and y is not None] for run in pairs]
 
     said, notes = [], []
     for name in swept if "mle" in swept else ():
@@ -376,23 +378,21 @@ def _page(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> s
             except InputError as error:
                 notes.append(f"not compared: {name}, {quality}: {error}")
     about = f"{corpus.name}, re-split; {real[0]['n']} sentences a point; means over seeds."
+    curves = {name: [(float(t), means(results, t)) for t in results[0]["front"]] for name, results in swept.items()}
     return fronts(
         curves, {s["name"]: s["value"] for s in real}, better=better, diversity=DIVERSITY, sentences=said, notes=notes,
         about=about,
     )  # fmt: skip
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 def seeded(name: str, results: Sequence[Any]) -> str:
     return f"{name}, {len(results)} seed{'s' * (len(results) > 1)}"
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float | None]) -> str:
     """Mean and standard deviation over seeds; nothing where a score was not to be had."""
-    if any(v != v for v in values):
+    known = [x for x in values if x is not None]
+    if len(known) < len(values):
         return ""
-    mean = f"{statistics.mean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+    mean = f"{statistics.mean(known):.3f}"
+    return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean
