@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgan.discriminators import Discriminator
 from textgan.errors import InputError
@@ -94,7 +94,7 @@ def _without_learning(phase: Phase, judges: list[Player[Any]]) -> Phase:
     return phase._replace(update=update)
 
 
-def _spoil(net: Discriminator, spoil: Spoil, rng: torch.Generator) -> None:
+def _spoil(net: nn.Module, spoil: Spoil, rng: torch.Generator) -> None:
     """Put the spoilt answers in the place of the net's own methods; a call within a call is left alone."""
     inside = False
 

@@ -115,7 +115,7 @@ def _share(recipe: Recipe, seed: int, *, control: str | None = None) -> float:
             recipe, real, valid=valid, out=Path(folder) / "run", seed=seed, device="cpu", threads=1,
             schedule=never, progress=False, control=control,
         )  # fmt: skip
-        wanted: dict[str | None, str] = {**classes} or {None: PATTERN}
+        wanted: dict[str | None, str] = dict(classes.items()) or {None: PATTERN}
         said = {name: " ".join(run.sample_text(SAMPLED, seed=seed, label=name)).split() for name in wanted}
     return sum(said[name].count(word) for name, word in wanted.items()) / max(1, sum(map(len, said.values())))
 

@@ -172,6 +172,16 @@ def ranked(rewards: Tensor, mask: Tensor, sharpness: float) -> Tensor:
     return (sharpness * (share - 0.5)).sigmoid() * mask
 
 
+SMALL = Leak(
+    embedding=32,
+    hidden=32,
+    goal=16,
+    goal_steps=4,
+    leaked_embedding=64,
+    leaked_widths=SEQGAN_CNN.widths,
+    leaked_filters=SEQGAN_CNN.filters,
+    leaked_dropout=0.0,
+)
 ORACLE = LeakGAN(  # the authors' code: No Temperature/Synthetic Data/Main.py, length 20
     **CONSTANT_ADAM,
     judge_steps=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each, before the first maximum likelihood
@@ -184,23 +194,14 @@ ORACLE = LeakGAN(  # the authors' code: No Temperature/Synthetic Data/Main.py, l
     rank_sharpness=16.0,
     generator_lr=1e-2,
     discriminator_lr=1e-4,
-    generator=Leak(
-        embedding=32,
-        hidden=32,
-        goal=16,
-        goal_steps=4,
-        leaked_embedding=64,
-        leaked_widths=SEQGAN_CNN.widths,
-        leaked_filters=SEQGAN_CNN.filters,
-        leaked_dropout=0.0,
-    ),
+    generator=SMALL,
 )
 PRESETS = {
     "paper-oracle": ORACLE,
     "paper-oracle-40": replace(  # the same at length 40
         ORACLE,
         generator=replace(
-            ORACLE.generator,
+            SMALL,
             embedding=64,
             hidden=64,
             leaked_widths=(*SEQGAN_CNN.widths, 30),  # the code names 40 too, but has filters for 30 alone
@@ -214,7 +215,7 @@ PRESETS = {
         generator_lr=1e-3,
         mle_every=2,  # such an epoch every 15 rounds
         generator=replace(
-            ORACLE.generator,
+            SMALL,
             embedding=128,
             hidden=128,
             leaked_embedding=256,
