@@ -10,6 +10,7 @@ import numpy as np
 from textgan.errors import InputError
 from textgan.laboratory.arms import ARMS, REAL_ARMS
 from textgan.laboratory.statistics import (
+    BEST,
     MATCHED,
     QUALITY,
     Paired,
@@ -17,7 +18,11 @@ from textgan.laboratory.statistics import (
     at_equal_quality,
     best_real,
     contrasts,
+    copied_more,
     exchange,
+    group_shift,
+    paired,
+    shift,
     verdict,
 )
 from textgan.laboratory.study import REGIMES, Study
@@ -78,6 +83,7 @@ def _one(study: Study, rows: Sequence[Row], n: int, regime: str, nats: Nats) -> 
         legend([("dot", style, kind) for kind, style in KINDS.items()]),
         tag("div", *plots, class_="grid two"),
         _contrast_table(tested),
+        _four_questions(study, rows, n, regime),
         _worth_table(study, rows, n, regime),
         _arm_table(study, rows, n, regime),
         _diversity_table(study, rows, n, regime),
@@ -167,16 +173,38 @@ def _written(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup |
 
 
 def _contrast_table(found: Sequence[Paired]) -> Markup:
-    head = ["contrast", "asks", "nats a byte", "%", "95 % interval", "p (Holm)", "Wilcoxon", "bootstrap", "verdict"]
+    head = ["contrast", "nats a byte", "%", "95 % interval", "p (Holm)", "Wilcoxon", "bootstrap", "verdict"]
     body = [
         [
-            f"{one.a} - {one.b}", one.asks, signed(one.difference, 5), signed(100 * one.relative, 2),
-            _span(one.low, one.high), number(one.adjusted), number(one.wilcoxon), _span(one.boot_low, one.boot_high),
-            verdict(one),
+            join([f"{one.a} \u2212 {one.b}", tag("div", tag("small", one.asks))]), signed(one.difference, 5),
+            signed(100 * one.relative, 2), _span(one.low, one.high), number(one.adjusted), number(one.wilcoxon),
+            _span(one.boot_low, one.boot_high), verdict(one),
         ]
         for one in found
     ]  # fmt: skip
-    return table(head, body, caption="The protocol's contrasts; negative: the first is better", text_columns=(0, 1, 8))
+    return table(head, body, caption="The protocol's contrasts; negative: the first is better", text_columns=(0, 7))
+
+
+def _four_questions(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup:
+    """The protocol's H1 to H4 for the arms of the claim."""
+    body = []
+    for arm in (arm for arm in ("selected", "two-stage") if arm in study.arms):
+        place = (arm, n, regime, study.ratio)
+        loss = paired(study, rows, arm, BEST, n, regime, study.ratio)
+        diverse = at_equal_quality(study, rows, arm, n, regime, study.ratio)
+        groups = sorted({group for row in rows for group in row.get("groups", {})})
+        asked: list[tuple[str, Paired | None]] = [("H1: test NLL per byte falls", loss)]
+        asked += [(f"H2: {name} at equal quality", diverse.get(name)) for name in ("self-BLEU-4", "distinct-4")]
+        asked += [("H3: copies more lines than chance", shift(rows, *place, copied_more))]
+        asked += [(f"H4: lines on {group}, synthetic minus real", shift(rows, *place, group_shift(group)))
+                  for group in groups]  # fmt: skip
+        for what, one in asked:
+            cells = [DASH, DASH, DASH] if one is None else [
+                signed(one.difference, 4), _span(one.low, one.high, 4), number(one.p),
+            ]  # fmt: skip
+            body.append([f"{arm}, {what}", *cells])
+    head = ["arm and question", "difference", "95 % interval", "p, one test"]
+    return table(head, body, caption="The four questions: loss, diversity, copying, groups (means over seeds)")
 
 
 def _span(low: float | None, high: float | None, places: int = 5) -> str:

@@ -5,7 +5,7 @@ Pairs are seeds: both arms of a pair had the same real lines, first weights and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,16 +110,15 @@ def paired(
         return None
     differences = np.array([one[s]["nll_per_byte"] - other[s]["nll_per_byte"] for s in seeds])
     level = float(np.mean([other[s]["nll_per_byte"] for s in seeds]))
-    mean = float(differences.mean())
-    found = Paired(a, f"{b} ({baseline})" if b == BEST else b, len(seeds), mean, mean / level, asks=asks)
+    found = _mean(differences.tolist())
+    found = found._replace(
+        a=a, b=f"{b} ({baseline})" if b == BEST else b, relative=found.difference / level, asks=asks
+    )
     if len(seeds) < ENOUGH:
         return found
-    error, freedom = float(differences.std(ddof=1)) / len(seeds) ** 0.5, len(seeds) - 1
-    half, narrow = half_width(error, freedom), half_width(error, freedom, confidence=0.9)
-    found = found._replace(
-        low=mean - half, high=mean + half, p=two_sided_p(mean, error, freedom),
-        equal=abs(mean) + narrow < study.equal * level,
-    )  # fmt: skip
+    error = float(differences.std(ddof=1)) / len(seeds) ** 0.5
+    narrow = half_width(error, len(seeds) - 1, confidence=0.9)
+    found = found._replace(equal=abs(found.difference) + narrow < study.equal * level)
     if len(seeds) >= PAIRS and differences.any():
         from scipy.stats import wilcoxon
 
@@ -252,14 +251,43 @@ def at_equal_quality(
             if pair[0] is not None and pair[1] is not None:
                 gaps.append(pair[0] - pair[1])
         if gaps:
-            mean = float(np.mean(gaps))
-            one = Paired(arm, f"{BEST} ({best})", len(gaps), mean, float("nan"), asks=metric)
-            if len(gaps) >= ENOUGH:
-                error = float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5
-                half = half_width(error, len(gaps) - 1)
-                one = one._replace(low=mean - half, high=mean + half, p=two_sided_p(mean, error, len(gaps) - 1))
-            found[metric] = one
+            found[metric] = _mean(gaps)._replace(a=arm, b=f"{BEST} ({best})", asks=metric)
     return found
+
+
+def shift(
+    rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float, value: Callable[[Row], float | None]
+) -> Paired | None:
+    """A figure of an arm's synthetic text that is 0 where nothing is amiss, with Student's interval over seeds."""
+    values = [x for row in _place(rows, arm, n, regime, ratio).values() if (x := value(row)) is not None]
+    return _mean(values)._replace(a=arm) if values else None
+
+
+def _mean(values: Sequence[float]) -> Paired:
+    """The mean over seeds and, from three seeds on, Student's interval."""
+    mean = float(np.mean(values))
+    found = Paired("", "", len(values), mean, float("nan"))
+    if len(values) < ENOUGH:
+        return found
+    error, freedom = float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1
+    half = half_width(error, freedom)
+    return found._replace(low=mean - half, high=mean + half, p=two_sided_p(mean, error, freedom))
+
+
+def copied_more(row: Row) -> float | None:
+    """Share of synthetic lines that stand in the N real lines, minus the share that stands in as many others."""
+    found = row.get("overlap", {}).get("lines")
+    return None if found is None else found["train"] - found["control"]
+
+
+def group_shift(group: str) -> Callable[[Row], float | None]:
+    """Share of the lines that mention a group: synthetic minus real."""
+
+    def value(row: Row) -> float | None:
+        found = row.get("groups", {}).get(group)
+        return None if found is None else found["synthetic"] - found["real"]
+
+    return value
 
 
 def _score(written: Row, name: str) -> float | None:
