@@ -46,8 +46,8 @@ FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.
 USAGE = [
     ("", "the following arguments are required: COMMAND"),
-    ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, evaluate, compare, sweep, split, mix, "
-     "finetune, report, quickstart, selftest; did you mean sample?"),
+    ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, generate, verify, select, evaluate, "
+     "compare, sweep, split, mix, finetune, report, quickstart, selftest; did you mean sample?"),
     ("train", f"the first argument is a recipe: {NAMES}"),
     ("train --out new", f"the first argument is a recipe: {NAMES}"),
     ("train relgam grammar:50 --out new", f"recipe 'relgam' is not one of {NAMES}; did you mean relgan?"),
