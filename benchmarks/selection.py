@@ -5,6 +5,7 @@
     python benchmarks/selection.py --table    tables from benchmarks/results/selection/*.json
 
 oracle   an LSTM with weights N(0, 1) is the truth and itself at a higher temperature the proposal: p / q is exact.
+biased   the embedded grammar is the truth, its sentences thinned by their common words the proposal: p / q is exact.
 grammar  the embedded grammar is the truth, an LSTM trained on 3,000 of its sentences the proposal; both are exact.
 coco     an LSTM trained on 5,000 captions; D learns from 3,000 others; judged by models of 6,000 yet others. The
          control keeps the half that the LSTM itself finds likeliest. TEXTGAN_DATA names the folder of corpora
@@ -38,6 +39,7 @@ WAYS: dict[str, Selector] = {
     "all": All(), "top half": TopK(0.5), "drs half": DRS(0.5), "drs exact": DRS(None), "mh 20": MH(20),
     "resample": Resample(2000), "weights": Weights(1.0, 0.0, float("inf")), "weights, flattened": Weights(),
 }  # fmt: skip
+SHOWN = [*((f"oracle-{t}-", "log_p") for t in TEMPERATURES), ("biased-", "habits"), ("grammar-", "grammatical")]
 Row = dict[str, Any]
 
 
@@ -91,6 +93,34 @@ def oracle(temperature: float, seed: int) -> Row:
     fitted = DensityRatio.fit(spelt(real), spelt(wide)[: N // 2], seed=seed)
     learnt = fitted.log_ratio(spelt(wide))
     bayes = np.concatenate([log_p(real) - log_p(real, temperature), true])
+    return {
+        "bayes_auc": auc(bayes, np.arange(len(bayes)) < len(real)), "diagnostics": fitted.diagnostics._asdict(),
+        "effective_sample": effective_size(np.exp(true)) / N, "likeness": likeness(learnt, true),
+        "exact": mended(np.exp(true), values, truth, seed), "learnt": mended(np.exp(learnt), values, truth, seed),
+    }  # fmt: skip
+
+
+HABITS = (" is ", " on ", " in ", " with ", " and ")
+
+
+def biased(seed: int) -> Row:
+    """Sentences of the grammar, each kept with probability 3 to the power of minus how many of HABITS it has."""
+    import random
+
+    def habits(lines: Sequence[str]) -> np.ndarray:
+        return np.array([float(sum(habit in line for habit in HABITS)) for line in lines])
+
+    rng = random.Random(f"biased {seed}")
+    stream = grammar.sentences(10**9, seed)
+    lines = [
+        line for line, _ in zip(filter(lambda x: rng.random() < 3.0 ** -habits([x])[0], stream), range(N), strict=False)
+    ]
+    real = grammar.sample(N // 2, seed + 20)
+    values, true = {"habits": habits(lines)}, np.log(3) * habits(lines)
+    truth = {"habits": float(habits(grammar.sample(100_000, seed + 30)).mean())}
+    fitted = DensityRatio.fit(real, lines[: N // 2], seed=seed)
+    learnt = fitted.log_ratio(lines)
+    bayes = np.log(3) * habits([*real, *lines])
     return {
         "bayes_auc": auc(bayes, np.arange(len(bayes)) < len(real)), "diagnostics": fitted.diagnostics._asdict(),
         "effective_sample": effective_size(np.exp(true)) / N, "likeness": likeness(learnt, true),
@@ -175,9 +205,11 @@ def judged(texts: Sequence[str], parts: Mapping[str, Sequence[str]], seed: int) 
 
 def grid() -> list[Job]:
     """A job a truth and seed."""
-    known = [Job(f"oracle-{t}-{s}", oracle, {"temperature": t, "seed": s}) for t in TEMPERATURES for s in SEEDS]
-    return [*known, *(Job(f"grammar-{s}", of_grammar, {"seed": s}) for s in SEEDS),
-            *(Job(f"coco-{s}", coco, {"seed": s}) for s in SEEDS)]  # fmt: skip
+    seeded = [("biased", biased), ("grammar", of_grammar), ("coco", coco)]
+    return [
+        *(Job(f"oracle-{t}-{s}", oracle, {"temperature": t, "seed": s}) for t in TEMPERATURES for s in SEEDS),
+        *(Job(f"{name}-{s}", work, {"seed": s}) for name, work in seeded for s in SEEDS),
+    ]
 
 
 def mean(values: Sequence[float]) -> str:
@@ -203,11 +235,7 @@ def table() -> str:
     head = ("| choice | bias, exact ratio | worst, in s.e. | taken | bias, learnt ratio | worst, in s.e. | taken |\n"
             "|---|---|---|---|---|---|---|")  # fmt: skip
     out = []
-    for prefix, key in (
-        *((f"oracle-{t}-", "log_p") for t in TEMPERATURES),
-        ("grammar-", "grammatical"),
-        ("grammar-", "words"),
-    ):
+    for prefix, key in SHOWN:
         if results := list(read_results(RESULTS, prefix).values()):
             like = mean([found["likeness"]["pearson"] for found in results])
             size = mean([found["effective_sample"] for found in results])

@@ -17,11 +17,11 @@ from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_p
 from textgan.augmentation.calibration import auc_error
 from textgan.augmentation.density import DensityRatio, second_opinion
 from textgan.augmentation.folder import seal_pool, write_shards
-from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights
+from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights, choose
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.report.funnel import funnel_plot
-from textgan.selection import Selection, select
+from textgan.selection import Selection, drawn, select
 
 HABITS = (" is ", " on ", " in ", " with ", " and ")
 DIRT = [
@@ -142,6 +142,14 @@ def test_a_second_judge_tells_a_good_selection_from_a_bad_one() -> None:
     assert abs(seen.after - 0.5) < 4 * seen.after_error
     assert auc_error(0.5, 100, 100) == pytest.approx(math.sqrt((201) / (12 * 100 * 100)), rel=1e-9)  # Mann & Whitney's
     assert second_opinion(["a"], ["b"] * 99, ["c"] * 99) is None
+
+
+def test_a_weighted_selection_is_judged_by_texts_drawn_by_their_weights() -> None:
+    ratio = np.array([1.0, 3.0] * 500)
+    weighted = drawn(choose(ratio, how=Weights(flatten=1)), 0)
+    assert len(weighted) == 800  # (4 * 500)^2 / (10 * 500)
+    assert np.mean(weighted % 2) == pytest.approx(0.75, abs=4 * math.sqrt(0.75 * 0.25 / 800))
+    assert drawn(choose(ratio, how=TopK(0.5)), 0).tolist() == list(range(1, 1000, 2))
 
 
 # What will not do

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from textgan import grammar
+from textgan.augmentation.bodies import Encoded
 from textgan.augmentation.calibration import auc, brier, calibration_error, effective_size, isotonic, log_odds, platt
-from textgan.augmentation.density import DensityRatio, fold_of
+from textgan.augmentation.density import DensityRatio, cross_fit, fold_of
 from textgan.augmentation.select import (
     DRS,
     MH,
@@ -31,6 +32,7 @@ from textgan.augmentation.select import (
 )
 from textgan.errors import InputError
 from textgan.oracle import load
+from textgan.text import save_tokenizer, train_tokenizer
 
 EXACT = [DRS(share=None), MH(steps=30), Resample(4000), Weights(flatten=1, high=math.inf)]
 
@@ -293,3 +295,41 @@ def test_a_ratio_that_cannot_be_fitted_is_one_line_of_error(options: dict[str, A
     with pytest.raises(InputError) as error:
         DensityRatio.fit(grammar.sample(100, 1), grammar.sample(200, 2), **options)
     assert str(error.value) == said
+
+
+def counting(lines: list[str]) -> np.ndarray:
+    """An encoder that knows what the bias is made of: (n, 6) which habits a line has, and noise."""
+    return np.array([[float(habit in line) for habit in HABITS] + [len(line) % 7] for line in lines])
+
+
+def test_a_net_on_an_encoder_learns_what_the_encoder_knows() -> None:
+    """The log ratio is linear in these features, so the ratio must be found nearly whole."""
+    texts = [*grammar.sample(1200, 1), *biased(1200, 2)]
+    is_real, fold = np.arange(2400) < 1200, fold_of(texts, 2, 0)
+    judges = cross_fit(Encoded(counting), texts, is_real, fold, 0)
+    new = biased(800, 3)
+    for judge in judges:
+        logits = judge.logits(new)
+        assert np.corrcoef(logits, np.log([true_ratio(line) for line in new]))[0, 1] > 0.9
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny sentence encoder, untrained, as a Hugging Face folder."""
+    from transformers import BertConfig, BertModel
+
+    folder, tokenizer = tmp_path_factory.mktemp("encoder"), train_tokenizer(grammar.sample(100, 0))
+    save_tokenizer(tokenizer, folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=tokenizer.get_vocab_size(), **sizes)).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("body", ["encoder", "mean"])
+def test_a_ratio_on_an_encoder_comes_back_from_its_folder(body: str, encoder: Path, tmp_path: Path) -> None:
+    fitted = DensityRatio.fit(grammar.sample(60, 1), biased(60, 2), body=body, encoder=encoder, folds=2)
+    fitted.save(tmp_path / "d")
+    lines = [*biased(20, 2), *biased(20, 9)]  # some that the encoder has read in fitting, and some new
+    assert DensityRatio.load(tmp_path / "d").log_ratio(lines) == pytest.approx(fitted.log_ratio(lines), abs=1e-5)
+    with pytest.raises(InputError, match="no encoder at nowhere"):
+        DensityRatio.load(tmp_path / "d", encoder="nowhere")

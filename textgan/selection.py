@@ -110,7 +110,7 @@ def select(
     chosen = choose(np.ones(len(kept)) if values is None else values, how=how, seed=seed)
     taken = np.unique(chosen.index)
     say(f"{len(taken):,} texts: a second opinion")
-    opinion = second_opinion(for_judge, kept, [kept[row] for row in taken.tolist()], seed=seed)
+    opinion = second_opinion(for_judge, kept, [kept[row] for row in drawn(chosen, seed).tolist()], seed=seed)
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     warnings = [*_overlap(texts), *(fitted.diagnostics.warnings() if fitted else ()), *chosen.warnings]
     funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
@@ -128,6 +128,16 @@ def select(
 
     replace_folder(out, write)
     return done
+
+
+def drawn(chosen: Chosen, seed: int) -> np.ndarray:
+    """Rows that stand for a selection: those taken or, where they weigh unlike, as many draws as it is worth."""
+    rows, place = np.unique(chosen.index, return_inverse=True)
+    weights = np.bincount(place, chosen.weights)
+    if np.ptp(weights) < 1e-9:
+        return rows
+    rng = np.random.default_rng([seed, 10])
+    return np.sort(rng.choice(rows, max(1, int(chosen.effective_sample)), p=weights / weights.sum()))
 
 
 class Fate(NamedTuple):
@@ -238,7 +248,7 @@ def _said(done: Selection) -> list[str]:
     if done.opinion is None:
         return [*said, "There were too few texts or real lines for a second opinion."]
     seen = done.opinion
-    gap = seen.before - seen.after
+    gap = max(0.5, seen.before) - max(0.5, seen.after)  # below .5 a judge tells nothing, either
     error = (seen.before_error**2 + seen.after_error**2) ** 0.5
     verdict = (
         "the selection looks more like real text" if gap > 2 * error
