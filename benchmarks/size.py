@@ -83,18 +83,17 @@ def train(text: str, out: str, words: str) -> Row:
 
 
 def pool(run: str, n: str, out: str) -> Row:
-    """n sentences with their provenance, in one file."""
+    """n sentences with their provenance, as `textgan generate` writes them: shards, card and MANIFEST."""
     import torch
 
-    from textgan.augmentation import write_pool
+    from textgan.pools import generate
     from textgan.runs import Run
 
     torch.set_num_threads(1)
-    opened = Run.open(run)
-    opened.sample_text(1024)
+    Run.open(run).sample_text(1024)
     memory, begin = Memory(), time.process_time()
     memory.start()
-    write_pool(opened.pool_rows(int(n)), out)
+    generate(run, int(n), out)
     return {"seconds": time.process_time() - begin} | memory.peaks()
 
 
@@ -195,8 +194,9 @@ def pool_rows(folder: Path, most: int) -> Iterator[Row]:
     fit(recipe, spliced(20_000, 0), out=folder / "run", text=TextSettings(vocab_size=5000), threads=1, progress=False)
     for n in (n for n in SENTENCES if n <= most):
         print(f"{n:,} sentences", flush=True)
-        found = measured("pool", folder / "run", n, folder / "pool.jsonl")
-        yield {"sentences": n, "file_mb": round((folder / "pool.jsonl").stat().st_size / 1e6)} | found
+        found = measured("pool", folder / "run", n, folder / f"pool-{n}")
+        size = sum(path.stat().st_size for path in (folder / f"pool-{n}").iterdir())
+        yield {"sentences": n, "file_mb": round(size / 1e6)} | found
 
 
 def length_rows(folder: Path, most: int) -> Iterator[Row]:

@@ -43,11 +43,15 @@ MIX = "mix grammar:20 grammar:10:1 --out new.txt"
 EVALUATE = "evaluate grammar:50 --reference grammar:50:1"
 FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 
+COMMANDS = (
+    "train, recipes, sample, generate, verify, select, evaluate, compare, sweep, split, mix, pairs, finetune, "
+    "loop, experiment, audit, canaries, rate, report, quickstart, selftest"
+)
+
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.
 USAGE = [
     ("", "the following arguments are required: COMMAND"),
-    ("sampel run", "COMMAND: 'sampel' is not one of train, recipes, sample, evaluate, compare, sweep, rate, split, mix, "
-     "finetune, report, quickstart, selftest; did you mean sample?"),
+    ("sampel run", f"COMMAND: 'sampel' is not one of {COMMANDS}; did you mean sample?"),
     ("train", f"the first argument is a recipe: {NAMES}"),
     ("train --out new", f"the first argument is a recipe: {NAMES}"),
     ("train relgam grammar:50 --out new", f"recipe 'relgam' is not one of {NAMES}; did you mean relgan?"),

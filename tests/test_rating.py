@@ -13,7 +13,9 @@ import pytest
 from scipy.stats import binom
 
 from chromium import Browser, find
+from textgan.augmentation import pool_rows, write_pool
 from textgan.augmentation.rating import Scored, Sheet, krippendorff, make, power, score
+from textgan.cli import main
 from textgan.errors import InputError
 
 A = [f"gan line {i}" for i in range(400)]
@@ -363,3 +365,51 @@ def test_hostile_lines_are_only_read_on_the_page(tmp_path: Path) -> None:
             "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked=1'}))"
         )
         assert page.run("window.hacked") is None
+
+
+# The commands
+
+
+def test_the_commands_make_plan_and_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pool_rows([*A, "left out"], source="gan", seed=0)
+    write_pool(({**row, "selected": row["text"] != "left out"} for row in rows), tmp_path / "pool.jsonl")
+    (tmp_path / "b.txt").write_text("\n".join(B) + "\n")
+    (tmp_path / "real.txt").write_text("\n".join(REAL) + "\n")
+    made = str(tmp_path / "made")
+    pool, b, real = (tmp_path / name for name in ("pool.jsonl", "b.txt", "real.txt"))
+    asked = ["make", pool, b, "--real", real, "-n", 40, "--out", made]
+    assert main(["rate", *map(str, asked)]) == 0
+    assert "40 pairs, 4 attention items, 4 controls" in capsys.readouterr().out
+    assert main(["rate", "power", "--pref", ".6"]) == 0
+    assert capsys.readouterr().out == "210\n"
+    key = json.loads((tmp_path / "made" / "key.json").read_text())
+    assert [key["texts"][name]["name"] for name in ("a", "b", "real")] == [pool.name, b.name, real.name]
+    written = list(csv.DictReader((tmp_path / "made" / "for-raters" / "sheet.csv").open()))
+    assert not any("left out" in row[side] for row in written for side in ("left", "right"))
+    sheet = Sheet([], key["items"], key["sheet"], "")
+    file = simulated_rater(sheet, "simulated", tmp_path, prefer=1.0, seed=1)
+    assert main(["rate", "score", made, str(file), "--json", str(tmp_path / "score.json")]) == 0
+    assert "people prefer A" in capsys.readouterr().out
+    assert json.loads((tmp_path / "score.json").read_text())["win_rate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["power", "--pref", ".5"], 2, "--pref: a number from 0.505 to 0.995 was wanted, got '.5'"),
+        (["make", "grammar:9", "grammar:9:1", "-n", "0", "--out", "x"], 2, "-n: a whole number from 1 to"),
+        (["make", "grammar:9", "grammar:9:1", "-n", "50", "--out", "x"], 1, "distinct unused lines, 50 are wanted"),
+        (["score", "nowhere", "x.csv"], 1, "nowhere/key.json: no such file; give the folder that"),
+        (["mark"], 2, "'mark' is not one of make, power, score"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], code: int,
+    said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["rate", *options]) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -142,8 +142,14 @@ def test_a_selection_that_rests_on_few_texts_says_so() -> None:
             lambda: choose([1.0, 2.0], how=Threshold(9)),
             "no ratio reaches the threshold 9; the highest is 2: lower it",
         ),
-        (lambda: choose([1.0, -1.0], how=All()), "a ratio is not a number above 0; give p_data / p_G of each text"),
-        (lambda: choose([1.0, math.nan], how=All()), "a ratio is not a number above 0; give p_data / p_G of each text"),
+        (
+            lambda: choose([1.0, -1.0], how=All()),
+            "ratios p_data / p_G of 0 or more, and not all 0, were wanted; mend them",
+        ),
+        (
+            lambda: choose([1.0, math.nan], how=All()),
+            "ratios p_data / p_G of 0 or more, and not all 0, were wanted; mend them",
+        ),
         (lambda: choose([], how=All()), "ratios of shape (n,), n at least 1, were wanted, got (0,)"),
         (lambda: choose([1.0], how=MH(3)), "1 texts are too few for one chain of 3 steps; lower the steps"),
     ],

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from textgan import __version__
+from textgan.cli_audit import add_audit, add_canaries
 from textgan.cli_compare import add_compare, add_sweep
 from textgan.cli_experiment import add_experiment
 from textgan.cli_lm import add_finetune, add_loop, add_mix, add_pairs
-from textgan.cli_pool import add_generate, add_verify
+from textgan.cli_pool import add_generate, add_select, add_verify
 from textgan.cli_rate import add_rate
 from textgan.cli_usage import (
     MOST_THREADS,
@@ -40,8 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
     for add in (
-        _recipes, _sample, add_generate, add_verify, _evaluate, add_compare, add_sweep, _split, add_mix,
-        add_pairs, add_finetune, add_loop, add_experiment, add_rate, _report, _quickstart, _selftest,
+        _recipes, _sample, add_generate, add_verify, add_select, _evaluate, add_compare, add_sweep, _split, add_mix,
+        add_pairs, add_finetune, add_loop, add_experiment, add_audit, add_canaries, add_rate, _report, _quickstart,
+        _selftest,
     ):  # fmt: skip
         add(commands)
     return parser

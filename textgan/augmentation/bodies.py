@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from textgan import machine
-from textgan.discriminators import CNN, Discriminator
+from textgan.discriminators import CNN, Discriminator, DiscriminatorSpec, Recurrent
 from textgan.errors import InputError
 from textgan.metrics.encoders import HuggingFace
 from textgan.objectives import NON_SATURATING
@@ -24,6 +24,7 @@ from textgan.text import choose_max_len, encode, load_tokenizer, make_folder, sa
 from textgan.updates import Player, adamw
 
 BLOCK = 1024  # sentences scored at once
+LONGEST = 512  # tokens of a sentence that are looked at
 PATIENCE = 3  # passes without a better held-out loss, after which training ends
 NET = "d.safetensors"
 
@@ -51,10 +52,10 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True)
-class Convolutions:
-    """A CNN over words, trained from scratch; words seen once count as unknown, as new ones will."""
+class Words:
+    """A discriminator over words, trained from scratch; words seen once count as unknown, as new ones will."""
 
-    spec: CNN = CNN(64, (1, 2, 3, 4, 5), (100, 100, 100, 100, 100), 0.5)
+    spec: DiscriminatorSpec = CNN(64, (1, 2, 3, 4, 5), (100, 100, 100, 100, 100), 0.5)
     passes: int = 12
     lr: float = 1e-3
     weight_decay: float = 0.01
@@ -62,7 +63,7 @@ class Convolutions:
     def train(self, real: Sequence[str], fake: Sequence[str], *, seed: int) -> Judge:
         tokenizer = train_tokenizer([*real, *fake], min_count=2)
         data = encode(tokenizer, [*real, *fake])
-        data = data.cut(choose_max_len(data.lengths))
+        data = data.cut(choose_max_len(data.lengths, cap=LONGEST))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             net = self._net(tokenizer)
@@ -81,7 +82,7 @@ class Convolutions:
         return _WordJudge(net.eval(), tokenizer, int(longest))
 
     def _net(self, tokenizer: Any) -> Discriminator:
-        return self.spec.build(tokenizer.get_vocab_size(), 0)
+        return self.spec.build(tokenizer.get_vocab_size(), LONGEST)
 
 
 class _WordJudge:
@@ -226,17 +227,19 @@ def make_body(name: str, encoder: str | Path | None, lines: Sequence[str] = ()) 
     if name == "cnn":
         if encoder is not None:
             raise InputError("body cnn reads no encoder; give body encoder or mean, or leave the encoder out")
-        return Convolutions()
+        return Words()
     if encoder is None:
         raise InputError(f"body {name} needs an encoder: a local Hugging Face folder of a sentence encoder")
     frozen = Encoded(Remembering(HuggingFace(encoder), lines))
-    return frozen if name == "encoder" else Mean((Convolutions(), frozen))
+    return frozen if name == "encoder" else Mean((Words(), frozen))
 
 
 BODIES = ("cnn", "encoder", "mean")
+SECOND = Words(Recurrent(64, 64, 0.3), lr=3e-3)
+"""Who judges a selection: of another family than any of BODIES."""
 
 
-def fit_logits(net: nn.Module, logits: Logits, real: int, fake: int, seed: int, how: Convolutions | Encoded) -> None:
+def fit_logits(net: nn.Module, logits: Logits, real: int, fake: int, seed: int, how: Words | Encoded) -> None:
     """Cross-entropy with both classes weighing the same; the weights of the lowest held-out loss stay.
 
     The rows are `real` real texts and then `fake` written ones; a tenth of each is held out. Half of each batch is of

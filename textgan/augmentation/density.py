@@ -19,19 +19,21 @@ from textgan.augmentation.calibration import (
     CALIBRATIONS,
     Calibration,
     auc,
+    auc_error,
     brier,
     calibration_error,
     effective_size,
     log_odds,
 )
 from textgan.errors import InputError
-from textgan.text import make_folder, write_json
+from textgan.text import folded, make_folder, write_json
 
 if TYPE_CHECKING:
     from textgan.augmentation.bodies import Body, Judge
 
 FACTS = "density.json"
 FEWEST = 20  # texts of either kind in a fold
+MOST = 4000  # texts of either kind that a second opinion is formed on
 ECE_MOST, FEW = 0.05, 0.1  # above and below which a ratio is warned of
 
 
@@ -164,7 +166,7 @@ class DensityRatio:
 
 def fold_of(texts: Sequence[str], folds: int, seed: int) -> np.ndarray:
     """(n,) fold of each text, by a hash of its words: copies, in whatever case and spaces, share a fold."""
-    keys = (f"{seed} {' '.join(text.casefold().split())}".encode("utf-8", "surrogatepass") for text in texts)
+    keys = (f"{seed} {folded(text)}".encode("utf-8", "surrogatepass") for text in texts)
     digests = (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) for key in keys)
     return np.fromiter((digest % folds for digest in digests), np.int64, len(texts))
 
@@ -195,6 +197,46 @@ def diagnose(scores: np.ndarray, is_real: np.ndarray, fold: np.ndarray, calibrat
         effective_sample=effective_size(ratio) / len(ratio), largest=float(ratio.max()), mean=float(ratio.mean()),
         real=real, fake=len(is_real) - real,
     )  # fmt: skip
+
+
+class Opinion(NamedTuple):
+    """How well a discriminator that had no part in a selection tells its texts from real ones it has not seen.
+
+    before, after: its AUC on texts drawn from all candidates and from the selection, as many of each; .5 is chance, and
+    what looks more like real text comes nearer to it. Each with its standard error (Hanley & McNeil 1982).
+    """
+
+    before: float
+    before_error: float
+    after: float
+    after_error: float
+    texts: int
+    real: int
+
+
+def second_opinion(
+    real: Sequence[str], before: Sequence[str], after: Sequence[str], *, folds: int = 2, seed: int = 0
+) -> Opinion | None:
+    """Train and test a recurrent D anew on each of the two sets; None for too few texts.
+
+    real: lines that neither the generator nor the selecting D has seen. A classifier two-sample test (Lopez-Paz &
+    Oquab 2017) on the same real lines and equal numbers of texts, each text judged by a D that has not seen it.
+    """
+    many = min(len(before), len(after), MOST)
+    real = real[:MOST]
+    if min(many, len(real)) < FEWEST * folds:
+        return None
+    from textgan.augmentation.bodies import SECOND
+
+    rng = np.random.default_rng([seed, 8])
+    found: list[tuple[float, float]] = []
+    for texts in (before, after):
+        drawn = [texts[row] for row in np.sort(rng.permutation(len(texts))[:many]).tolist()]
+        both, is_real = [*real, *drawn], np.arange(len(real) + many) < len(real)
+        fold = fold_of(both, folds, seed)
+        area = auc(_judged(cross_fit(SECOND, both, is_real, fold, seed), both, fold), is_real)
+        found.append((area, auc_error(area, len(real), many)))
+    return Opinion(*found[0], *found[1], texts=many, real=len(real))
 
 
 def _judged(judges: Sequence[Judge], texts: Sequence[str], fold: np.ndarray) -> np.ndarray:

@@ -181,15 +181,15 @@ SELECTORS: dict[str, type[Selector]] = {
 
 
 def choose(ratio: ArrayLike, *, how: Selector, seed: int = 0) -> Chosen:
-    """Take texts by their ratios (n,), all above 0; the same seed takes the same ones.
+    """Take texts by their ratios (n,), 0 where the real language has no such text; the same seed, the same ones.
 
-    Errors: InputError for ratios that are not finite and above 0, and where nothing is left.
+    Errors: InputError for ratios that are not finite or below 0, and where nothing is left.
     """
     ratio = np.asarray(ratio, dtype=np.float64)
     if ratio.ndim != 1 or not len(ratio):
         raise InputError(f"ratios of shape (n,), n at least 1, were wanted, got {ratio.shape}")
-    if not (np.isfinite(ratio).all() and (ratio > 0).all()):
-        raise InputError("a ratio is not a number above 0; give p_data / p_G of each text")
+    if not (np.isfinite(ratio).all() and (ratio >= 0).all() and ratio.any()):
+        raise InputError("ratios p_data / p_G of 0 or more, and not all 0, were wanted; mend them")
     index, weights = how.take(ratio, np.random.default_rng([seed, 6]))
     if not len(index):
         raise InputError(f"{how} takes none of {len(ratio)} texts; give more texts or a larger share")

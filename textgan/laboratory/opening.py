@@ -98,18 +98,18 @@ def _synthetic(lab: Lab, path: Path, n: int, seed: int) -> dict[str, Any]:
     """Of an arm's synthetic text: its copies of the N real lines beside those of held-out lines, and its groups."""
     if not path.exists():
         return {}
-    from textgan.augmentation import audit
+    from textgan.augmentation.audit import load_lexicon, overlap, shares
 
     lines, real = list(read_lines(path)), lab.real(n, seed)
     found: dict[str, Any] = {"synthetic": len(lines), "distinct": len(set(lines)) / len(lines)}
-    copied, test = audit.overlap(lines, real, lab.split("control"), seed=seed), set(lab.split("test"))
+    copied, test = overlap(lines, real, lab.split("control"), seed=seed), set(lab.split("test"))
     for name, excess in (("lines", copied.verbatim), (f"{copied.order}-grams", copied.ngram)):
         if excess is not None:
             found["overlap"] = found.get("overlap", {}) | {name: {"train": excess.train, "control": excess.control}}
-    lexicon = audit.load_lexicon(lab.study.lexicon and source(lab.study.lexicon))
+    lexicon = load_lexicon(lab.study.lexicon and source(lab.study.lexicon))
     found["groups"] = {
-        group: {"synthetic": share.share, "real": audit.shares(real, lexicon)[group].share}
-        for group, share in audit.shares(lines, lexicon).items()
+        group: {"synthetic": share.share, "real": shares(real, lexicon)[group].share}
+        for group, share in shares(lines, lexicon).items()
     }
     return found | {"in_test": sum(line in test for line in lines)}
 

@@ -8,7 +8,7 @@ splitting: parts that share no near-duplicates.
 from .encoding import Encoded, choose_max_len, decode, encode, load_tokenizer, map_encoded, save_tokenizer
 from .files import Text, make_folder, one_line, read_lines, read_text, replacing, write_json, write_lines
 from .levels import BOS, EOS, LEVELS, PAD, SPECIALS, UNK, Level, train_tokenizer
-from .splitting import Split, SplitReport, near_duplicates, split
+from .splitting import Split, SplitReport, first_of_near_duplicates, folded, near_duplicates, split
 from .spooling import Spooled, digests, ranked, spool
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "decode",
     "digests",
     "encode",
+    "first_of_near_duplicates",
+    "folded",
     "load_tokenizer",
     "make_folder",
     "map_encoded",

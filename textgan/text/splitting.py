@@ -71,7 +71,7 @@ def split(
     read = [line for source in sources for line in read_text(source, errors=errors).lines]
     distinct: dict[str, str] = {}
     for line in read:
-        distinct.setdefault(_folded(line), line)
+        distinct.setdefault(folded(line), line)
     lines = list(distinct.values())
     room = _sizes(parts, len(lines))
     clusters = np.arange(len(lines)) if near is None else near_duplicates(lines, threshold=near)
@@ -136,6 +136,29 @@ def near_duplicates(lines: Sequence[str], *, threshold: float = THRESHOLD) -> np
     return np.unique(label, return_inverse=True)[1]
 
 
+def first_of_near_duplicates(lines: Sequence[str], *, threshold: float = THRESHOLD) -> np.ndarray:
+    """(n,) int64: the row itself where a line is kept, else the kept row before it that it is a near-duplicate of.
+
+    Line by line, what is like no kept line is kept, so no chain grows: with a like b and b like c alone, a and c stay.
+    Exact, with `near_duplicates` to say which lines need to be compared.
+    """
+    clusters = near_duplicates(lines, threshold=threshold)
+    first, order = np.arange(len(lines)), np.argsort(clusters, kind="stable")
+    for cluster in np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1):
+        kept: list[tuple[int, set[str]]] = []
+        for row in cluster.tolist() if len(cluster) > 1 else ():
+            words = _words(folded(lines[row]))
+            like = next((at for at, others in kept if _jaccard(words, others) >= threshold - 1e-9), row)
+            first[row] = like
+            kept += [(row, words)] if like == row else []
+    return first
+
+
+def _jaccard(one: set[str], other: set[str]) -> float:
+    both = len(one & other)
+    return both / (len(one) + len(other) - both)
+
+
 def _join(label: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Labels (n,) with the clusters of each pair of lines i, j (m,) made one."""
     if not len(i):
@@ -148,13 +171,19 @@ def _join(label: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1][label].astype(np.int64)
 
 
-def _folded(line: str) -> str:
+def folded(line: str) -> str:
+    """The line without what case and spaces tell apart."""
     return " ".join(line.casefold().split())
+
+
+def _words(line: str) -> set[str]:
+    """Of a folded line; of one without words, the line itself."""
+    return set(_WORD.findall(line)) or {line}
 
 
 def _word_sets(lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Different words of each line, flat (N,), as ranks from rare to frequent (ties by spelling); and sizes (n,)."""
-    sets = [set(_WORD.findall(folded)) or {folded} for folded in map(_folded, lines)]
+    sets = [_words(line) for line in map(folded, lines)]
     counts = Counter(word for words in sets for word in words)
     rank = {word: i for i, word in enumerate(sorted(counts, key=lambda word: (counts[word], word)))}
     sizes = np.fromiter(map(len, sets), dtype=np.int64, count=len(sets))

@@ -30,6 +30,7 @@ def plant(
 
     A canary is `length` words drawn with equal chance from the text's own most frequent words (256 at most), so that no
     tokenizer takes it for unknown words; none is a line of the text. Keep the canaries apart: they are the measure.
+    Train with held-out text of its own: a training that holds lines out holds out all copies of a canary.
     """
     if min(n, repeats, length) < 1:
         raise InputError(f"{n} canaries of {length} words, {repeats} times each: give 1 or more of each")

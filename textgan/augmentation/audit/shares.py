@@ -67,6 +67,14 @@ def shares_of(found: np.ndarray, lexicon: Lexicon, weights: np.ndarray | None = 
     return result
 
 
+def difference(one: Share, other: Share) -> tuple[float, float, float]:
+    """one - other, with the 95 % interval that their Wilson intervals give (Newcombe 1998, method 10)."""
+    value = one.share - other.share
+    low = ((one.share - one.low) ** 2 + (other.high - other.share) ** 2) ** 0.5
+    high = ((one.high - one.share) ** 2 + (other.share - other.low) ** 2) ** 0.5
+    return value, value - low, value + high
+
+
 def effective(weights: np.ndarray) -> float:
     """How many equally weighted lines the weights (n,) are worth: (sum w)^2 / sum w^2. Kish 1965."""
     return float(weights.sum() ** 2 / np.square(weights).sum())

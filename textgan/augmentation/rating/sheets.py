@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from textgan.augmentation.mix import pool_texts
 from textgan.augmentation.rating.formats import write_sheet
 from textgan.errors import InputError
 from textgan.text import Text, make_folder, read_text, write_json
@@ -70,7 +71,7 @@ def make(
         raise InputError(f"{attention} attention items and {controls} controls: numbers of at least 0 were wanted")
     if controls and real is None:
         raise InputError(f"{controls} controls need real text; give --real")
-    texts = {"a": read_text(a), "b": read_text(b)} | ({} if real is None else {"real": read_text(real)})
+    texts = {"a": _read(a), "b": _read(b)} | ({} if real is None else {"real": _read(real)})
     rng = random.Random(f"rating {seed}")
     taken: set[str] = set()
     lines_a, lines_b = (_draw(texts[name], n, taken, rng, f"text {name.upper()}") for name in ("a", "b"))
@@ -99,6 +100,12 @@ def make(
 def digest(question: str, items: Sequence[Item]) -> str:
     """sha256 (hex) of what a rater sees."""
     return hashlib.sha256(json.dumps([question, items], ensure_ascii=False).encode()).hexdigest()
+
+
+def _read(source: Source) -> Text:
+    """A text, or the selected texts of a pool."""
+    text = read_text(pool_texts(source))
+    return text._replace(name=Path(source).name) if isinstance(source, str | Path) else text
 
 
 def _draw(text: Text, n: int, taken: set[str], rng: random.Random, what: str) -> list[str]:

@@ -1,0 +1,78 @@
+"""Does GAN text make a language model better? The configurations beside this file, an experiment for each N.
+
+    python benchmarks/augmentation/run.py grammar            what is left of benchmarks/augmentation/grammar.yaml
+    python benchmarks/augmentation/run.py cpu --lines 1000   one N of it
+    python benchmarks/augmentation/run.py --table            the README's table, from benchmarks/results/augmentation
+
+An experiment lies in runs/augmentation/NAME-N; when it is done its rows and sentences are kept in the project. TEXTGAN_DATA
+names the folder of real texts (default ../shared/data). It may be killed and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
+
+from textgan.experiment import commit, read_results, versions  # noqa: E402
+from textgan.laboratory.running import run_study  # noqa: E402
+from textgan.laboratory.study import read_study  # noqa: E402
+from textgan.text import write_json  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
+
+
+def run(name: str, lines: list[int], workers: int) -> None:
+    """The experiments of a configuration, one after another."""
+    study = read_study(HERE / f"{name}.yaml")
+    for n in lines or study.lines:
+        out = ROOT / "runs" / "augmentation" / f"{name}-{n}"
+        report = run_study(
+            dataclasses.replace(study, lines=(n,)), out, workers=workers, progress=lambda line: print(line, flush=True)
+        )
+        took = sum(found["seconds"] for found in read_results(out / "results").values())
+        rows = (out / "results.jsonl").read_bytes()
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}-{n}.jsonl").write_bytes(rows)
+        facts = {
+            "command": f"python benchmarks/augmentation/run.py {name} --lines {n}", "commit": commit(),
+            "versions": versions(), "processor_seconds": round(took), "configuration": report.hash,
+            "failed": report.failed, "said": report.said,
+        }  # fmt: skip
+        write_json(RESULTS / f"{name}-{n}.json", facts)
+
+
+def table() -> str:
+    """Markdown: the sentences of every experiment that is kept."""
+    lines = []
+    for path in sorted(RESULTS.glob("*-*.json")):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
+        lines += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.yaml")))
+    parser.add_argument("--lines", type=int, action="append", default=[], metavar="N", help="only this N")
+    parser.add_argument("--workers", type=int, default=1, metavar="K", help="jobs at a time (default: 1)")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if not options.table and not options.name:
+        parser.error("name a configuration, or give --table")
+    if options.name:
+        run(options.name, options.lines, options.workers)
+    sys.stdout.write(table() + "\n")
+
+
+if __name__ == "__main__":
+    main()

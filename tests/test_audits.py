@@ -1,0 +1,182 @@
+"""One call audits a pool: what was planted in it stands in the tables, the JSON and the page, and the page is inert."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textgan import grammar
+from textgan.audits import audit, plant_canaries, read_canaries
+from textgan.augmentation import pool_rows, write_pool
+from textgan.augmentation.audit import Lexicon
+from textgan.cli import main
+from textgan.errors import InputError
+from textgan.generators import LSTM
+from textgan.lm import pretrain_small
+from textgan.recipes.mle import MLE
+from textgan.training import fit
+
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\u202e zara'
+
+NAMES = Lexicon({"female": ["zara"], "male": ["zeno"]}, [("zara", "zeno")])
+
+
+def people(n: int, seed: int, female: float = 0.2) -> list[str]:
+    """Sentences of the grammar, some of which Zara or Zeno says: words that the grammar lacks."""
+    rng = np.random.default_rng(seed)
+    who = rng.choice(["zara says", "zeno says", "one says"], size=n, p=[female, 0.3, 0.7 - female])
+    return [f"{a} {b}" for a, b in zip(who.tolist(), grammar.sentences(n, seed), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real text with canaries, a control, a run that read the real text again and again, and a pool of leaks."""
+    folder = tmp_path_factory.mktemp("audit")
+    (folder / "clean.txt").write_text("\n".join(people(400, 1)) + "\n")
+    (folder / "control.txt").write_text("\n".join(people(400, 2)) + "\n")
+    (folder / "valid.txt").write_text("\n".join(people(60, 3)) + "\n")
+    plant_canaries(folder / "clean.txt", 4, out=folder / "real.txt", key=folder / "canaries.json", repeats=40, seed=1)
+    recipe = MLE(mle_steps=200, batch=32, early_stopping=False, generator=LSTM(32, 64, dropout=0.0))
+    fit(recipe, folder / "real.txt", valid=folder / "valid.txt", out=folder / "run", progress=False)
+    (folder / "names.yaml").write_text("groups: {female: [zara], male: [zeno]}\nswaps: [[zara, zeno]]")
+    texts = people(340, 4, female=0.02) + people(400, 1)[:60]  # few women, and 60 lines of the real text
+    rows = list(pool_rows(texts, source="mle", run="run", seed=0))
+    rng = np.random.default_rng(0)
+    for row in rows:
+        row["scores"] = {"ratio": float(rng.random())}
+        row["selected"] = row["scores"]["ratio"] > 0.3
+    write_pool(rows, folder / "pool.jsonl")
+    return folder
+
+
+def test_an_audit_finds_what_was_planted_and_says_it(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        str(place / "pool.jsonl"), "--real", place / "real.txt", "--control", place / "control.txt", "--run",
+        place / "run", "--canaries", place / "canaries.json", "--lexicon", place / "names.yaml", "--out",
+        tmp_path / "out",
+    ]  # fmt: skip
+    assert main(["audit", *map(str, asked)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "audit.json").read_text())
+    share, real = found["shares"]["pool"]["female"], found["shares"]["real"]["female"]
+    expected = (0.02 * 340 + 0.2 * 60) / 400
+    assert share["low"] < expected < share["high"] < real["low"]
+    assert found["differences"]["selected"]["female"]["high"] < 0
+    assert found["total_variation"]["pool"]["value"] > found["total_variation"]["pool"]["chance"]
+    assert found["shares"]["real"]["female"]["n"] == 400  # the canaries are none of the real text's lines
+    assert found["total_variation"]["control"]["value"] < 0.1
+    for way in ("raking", "quota"):
+        done = found["constrained"][way]
+        within = 1e-9 if way == "raking" else 1 / done["rows"]
+        assert done["achieved"]["female"] == pytest.approx(done["target"]["female"], abs=within)
+    assert found["constrained"]["raking"]["effective_sample"] < found["about"]["pool"]["selected"]
+    # 60 of 400 lines were taken from the training text
+    assert found["overlap"]["verbatim"]["low"] > 0.05
+    assert found["overlap"]["verbatim"]["low"] < 0.15 < found["overlap"]["verbatim"]["high"] + 0.02
+    # 40 copies each, read some 30 times: above almost all of 4,095 candidates; unseen ones have 1.44 on average
+    assert min(found["canaries"]["exposure"]) > 8
+    assert found["counterfactual"]["generator"]["size"]["lines"] > 100
+    assert {(s["ratio"], s["kept"]) for s in found["sensitivity"]} >= {(0.1, 1.0), (0.1, 0.5), (0.5, 1.0)}
+    assert "lines came through" in said
+    assert f"of the pool lines mention female, less than real text's {100 * real['share']:.2f} %" in said
+    assert said.strip().endswith("audit.html")
+    assert found["findings"] == [line for line in said.splitlines() if line in found["findings"]]
+
+
+def test_the_same_audit_gives_the_same_bytes(place: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        audit(place / "pool.jsonl", place / "real.txt", control=place / "control.txt", out=tmp_path / name)
+    for file in ("audit.json", "audit.html"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_fresh_real_sample_is_cleared_and_what_was_not_given_is_said(tmp_path: Path) -> None:
+    done = audit(people(400, 8), people(400, 9), control=people(400, 10), lexicon=NAMES, out=tmp_path)
+    assert done.overlap is not None
+    assert not done.overlap.verbatim.above
+    assert all(low < 0 < high for _, low, high in done.differences["pool"].values())
+    assert done.absent["counterfactuals of a generator"] == "none was given"
+    assert done.absent["exposure of canaries"] == "no canaries were given"
+    assert "sensitivity to the threshold" in done.absent
+    page = (tmp_path / "audit.html").read_text()
+    assert "none was given" in page
+    alone = audit(people(50, 8), people(50, 9))
+    assert alone.absent["overlap with the training text"].startswith("no control text was given")
+
+
+def test_a_language_model_and_a_discriminators_logit_are_asked_too(place: Path, tmp_path: Path) -> None:
+    lm = pretrain_small(people(60, 1), tmp_path / "lm", layers=1, width=16, steps=2)
+    prefers = {"discriminator": lambda lines: np.array([3.0 * ("zara" in line) for line in lines])}
+    done = audit(people(100, 1), people(100, 2), lexicon=NAMES, lm=lm, scorers=prefers)
+    assert done.counterfactual["language model"].size.mean > 0
+    assert done.counterfactual["discriminator"].size.mean == pytest.approx(3)
+    assert done.counterfactual["discriminator"].toward["male > female"].mean == pytest.approx(3)
+
+
+def test_the_page_is_inert_whatever_the_texts_and_the_lexicon_hold(tmp_path: Path) -> None:
+    (tmp_path / "<b>groups.yaml").write_text('groups: {"<i>who</i>": [zara], "b": [zeno]}')
+    texts = [HOSTILE, *people(60, 1)]
+    done = audit(texts, texts, control=people(61, 3), lexicon=tmp_path / "<b>groups.yaml", out=tmp_path / "out")
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert done.overlap is not None
+    assert HOSTILE in done.overlap.copied
+    for bad in ("<script", "<img", "<i>", "<b>groups", "\u202e", "http:", "https:"):
+        assert bad not in page
+    assert "default-src &#x27;none&#x27;" in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["pool.txt", "--real", "real.txt", "--lexicon", "empty.yaml"],
+            "group 'b' is empty; give it at least one word",
+        ),
+        (["pool.txt", "--real", "real.txt", "--run", "nowhere"], "nowhere: no recipe.json; a run is a folder"),
+        (["pool.txt", "--real", "real.txt", "--canaries", "empty.yaml"], "empty.yaml: holds no canaries"),
+        (["none.jsonl", "--real", "real.txt"], "none.jsonl: cannot read the pool: No such file or directory"),
+        (["unselected.jsonl", "--real", "real.txt"], "holds no selected row with text"),
+        (["weights.jsonl", "--real", "real.txt"], "weight and scores must be numbers"),
+        (["pool.txt", "--real", "none.txt"], "none.txt: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pool.txt").write_text("a woman\n")
+    Path("real.txt").write_text("a man\n")
+    Path("empty.yaml").write_text("groups: {a: [man], b: []}")
+    Path("unselected.jsonl").write_text('{"text": "a", "selected": false}\n')
+    Path("weights.jsonl").write_text('{"text": "a", "weight": "much"}\n')
+    assert main(["audit", *options, "--out", "out"]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_very_little_text_is_audited_without_figures_that_cannot_be_had(tmp_path: Path) -> None:
+    done = audit(["zara"], ["zeno"], control=["a dog"], lexicon=NAMES, out=tmp_path)
+    assert done.overlap is None
+    assert set(done.absent) >= {"raking to real text's shares", "overlap with the training text", "amplification"}
+    json.loads((tmp_path / "audit.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
+def test_canaries_come_back_from_their_file_and_the_text_holds_them(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(people(200, 1)) + "\n")
+    out, key = tmp_path / "planted.txt", tmp_path / "k.json"
+    asked = ["canaries", text, "-n", "3", "--repeats", "2", "--out", out, "--key", key]
+    assert main([str(word) for word in asked]) == 0
+    canaries = read_canaries(key)
+    lines = out.read_text().splitlines()
+    assert [lines.count(line) for line in canaries.lines] == [2, 2, 2]
+    assert len(lines) == 206
+    (tmp_path / "k.json").write_text('{"lines": [], "words": [], "length": 6}')
+    with pytest.raises(InputError, match="holds no canaries"):
+        read_canaries(tmp_path / "k.json")

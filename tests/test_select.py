@@ -1,0 +1,218 @@
+"""`select`: the whole way from a pool to a chosen one; every row keeps its fate, and another judge looks."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from textgan import grammar
+from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_pool
+from textgan.augmentation.calibration import auc_error
+from textgan.augmentation.density import DensityRatio, second_opinion
+from textgan.augmentation.folder import seal_pool, write_shards
+from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights
+from textgan.cli import main
+from textgan.errors import InputError
+from textgan.report.funnel import funnel_plot
+from textgan.selection import Selection, select
+
+HABITS = (" is ", " on ", " in ", " with ", " and ")
+DIRT = [
+    "",
+    "a",
+    "a dog dog dog dog in a field .",
+    "<script>alert(1)</script> in a field of grass .",
+    "=1+1 in a field .",
+]
+
+
+def true_ratio(line: str) -> float:
+    return math.prod(3.0 for habit in HABITS if habit in line)
+
+
+def biased(n: int, seed: int) -> list[str]:
+    """Sentences of the grammar, each accepted with probability 1 / true_ratio."""
+    rng = random.Random(seed)
+    lines = (line for line in grammar.sentences(100 * n, seed) if rng.random() < 1 / true_ratio(line))
+    return [line for line, _ in zip(lines, range(n), strict=False)]
+
+
+REAL = grammar.sample(1200, 1)
+QUICK: dict[str, Any] = {"ratio": {"folds": 2, "calibration": "platt"}}
+
+
+class Done(NamedTuple):
+    pool: Path
+    out: Path
+    found: Selection
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("selection")
+    texts = [*biased(1000, 2), *DIRT]
+    write_shards(pool_rows([*texts, texts[0]], source="gan", seed=7), folder, "jsonl")
+    seal_pool(folder, {"plan": {}}, ["a card"])
+    out = folder.parent / "out"
+    options = {"train": grammar.sample(100, 5), "judge": grammar.sample(200, 6), "blocked": ["purple"], **QUICK}
+    found = select(folder, REAL, out, how=DRS(0.4), **options)
+    return Done(folder, out, found)
+
+
+def test_every_row_is_there_with_its_verdict_and_the_funnel_adds_up(done: Done) -> None:
+    before, after = list(read_pool(done.pool)), list(read_pool(done.out))
+    same = ("id", "text", "source", "seed", "index")
+    assert [[row[key] for key in same] for row in before] == [[row[key] for key in same] for row in after]
+    assert all(row["selected"] == ("reason" not in row) == (row["weight"] > 0) for row in after)
+    fates = Counter(row.get("reason", "chosen").partition(":")[0] for row in after)
+    stages = dict(done.found.funnel)
+    left = list(stages.values())
+    assert left == sorted(left, reverse=True) and stages["generated"] == len(after) == sum(fates.values())
+    assert fates["blank"] == 1 == stages["generated"] - stages["candidates"]
+    assert fates["not chosen by drs"] == stages["perplexity"] - stages["chosen by drs"]
+    assert fates["chosen"] == stages["chosen by drs"] == sum(row["selected"] for row in after)
+    reasons = {row["text"]: row.get("reason", "") for row in after}
+    assert [reasons[text].partition(":")[0] for text in DIRT] == ["blank", "length", "repetition", "charset", "charset"]
+    assert after[-1]["reason"] == "duplicate"
+    # a share of .4 of the texts that passed, to 4 sd
+    assert fates["chosen"] / stages["perplexity"] == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / stages["perplexity"]))
+
+
+def test_what_is_chosen_is_likelier_under_the_truth(done: Done) -> None:
+    rows = [row for row in read_pool(done.out) if "ratio" in row["scores"]]
+    true = np.log([true_ratio(row["text"]) for row in rows])
+    chosen = np.array([row["selected"] for row in rows])
+    assert np.corrcoef(np.log([row["scores"]["ratio"] for row in rows]), true)[0, 1] > 0.5
+    gap = true[chosen].mean() - true[~chosen].mean()
+    assert gap > 4 * true.std() / math.sqrt(len(rows) / 4)
+
+
+def test_the_folder_is_a_sound_pool_that_says_where_it_came_from(done: Done) -> None:
+    assert verify_pool(done.out) == []
+    made = json.loads((done.out / "provenance.json").read_text())
+    assert made["plan"]["how"] == {"name": "drs", "share": 0.4}
+    assert made["inputs"]["real"]["lines"] == 1200 and len(made["inputs"]["pool"]["sha256"]) == 64
+    assert made["diagnostics"]["auc"] == done.found.ratio.diagnostics.auc  # type: ignore[union-attr]
+    assert set(mix(["real"], done.out, ratio=100)) <= {
+        "real",
+        *(r["text"] for r in read_pool(done.out) if r["selected"]),
+    }
+
+
+def test_the_page_shows_the_funnel_and_stays_inert(done: Done) -> None:
+    page = (done.out / "funnel.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert all(f"{name}: " in page for name, _ in done.found.funnel)
+    assert page.count("<svg viewBox") >= 1 and "nan" not in page.lower().replace("nance", "")
+    assert "3 left" in funnel_plot([("all", 5), ("some", 3)])
+
+
+def test_the_same_arguments_give_the_same_bytes(done: Done, tmp_path: Path) -> None:
+    pool, found = done.pool, done.found
+    for name in ("one", "two"):
+        select(pool, REAL, tmp_path / name, how=TopK(0.2), ratio=found.ratio, judge=grammar.sample(30, 8))
+    assert [p.name for p in sorted((tmp_path / "one").iterdir())] == [
+        "MANIFEST.json", "README.md", "funnel.html", "provenance.json", "rows-00000.jsonl",
+    ]  # fmt: skip
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("how", [All(), MH(4), Resample(900), Weights()], ids=lambda how: type(how).__name__)
+def test_weights_say_how_often_a_row_was_taken(done: Done, how: Any, tmp_path: Path) -> None:
+    found = select(done.pool, REAL, tmp_path / "x", how=how, ratio=done.found.ratio, judge=grammar.sample(30, 8))
+    rows = [row for row in read_pool(tmp_path / "x") if row["selected"]]
+    assert sum(row["weight"] for row in rows) == pytest.approx(len(found.chosen.index))
+    if isinstance(how, Resample):
+        assert {row["weight"] for row in rows} <= set(range(1, 900)) and max(row["weight"] for row in rows) > 1
+
+
+def test_a_second_judge_tells_a_good_selection_from_a_bad_one() -> None:
+    """Real text against: more real text (nothing to tell), and the biased proposal (Bayes AUC .70)."""
+    seen = second_opinion(grammar.sample(600, 11), biased(600, 12), grammar.sample(600, 13))
+    assert seen is not None
+    assert seen.before > 0.5 + 4 * seen.before_error
+    assert abs(seen.after - 0.5) < 4 * seen.after_error
+    assert auc_error(0.5, 100, 100) == pytest.approx(math.sqrt((201) / (12 * 100 * 100)), rel=1e-9)  # Mann & Whitney's
+    assert second_opinion(["a"], ["b"] * 99, ["c"] * 99) is None
+
+
+# What will not do
+
+
+def test_copies_of_the_test_text_are_an_error_or_dropped(tmp_path: Path) -> None:
+    texts = biased(200, 3)
+    write_pool(pool_rows(texts, source="gan"), tmp_path / "p.jsonl")
+    test, free = [texts[7].upper(), "unseen"], grammar.sample(30, 9)
+    with pytest.raises(InputError, match=r"1 texts stand in the test text \(the first: row 8, "):
+        select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, judge=free)
+    assert not (tmp_path / "x").exists()
+    select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, drop_test_copies=True, judge=free)
+    assert [row["text"] for row in read_pool(tmp_path / "x") if row.get("reason") == "copy of test"] == [texts[7]]
+
+
+def test_real_text_that_the_generator_has_seen_is_warned_of(done: Done, tmp_path: Path) -> None:
+    found = select(done.pool, REAL, tmp_path / "x", how=All(), train=REAL[:30], judge=grammar.sample(30, 8))
+    same = sum(line in set(REAL[:30]) for line in REAL)
+    assert found.warnings[0].startswith(f"{same} of 1200 real lines stand in the training text: D takes what")
+
+
+def test_nothing_is_written_over_and_nothing_half_done_is_left(done: Done, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in done.out.iterdir()}
+    with pytest.raises(InputError, match="is there already; give a new folder as --out"):
+        select(done.pool, REAL, done.out, how=All())
+    assert {path.name: path.read_bytes() for path in done.out.iterdir()} == before
+    (tmp_path / "p.jsonl").write_text('{"text": "x"}\n')
+    with pytest.raises(InputError, match=r"no text passes the filters \(candidates 1, length 0, "):
+        select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All())
+    (tmp_path / "blank.jsonl").write_text('{"text": " "}\n')
+    with pytest.raises(InputError, match="holds no selected text"):
+        select(tmp_path / "blank.jsonl", REAL, tmp_path / "x", how=All())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blank.jsonl", "p.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("--share 2", 2, "--share: a number from 0 to 1 was wanted, got '2'"),
+        ("--share 0", 1, "share 0 must be above 0 and at most 1: a share of the texts"),
+        ("--how mh --share .5", 2, "--share is no option of --how mh"),
+        ("--how resample", 2, "--how resample needs -n, the number of draws"),
+        ("--exact --share .5", 2, "--exact is for --how drs without --share"),
+        ("--how best", 2, "--how: 'best' is not one of all, top,"),
+        ("--body encoder", 1, "body encoder needs an encoder: a local Hugging Face folder of a sentence encoder"),
+        ("--encoder nowhere", 1, "no encoder at nowhere: config.json is missing"),
+        ("--ratio nowhere", 1, "nowhere: no density.json; give a folder that DensityRatio.save has written"),
+        ("--block nowhere", 1, "nowhere: no such file"),
+    ],
+)
+def test_what_the_command_cannot_do_is_one_line(
+    done: Done, tmp_path: Path, line: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["select", str(done.pool), "--real", "grammar:400", "--out", str(tmp_path / "x"), *line.split()]
+    assert main(command) == code
+    out, err = capsys.readouterr()
+    assert out == "" and said in err and err.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_command_tells_the_funnel_and_keeps_the_ratio(
+    done: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert done.found.ratio is not None
+    done.found.ratio.save(tmp_path / "ratio")
+    command = f"select {done.pool} --real grammar:1200:1 --out {tmp_path / 'x'} --how top --share .25 --near .9 "
+    assert main([*command.split(), "--ratio", str(tmp_path / "ratio"), "--judge", "grammar:30:9"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["generated", "1,006"] and any(
+        line.startswith("There were too few texts") for line in said
+    )
+    assert any(line.startswith("D: AUC 0.") for line in said)
+    assert DensityRatio.load(tmp_path / "ratio").diagnostics == done.found.ratio.diagnostics

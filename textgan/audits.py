@@ -1,0 +1,376 @@
+"""The audit of a pool in one call: groups, amplification, counterfactuals, constraints, sensitivity and privacy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgan.augmentation import read_pool
+from textgan.augmentation.audit import (
+    Amplification,
+    Canaries,
+    Constrained,
+    Counterfactual,
+    Distance,
+    Lexicon,
+    Overlap,
+    Setting,
+    Share,
+    amplification,
+    cells,
+    constrain,
+    counterfactual,
+    exposure,
+    extracted,
+    load_lexicon,
+    mentions,
+    overlap,
+    quota,
+    rake,
+    sensitivity,
+    swaps,
+)
+from textgan.augmentation.audit.privacy import ORDER
+from textgan.augmentation.audit.shares import difference, distance_of, shares_of
+from textgan.errors import InputError
+from textgan.metrics.reasons import Unmeasurable
+from textgan.metrics.tables import printable
+from textgan.runs import Run
+from textgan.text import Text, digests, make_folder, read_text, write_json, write_lines
+
+Source = str | Path | Sequence[str] | Text
+Scorer = Callable[[Sequence[str]], np.ndarray]
+REAL, CONTROL, POOL, SELECTED, WEIGHTED = "real", "control", "pool", "selected", "selected, weighted"
+SCORES = ("ratio", "d_calibrated", "d")  # of a row, the first that all rows have orders the pool
+SWAPPED = 500  # pairs of lines that each model reads
+
+
+class Audit(NamedTuple):
+    """What was found. By text (real, control, pool, selected, weighted): shares and cells of the groups; by text but
+    real: differences of shares from real text's, total variation, amplification. constrained: by way, the selected rows
+    brought to real text's shares. counterfactual: by model. absent: what could not be had, and why.
+    """
+
+    about: dict[str, Any]
+    lexicon: Lexicon
+    shares: dict[str, dict[str, Share]]
+    cells: dict[str, dict[str, float]]
+    differences: dict[str, dict[str, tuple[float, float, float]]]
+    distances: dict[str, Distance]
+    amplification: dict[str, Amplification]
+    constrained: dict[str, Constrained]
+    counterfactual: dict[str, Counterfactual]
+    sensitivity: list[Setting]
+    overlap: Overlap | None
+    exposure: list[float]
+    extracted: float | None
+    absent: dict[str, str]
+
+    def findings(self) -> list[str]:
+        """What the figures support, a sentence each."""
+        from textgan.report.audit import findings
+
+        return findings(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        groups = {name: list(words) for name, words in self.lexicon.groups.items()}
+        over = self.overlap
+        return {
+            "about": self.about,
+            "groups": groups,
+            "shares": {text: {g: s._asdict() for g, s in found.items()} for text, found in self.shares.items()},
+            "cells": self.cells,
+            "differences": {
+                text: {g: dict(zip(("value", "low", "high"), d, strict=True)) for g, d in found.items()}
+                for text, found in self.differences.items()
+            },
+            "total_variation": {text: found._asdict() for text, found in self.distances.items()},
+            "amplification": {text: found._asdict() for text, found in self.amplification.items()},
+            "constrained": {
+                way: {
+                    "target": done.target,
+                    "achieved": done.achieved,
+                    "rows": len(done.rows),
+                    "effective_sample": done.effective_sample,
+                }
+                for way, done in self.constrained.items()
+            },
+            "counterfactual": {
+                model: {
+                    "size": found.size._asdict(),
+                    "toward": {way: shift._asdict() for way, shift in found.toward.items()},
+                }
+                for model, found in self.counterfactual.items()
+            },
+            "sensitivity": [setting._asdict() for setting in self.sensitivity],
+            "overlap": over
+            and over._asdict()
+            | {"verbatim": over.verbatim._asdict(), "ngram": None if over.ngram is None else over.ngram._asdict()},
+            "canaries": {"exposure": self.exposure, "extracted": self.extracted} if self.exposure else None,
+            "absent": self.absent,
+            "findings": self.findings(),
+        }
+
+    def to_lines(self) -> list[str]:
+        """Tables for a terminal, the sentences last."""
+        from textgan.report.audit import tables
+
+        lines: list[str] = []
+        for _, head, rows in tables(self):
+            cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            lines += ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells] + [""]
+        return lines + [printable(sentence) for sentence in self.findings()]
+
+
+class _Pool(NamedTuple):
+    """Texts, which of them are selected, their weights, and a score by which they may be ordered (and its name)."""
+
+    name: str
+    texts: list[str]
+    selected: np.ndarray
+    weights: np.ndarray
+    scores: np.ndarray | None
+    score: str | None
+
+
+def audit(
+    pool: Source,
+    real: Source,
+    *,
+    control: Source | None = None,
+    lexicon: Lexicon | str | Path | None = None,
+    run: str | Path | None = None,
+    lm: str | Path | None = None,
+    canaries: str | Path | None = None,
+    scorers: Mapping[str, Scorer] | None = None,
+    n: int = ORDER,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Audit:
+    """Audit a pool against the real text that its generator learnt from; writes out/audit.json and out/audit.html.
+
+    pool: a pool (rows, selected or not) or a plain text. control: real text that the generator never saw, for the
+    overlap and beside every group figure. lexicon: a file or a Lexicon (default: women and men). run, lm: a generator
+    and a language model, for counterfactuals on real lines; scorers: more of them (lines -> (n,) numbers), such as a
+    discriminator's logit. canaries: the file of `plant_canaries`, whose exposure in `run` and presence in the pool are
+    looked up; they are taken out of `real`. n: words in a row that count as a copied run.
+    """
+    said = say or (lambda line: None)
+    lexicon = lexicon if isinstance(lexicon, Lexicon) else load_lexicon(lexicon)
+    rows, learnt = _read(pool), read_text(real)
+    held = None if control is None else read_text(control)
+    planted = None if canaries is None else read_canaries(canaries)
+    absent: dict[str, str] = {}
+    if planted is not None:  # they are no sentences of the real text, and would count as ones that mention nobody
+        known = set(planted.lines)
+        learnt = learnt._replace(lines=[line for line in learnt.lines if line not in known])
+    models = _models(run, lm, device, absent) | dict(scorers or {})
+    said("groups")
+    texts: dict[str, tuple[Sequence[str], np.ndarray | None]] = {REAL: (learnt.lines, None)}
+    if held is not None:
+        texts[CONTROL] = (held.lines, None)
+    texts[POOL] = (rows.texts, None)
+    chosen = [text for text, kept in zip(rows.texts, rows.selected, strict=True) if kept]
+    weights = rows.weights[rows.selected]
+    if len(chosen) < len(rows.texts):
+        texts[SELECTED] = (chosen, None)
+    if np.ptp(weights) > 0:
+        texts[WEIGHTED] = (chosen, weights)
+    found = {name: mentions(lines, lexicon) for name, (lines, _) in texts.items()}
+    shares = {name: shares_of(found[name], lexicon, weight) for name, (_, weight) in texts.items()}
+    others = [name for name in texts if name != REAL]
+    unweighted = [name for name in others if texts[name][1] is None]
+    leans = {name: amplification(learnt.lines, texts[name][0], lexicon, seed=seed) for name in unweighted}
+    if not any(leans.values()):
+        absent["amplification"] = "no word stands beside the groups in 20 lines of real text and of the other"
+    said("constraints and sensitivity")
+    constrained = _constrained(chosen, lexicon, learnt.lines, seed, absent)
+    settings = sensitivity(learnt.lines, rows.texts, lexicon, scores=rows.scores, seeds=(seed, seed + 1, seed + 2))
+    if rows.scores is None:
+        absent["sensitivity to the threshold"] = f"not all rows have a score ({', '.join(SCORES)}); none was selected"
+    said("counterfactuals")
+    swapped = _swapped(learnt.lines, lexicon, models, seed, absent)
+    done = Audit(
+        about=_about(rows, learnt, held, lexicon, run, lm, n, seed),
+        lexicon=lexicon,
+        shares=shares,
+        cells={name: cells(found[name], lexicon, weight) for name, (_, weight) in texts.items()},
+        differences={
+            name: {group: difference(shares[name][group], shares[REAL][group]) for group in lexicon.groups}
+            for name in others
+        },
+        distances={name: distance_of(found[REAL], found[name], seed=seed) for name in unweighted},
+        amplification={name: lean for name, lean in leans.items() if lean is not None},
+        constrained=constrained,
+        counterfactual=swapped,
+        sensitivity=settings,
+        overlap=_overlap(rows.texts, learnt.lines, held, n, seed, absent),
+        exposure=_exposed(planted, models.get("generator"), seed, absent),
+        extracted=None if planted is None else extracted(rows.texts, planted),
+        absent=absent,
+    )
+    if out is not None:
+        from textgan.report.audit import page
+
+        folder = make_folder(out)
+        write_lines(folder / "audit.html", page(done).rstrip("\n").split("\n"))
+        write_json(folder / "audit.json", done.to_json())
+    return done
+
+
+def plant_canaries(
+    text: Source,
+    n: int,
+    *,
+    out: str | Path,
+    key: str | Path,
+    repeats: int = 1,
+    length: int | None = None,
+    seed: int = 0,
+) -> Canaries:
+    """Write the text with n canaries, each `repeats` times, to `out`, and the canaries themselves to `key` (JSON)."""
+    from textgan.augmentation.audit import plant
+    from textgan.augmentation.audit.canaries import LENGTH
+
+    lines, canaries = plant(read_text(text).lines, n, repeats=repeats, length=length or LENGTH, seed=seed)
+    write_lines(out, lines)
+    write_json(key, canaries._asdict() | {"repeats": repeats, "seed": seed})
+    return canaries
+
+
+def read_canaries(path: str | Path) -> Canaries:
+    """The canaries that `plant_canaries` wrote; anything else is an InputError."""
+    try:
+        read = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = Canaries(*(read[name] for name in Canaries._fields))
+        sound = isinstance(found.length, int) and found.lines and len(found.words) > 1
+        if not sound or not all(isinstance(item, str) for item in (*found.lines, *found.words)):
+            raise ValueError
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the canaries' file") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(
+            f"{path}: holds no canaries; give the file that `textgan canaries --key` has written"
+        ) from None
+    return found
+
+
+def _read(pool: Source) -> _Pool:
+    """Rows of a pool, or the lines of a text, all selected."""
+    path = Path(pool) if isinstance(pool, str | Path) and str(pool) != "-" else None
+    if path is None or not (path.is_dir() or path.suffix in (".jsonl", ".parquet")):
+        read = read_text(pool)
+        lines = list(read.lines)
+        return _Pool(read.name, lines, np.ones(len(lines), dtype=bool), np.ones(len(lines)), None, None)
+    rows = [row for row in read_pool(path) if row["text"].strip()]
+    selected = np.array([row["selected"] for row in rows], dtype=bool)
+    if not selected.any():
+        raise InputError(f"{path}: holds no selected row with text; give a pool with at least one")
+    try:
+        weights = np.array([float(row["weight"]) for row in rows])
+        named = [_scores(row) for row in rows]
+        score = next((name for name in SCORES if all(name in scores for scores in named)), None)
+        values = None if score is None else np.array([float(scores[score]) for scores in named])
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: weight and scores must be numbers; mend the rows") from None
+    if values is not None and not np.isfinite(values).all():
+        raise InputError(f"{path}: the score {score!r} is not finite in all rows; mend the rows")
+    return _Pool(path.name, [row["text"] for row in rows], selected, weights, values, score)
+
+
+def _scores(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    scores = row.get("scores") or {}
+    return {name: value for name, value in scores.items() if value is not None} if isinstance(scores, dict) else {}
+
+
+def _models(run: str | Path | None, lm: str | Path | None, device: str, absent: dict[str, str]) -> dict[str, Scorer]:
+    """What gives each line its -log p in nats: a run's generator, a language model."""
+    found: dict[str, Scorer] = {}
+    if run is not None:
+        opened = Run.open(run)
+        _ = opened.generator  # that there is none is told now
+        found["generator"] = lambda lines: -opened.log_probs(lines)[0]
+    if lm is not None:
+        from textgan.lm import load_lm, nll
+
+        loaded = load_lm(lm, device=device)
+        found["language model"] = lambda lines: np.array(
+            [nll(loaded.model, loaded.tokenizer, [line]).total for line in lines]
+        )
+    for name, given in (("generator", run), ("language model", lm)):
+        if given is None:
+            absent[f"counterfactuals of a {name}"] = "none was given"
+    return found
+
+
+def _constrained(
+    chosen: Sequence[str], lexicon: Lexicon, real: Sequence[str], seed: int, absent: dict[str, str]
+) -> dict[str, Constrained]:
+    found = {}
+    for name, way in (("raking", rake), ("quota", quota)):
+        try:
+            found[name] = constrain(chosen, lexicon, real, by=way, seed=seed)
+        except InputError as error:
+            absent[f"{name} to real text's shares"] = str(error)
+    return found
+
+
+def _swapped(
+    real: Sequence[str], lexicon: Lexicon, models: Mapping[str, Scorer], seed: int, absent: dict[str, str]
+) -> dict[str, Counterfactual]:
+    found = {}
+    pairs = swaps(real, lexicon, most=SWAPPED, seed=seed) if models else []
+    for name, score in models.items():
+        try:
+            found[name] = counterfactual(pairs, lexicon, score)
+        except Unmeasurable as error:
+            absent[f"counterfactuals of the {name}"] = str(error)
+    return found
+
+
+def _overlap(
+    texts: Sequence[str], real: Sequence[str], held: Text | None, n: int, seed: int, absent: dict[str, str]
+) -> Overlap | None:
+    if held is None:
+        absent["overlap with the training text"] = "no control text was given, and overlap alone shows nothing"
+        return None
+    try:
+        found = overlap(texts, real, held.lines, n=n, seed=seed)
+    except InputError as error:
+        absent["overlap with the training text"] = str(error)
+        return None
+    if found.ngram is None:
+        absent[f"copied runs of {n} words"] = f"no line of the pool has {n} words"
+    return found
+
+
+def _exposed(planted: Canaries | None, model: Scorer | None, seed: int, absent: dict[str, str]) -> list[float]:
+    if planted is None or model is None:
+        absent["exposure of canaries"] = "no canaries were given" if planted is None else "no run was given"
+        return []
+    return [float(bits) for bits in exposure(lambda lines: -model(lines), planted, seed=seed)]
+
+
+def _about(
+    rows: _Pool, real: Text, held: Text | None, lexicon: Lexicon, run: Any, lm: Any, n: int, seed: int
+) -> dict[str, Any]:
+    """What was audited, without a path of this machine."""
+    about: dict[str, Any] = {
+        "pool": {"name": rows.name, "rows": len(rows.texts), "selected": int(rows.selected.sum()), "score": rows.score},
+        "real": {"name": real.name, "sha256": real.sha256, "lines": len(real.lines)},
+        "lexicon": lexicon.name,
+        "n": n,
+        "seed": seed,
+    }
+    if held is not None:
+        about["control"] = {"name": held.name, "sha256": held.sha256, "lines": len(held.lines)}
+        about["control"]["also_in_real"] = int(np.isin(digests(held.lines), digests(real.lines)).sum())
+    return about | {name: Path(given).name for name, given in (("run", run), ("lm", lm)) if given is not None}

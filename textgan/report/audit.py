@@ -1,0 +1,266 @@
+"""The page of an audit, its tables and its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textgan.report.charts import DotRow, Line, dots, line_chart
+from textgan.report.markup import Markup, figure, join, legend, number, signed, table, tag
+from textgan.report.svg import Axis, Point
+from textgan.report.theme import COLOURS, document
+
+if TYPE_CHECKING:
+    from textgan.audits import Audit
+
+Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
+STYLES = {"real": "real", "control": "c2", "pool": "c0", "selected": "c1", "selected, weighted": "c3"}
+UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw: 1 / ln 2
+
+
+def percent(value: float) -> str:
+    """A share for readers."""
+    return f"{100 * value:.2f} %"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of shares, in per cent."""
+    return f"{100 * low:.2f} to {100 * high:.2f}".replace("-", "\u2212")
+
+
+def findings(done: Audit) -> list[str]:
+    """The sentences that the figures support."""
+    said = []
+    texts = [text for text in done.differences if text != "control"]
+    for text in dict.fromkeys((texts[0], texts[-1])):  # the pool as it came, and as it would be used
+        for group, (value, low, high) in done.differences[text].items():
+            verdict = "more than" if low > 0 else "less than" if high < 0 else "not told apart from"
+            said.append(
+                f"{percent(done.shares[text][group].share)} of the {text} lines mention {group}, {verdict} real text's "
+                f"{percent(done.shares['real'][group].share)} (difference {signed(100 * value, 2)} points, 95 % "
+                f"interval {span(low, high)})."
+            )
+    if done.overlap is not None:
+        said += _copied(done)
+    for model, found in done.counterfactual.items():
+        size = found.size
+        said.append(
+            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)} on average (95 % "
+            f"interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
+        )
+    if done.exposure:
+        mean = sum(done.exposure) / len(done.exposure)
+        wrote = "none" if not done.extracted else percent(done.extracted)
+        said.append(
+            f"The {len(done.exposure)} canaries are exposed by {mean:.2f} bits on average, where a line that was never "
+            f"seen has {UNSEEN}; the pool holds {wrote} of them."
+        )
+    return said
+
+
+def _copied(done: Audit) -> list[str]:
+    over, said = done.overlap, []
+    assert over is not None
+    for what, found in ((f"a run of {over.order} words", over.ngram), ("the whole line", over.verbatim)):
+        if found is None:
+            continue
+        much = f"{percent(found.train)} of the pool's lines share {what} with the training text"
+        other = f"{percent(found.control)} with as much text that was never seen"
+        gap = f"difference {signed(100 * found.difference, 2)} points, 95 % interval {span(found.low, found.high)}"
+        verdict = "lines came through" if found.above else "no copying beyond the language itself is shown"
+        if found.high < 0:
+            verdict = "the control is nearer, so the two are no draws of one text, and nothing is shown either way"
+        said.append(f"{much}, {other} ({gap}): {verdict}.")
+    return said
+
+
+def tables(done: Audit) -> list[Table]:
+    """All figures, as tables of text."""
+    found: list[Table] = []
+    rows = []
+    for text, groups in done.shares.items():
+        for group, share in groups.items():
+            gap = done.differences.get(text, {}).get(group)
+            shown = ["-", "-"] if gap is None else [signed(100 * gap[0], 2), span(gap[1], gap[2])]
+            rows.append([text, group, number(share.lines), number(share.n), percent(share.share),
+                         span(share.low, share.high), *shown])  # fmt: skip
+    head = ["text", "group", "lines", "of", "share", "95 %", "minus real", "95 %"]
+    found.append(("Lines that mention a group; intervals in per cent and percentage points", head, rows))
+    rows = [[text, number(gap.value), number(gap.chance), *_lean(done, text)] for text, gap in done.distances.items()]
+    head = ["text", "total variation", "by chance below", "amplification", "95 %", "words"]
+    found.append(("Distance from real text, and the change of lean of the words beside the groups", head, rows))
+    rows = [
+        [way, group, percent(made.target[group]), percent(share), number(len(made.rows)),
+         number(made.effective_sample)]
+        for way, made in done.constrained.items() for group, share in made.achieved.items()
+    ]  # fmt: skip
+    if rows:
+        head = ["way", "group", "target", "achieved", "rows", "effective rows"]
+        found.append(("The selected rows brought to real text's shares", head, rows))
+    rows = [
+        [model, way, number(shift.lines), signed(shift.mean), f"{signed(shift.low)} to {signed(shift.high)}"]
+        for model, moved in done.counterfactual.items()
+        for way, shift in (("size", moved.size), *moved.toward.items())
+    ]
+    if rows:
+        found.append(("Swapped groups: change of the score", ["model", "swap", "lines", "mean", "95 %"], rows))
+    if done.overlap is not None:
+        over = done.overlap
+        rows = [
+            [what, percent(one.train), percent(one.control), signed(100 * one.difference, 2), span(one.low, one.high)]
+            for what, one in (("whole line", over.verbatim), (f"{over.order} words in a row", over.ngram))
+            if one is not None
+        ]
+        head = ["found again", "in training text", "in control", "difference", "95 %"]
+        found.append((f"Overlap of {over.lines:,} lines with {over.size:,} of each text", head, rows))
+    return found
+
+
+def _lean(done: Audit, text: str) -> list[str]:
+    lean = done.amplification.get(text)
+    if lean is None:
+        return ["-", "-", "-"]
+    return [signed(lean.value), f"{signed(lean.low)} to {signed(lean.high)}", number(lean.words)]
+
+
+def page(done: Audit) -> str:
+    """HTML: one static page that runs and fetches nothing."""
+    shown = {
+        caption: table(head, rows, caption=caption, text_columns=_words(head)) for caption, head, rows in tables(done)
+    }
+    captions = list(shown)
+    about = done.about
+    text = f"{about['pool']['name']}: {about['pool']['rows']:,} rows, {about['pool']['selected']:,} selected"
+    head = tag(
+        "header",
+        tag("p", "textgan audit", class_="eyebrow"),
+        tag("h1", "Audit of synthetic text"),
+        tag("ul", *(tag("li", sentence) for sentence in done.findings()), class_="lead"),
+        tag("p", f"{text}; real text {about['real']['name']}, lexicon {about['lexicon']}.", class_="about"),
+    )
+    privacy = [tag("h2", "Privacy"), *_privacy(done)]
+    privacy += [shown[caption] for caption in captions if caption.startswith("Overlap")]
+    rest = [caption for caption in captions[1:] if not caption.startswith("Overlap")]
+    body = [
+        tag("section", tag("h2", "Groups"), *_groups(done), shown[captions[0]]),
+        tag(
+            "section", tag("h2", "Distance, amplification, constraints"), tag("p", EXPLAINED), *(shown[c] for c in rest)
+        ),
+        tag("section", tag("h2", "Sensitivity"), *_sensitivity(done)),
+        tag("section", *privacy),
+        tag("section", tag("h2", "Not measured"), _absent(done)) if done.absent else None,
+    ]
+    return document("textgan audit", join([head, tag("main", *body), tag("footer", _settings(done))]))
+
+
+EXPLAINED = (
+    "Total variation is the largest difference in the probability of anything about the groups. Amplification is the "
+    "mean change of the words' lean to the group that they lean to in real text (Zhao et al. 2017); fresh real text is "
+    "below 0 itself, so read the pool's beside the control's."
+)
+
+
+def _words(head: Sequence[str]) -> list[int]:
+    return [
+        place for place, name in enumerate(head) if name in ("text", "group", "way", "model", "swap", "found again")
+    ]
+
+
+def _groups(done: Audit) -> list[Markup]:
+    plots = []
+    for group in done.lexicon.groups:
+        rows = [
+            DotRow(
+                text,
+                [
+                    Point(
+                        f"{text}: {percent(s.share)}",
+                        100 * s.share,
+                        0,
+                        STYLES[text],
+                        "diamond" if text == "real" else "dot",
+                        100 * s.low,
+                        100 * s.high,
+                    )
+                ],
+            )
+            for text, found in done.shares.items()
+            for s in [found[group]]
+        ]
+        about = "share of lines that mention the group, with its 95 % interval"
+        plots.append(figure(group, about, dots(rows, title=group, desc=about, x=Axis("per cent of the lines"))))
+    return [tag("div", *plots, class_="grid two")]
+
+
+def _sensitivity(done: Audit) -> list[Markup]:
+    if not done.sensitivity:
+        return [tag("p", "The pool is too small for the mixes that are looked at.")]
+    kept = sorted({setting.kept for setting in done.sensitivity}, reverse=True)
+    styles = {share: f"c{place % COLOURS}" for place, share in enumerate(kept)}
+    plots = []
+    for group in done.lexicon.groups:
+        lines = []
+        for share in kept:
+            by: dict[float, list[float]] = {}
+            for one in done.sensitivity:
+                if one.kept == share:
+                    by.setdefault(one.ratio, []).append(100 * one.shares[group])
+            x = sorted(by)
+            mean = [sum(by[ratio]) / len(by[ratio]) for ratio in x]
+            low, high = ([limit(by[ratio]) for ratio in x] for limit in (min, max))
+            lines.append(Line(f"best {100 * share:g} %", x, mean, styles[share], low, high))
+        plot = line_chart(
+            lines, title=group, desc=f"share of {group} in the mix against the mixing ratio",
+            x=Axis("synthetic lines for each real line", low=0.0), y=Axis("per cent of the mix"),
+            guides=[(100 * done.shares["real"][group].share, "real text")],
+        )  # fmt: skip
+        plots.append(figure(group, "in the mix of real and synthetic lines; shaded: three draws", plot))
+    score = done.about["pool"]["score"]
+    how = f"the best by the score {score!r}" if score else "all of the pool"
+    keys = [("line", styles[share], f"{100 * share:g} % of the pool kept") for share in kept]
+    return [
+        tag("p", f"All real lines and a draw of synthetic ones, of {how}."),
+        legend(keys),
+        tag("div", *plots, class_="grid two"),
+    ]
+
+
+def _privacy(done: Audit) -> list[Markup]:
+    parts: list[Markup] = []
+    over = done.overlap
+    if over is not None:
+        found = [(f"{over.order} words in a row", over.ngram), ("whole line", over.verbatim)]
+        rows = [
+            DotRow(what, [Point("difference", 100 * one.difference, 0, "c0", "dot", 100 * one.low, 100 * one.high)])
+            for what, one in found
+            if one is not None
+        ]
+        rows.append(DotRow("no copying", [Point("no difference", 0.0, 0, "real", "diamond")]))
+        about = "found in the training text minus found in the control, with 95 % intervals"
+        x = Axis("percentage points of the pool's lines")
+        parts.append(figure("Overlap above the control", about, dots(rows, title="Overlap", desc=about, x=x)))
+    if done.exposure:
+        bits = sorted(done.exposure, reverse=True)
+        rows = [
+            DotRow(f"canary {place}", [Point(f"{value:.2f} bits", value)]) for place, value in enumerate(bits[:30], 1)
+        ]
+        about = f"bits; a line that was never seen has {UNSEEN} on average"
+        parts.append(
+            figure("Exposure of canaries", about, dots(rows, title="Exposure", desc=about, x=Axis("bits", low=0)))
+        )
+    if over is not None and over.copied:
+        listed = tag("ul", *(tag("li", tag("bdi", line)) for line in over.copied), class_="lines")
+        said = f"Lines that stand in the training text and not in the control ({len(over.copied)} shown)"
+        parts.append(tag("details", tag("summary", said), listed))
+    return parts
+
+
+def _absent(done: Audit) -> Markup:
+    return tag("ul", *(tag("li", tag("b", what), f": {why}") for what, why in done.absent.items()), class_="missing")
+
+
+def _settings(done: Audit) -> Markup:
+    hashes = [f"{name} {facts['name']} sha256 {facts['sha256'][:16]}" for name, facts in done.about.items()
+              if isinstance(facts, dict) and "sha256" in facts]  # fmt: skip
+    groups = "; ".join(f"{name}: {', '.join(words)}" for name, words in done.lexicon.groups.items())
+    return join([tag("p", f"Seed {done.about['seed']}. {'; '.join(hashes)}."), tag("p", f"Words. {groups}.")])
