@@ -78,9 +78,7 @@ def measured(files: list[Path], splits: int) -> dict[str, Any]:
         "lines": len(lines),
         "accused of copying lines, by leak": {str(leak): count / splits for leak, count in verbatim.items()},
         "accused of copying 8 words, by leak": {str(leak): count / splits for leak, count in runs.items()},
-        "share of women called different (0) or lower, by share taken out": {
-            str(k): v / splits for k, v in below.items()
-        },
+        "women called rarer (0: rarer or more), by share taken out": {str(k): v / splits for k, v in below.items()},
         "total variation above chance in fresh text": apart / splits,
         "Wilson's interval holds the share of women": covered / splits,
         "amplification of fresh text": {"mean": float(np.mean(leans)), "sd": float(np.std(leans, ddof=1))}

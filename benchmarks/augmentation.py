@@ -16,7 +16,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from coco import ROOT, RUNS, Job, prepare, texts
+from coco import COCO
+from corpora import ROOT
 
 from textgan.augmentation import compare_seeds, write_pool
 from textgan.lm import pretrain_small
@@ -35,11 +36,11 @@ def work(name: str) -> None:
     if result.exists():
         return
     began = time.time()
-    train, valid, test = texts("resplit")
-    run = Run.open(Job("resplit", name, 0).run)
+    train, valid, test = COCO.texts("resplit")
+    run = Run.open(COCO.run("resplit", name, 0))
     pool = run.path / "pool.jsonl"
     write_pool(run.pool_rows(5000, seed=1), pool)
-    out, base = RUNS / "augmentation" / name, RUNS / "augmentation" / "base"
+    out, base = COCO.runs / "augmentation" / name, COCO.runs / "augmentation" / "base"
     if not (base / "model.safetensors").exists():  # one model for all pools: a small GPT-2 pre-trained on the real text
         pretrain_small(train, base, valid=valid, **BASE)
     found = compare_seeds(train, pool, valid=valid, test=test, out=out, lm=base, **SETTINGS)
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--only", choices=POOLS, action="append")
     options = parser.parse_args()
     if not options.table:
-        prepare()
+        COCO.prepare()
         Path(RESULTS).mkdir(parents=True, exist_ok=True)
         for name in options.only or POOLS:
             work(name)

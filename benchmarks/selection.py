@@ -6,7 +6,7 @@
 
 oracle   an LSTM with weights N(0, 1) is the truth and itself at a higher temperature the proposal: p / q is exact.
 grammar  the embedded grammar is the truth, an LSTM trained on 3,000 of its sentences the proposal; both are exact.
-coco     an LSTM trained on 5,000 captions; D learns from 4,000 others; judged by models of 6,000 yet others. The
+coco     an LSTM trained on 5,000 captions; D learns from 3,000 others; judged by models of 6,000 yet others. The
          control keeps the half that the LSTM itself finds likeliest. TEXTGAN_DATA names the folder of corpora
          (default ../shared/data) and TEXTGAN_ENCODER, where it is set, a sentence encoder, which adds arms.
 """
@@ -136,10 +136,9 @@ def coco(seed: int) -> Row:
     from textgan.text import read_lines, split
 
     files = [DATA / "train.txt", DATA / "test.txt"]
-    parts = split(files, {"train": 5000, "real": 4000, "judge": 6000, "second": 1500, "test": 2000}, seed=seed).parts
+    parts = split(files, {"train": 5000, "real": 3000, "judge": 6000, "second": 1000, "test": 2000}, seed=seed).parts
     run = trained(parts["train"], 700, seed, embedding=128, hidden=256)
-    lines = list(dict.fromkeys(line for line in run.sample_text(N, seed=seed) if line.strip()))
-    fakes = lines[: N // 2]
+    lines = list(dict.fromkeys(line for line in run.sample_text(N // 2, seed=seed) if line.strip()))
     bodies = [("cnn", None), *(("mean", path) for path in filter(None, [os.environ.get("TEXTGAN_ENCODER")]))]
     arms: dict[str, Sequence[str]] = {"all": lines}
     logs, words = run.log_probs(lines)
@@ -147,7 +146,7 @@ def coco(seed: int) -> Row:
     arms["control: likeliest half"] = [lines[row] for row in likeliest.index]
     found: Row = {"diagnostics": {}, "texts": len(lines), "sources": [path.name for path in files]}
     for body, encoder in bodies:
-        fitted = DensityRatio.fit(parts["real"], fakes, body=body, encoder=encoder, seed=seed)
+        fitted = DensityRatio.fit(parts["real"], lines, body=body, encoder=encoder, folds=3, seed=seed)
         found["diagnostics"][body] = fitted.diagnostics._asdict()
         ratio = fitted.ratio(lines)
         for name, how in (("top half", TopK(0.5)), ("drs half", DRS(0.5))):

@@ -19,6 +19,7 @@ from textgan.augmentation.audit import (
     exposure,
     extracted,
     load_lexicon,
+    mentions,
     overlap,
     plant,
     quota,
@@ -27,6 +28,7 @@ from textgan.augmentation.audit import (
     swaps,
     total_variation,
 )
+from textgan.augmentation.audit.lexicon import _pattern
 from textgan.errors import InputError
 from textgan.metrics.intervals import wilson
 from textgan.metrics.reasons import Unmeasurable
@@ -55,6 +57,34 @@ def test_a_phrase_meets_any_white_space_and_ideographs_need_no_gap() -> None:
     lexicon = Lexicon({"old": ["old man"], "\u5979": ["\u5979"]})
     found = shares(["an old  man", "old, man", "\u90a3\u662f\u5979\u7684\u4e66"], lexicon)
     assert [found["old"].lines, found["\u5979"].lines] == [1, 1]
+
+
+def test_sets_of_words_meet_what_a_pattern_of_them_meets() -> None:
+    lexicon = Lexicon({"a": ["she", "old man", "\u5979", "x-ray", "o'brien"], "b": ["he", "\u00e9t\u00e9"]})
+    rng = np.random.default_rng(0)
+    parts = [
+        "She",
+        "he",
+        "HE",
+        "shed",
+        "old",
+        "man",
+        "\u5979",
+        "x-ray",
+        "O'Brien",
+        "\u00c9t\u00e9",
+        "-",
+        "_",
+        " ",
+        " ",
+        " ",
+        ",",
+    ]
+    lines = ["".join(rng.choice(parts, size=6)) for _ in range(2000)]
+    slow = [_pattern(words) for words in lexicon.groups.values()]
+    expected = np.array([[pattern.search(line) is not None for pattern in slow] for line in lines])
+    assert 200 < expected.sum() < 3800
+    assert (mentions(lines, lexicon) == expected).all()
 
 
 def test_a_swap_keeps_case_and_goes_both_ways_and_an_ambiguous_word_is_left() -> None:

@@ -142,6 +142,7 @@ def test_the_page_is_inert_whatever_the_texts_and_the_lexicon_hold(tmp_path: Pat
         (["unselected.jsonl", "--real", "real.txt"], "holds no selected row with text"),
         (["weights.jsonl", "--real", "real.txt"], "weight and scores must be numbers"),
         (["pool.txt", "--real", "none.txt"], "none.txt: no such file"),
+        (["pool.txt", "--real", "real.txt", "--control", "real.txt"], "100 % of its lines stand in the real text"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -36,6 +36,7 @@ NO_LM = (
     "no folder of that name here, and the hub did not give it (offline, or no such model); "
     'give a local model folder, or "small" for a GPT-2 made here'
 )
+FAMILIES = "lstm, transformer, memory, leak, infill, pretrained"
 MLE = "train mle grammar:50 --out new"
 SEQGAN = "train seqgan grammar:50 --out new"
 SPLIT = "split grammar:100 --out new"
@@ -44,8 +45,8 @@ EVALUATE = "evaluate grammar:50 --reference grammar:50:1"
 FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 
 COMMANDS = (
-    "train, recipes, sample, generate, verify, select, evaluate, compare, sweep, split, mix, pairs, finetune, "
-    "loop, experiment, audit, canaries, rate, report, quickstart, selftest"
+    "train, recipes, sample, generate, verify, select, evaluate, compare, sweep, split, mix, pairs, finetune, loop, "
+    "experiment, audit, canaries, rate, report, quickstart, selftest"
 )
 
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.
@@ -67,7 +68,7 @@ USAGE = [
     (f"{MLE} --corpus x", "there is no option --corpus"),
     (f"{MLE} --rollouts 3", "there is no option --rollouts"),
     (f"{MLE} --preset", "--preset: expected one argument"),
-    (f"{MLE} --preset paper", "--preset 'paper' is not one of mle's: paper-oracle, paper-coco"),
+    (f"{MLE} --preset paper", "--preset 'paper' is not one of mle's: paper-oracle, paper-coco, paper-news"),
     (f"{MLE} --mle_final_rate 2", "--mle_final_rate 2.0 must be from 0 to 1"),
     (f"{MLE} --batch", "--batch: expected one argument"),
     (f"{MLE} --batch x", "--batch: a whole number was wanted, got 'x'"),
@@ -87,7 +88,7 @@ USAGE = [
     (f"{MLE} --encoding_errors oops", "--encoding_errors: 'oops' is not one of strict, replace, skip"),
     (f"{MLE} --eval_every 0", f"--eval_every: {FROM_ONE}, got '0'"),
     (f"{MLE} --keep 0", f"--keep: {FROM_ONE}, got '0'"),
-    (f"{MLE} --generator gru", "--generator: 'gru' is not one of lstm, transformer, memory, leak, infill"),
+    (f"{MLE} --generator gru", f"--generator: 'gru' is not one of {FAMILIES}"),
     (f"{MLE} --generator.hidden 0", "--generator.hidden 0 must be at least 1"),
     (f"{MLE} --generator.dropout 2", "--generator.dropout 2.0 must be from 0 to 1"),
     (f"{MLE} --generator.tied 3", "--generator.tied: true or false was wanted, got '3'"),
@@ -102,7 +103,7 @@ USAGE = [
     (f"{MLE} --config", "--config: expected one argument"),
     (f"{MLE} --config misspelt.yaml", "--config misspelt.yaml: there is no option mle_stepz; did you mean mle_steps?"),
     (f"{MLE} --config wrong-type.yaml", "--batch: a whole number was wanted, got 'lots'"),
-    (f"{MLE} --config wrong-net.yaml", "--generator: 'gru' is not one of lstm, transformer, memory, leak, infill"),
+    (f"{MLE} --config wrong-net.yaml", f"--generator: 'gru' is not one of {FAMILIES}"),
     (f"{MLE} --config other-net.yaml --generator lstm", "--config other-net.yaml: there is no option generator.width "
      "with --generator lstm, which has embedding, hidden, layers, dropout, tied, init_std"),
     ("selftest", "the following arguments are required: RECIPE"),

@@ -14,13 +14,13 @@ from textgan.checkpoints import checkpoints
 from textgan.controls import CONTROLS, spoil_answers
 from textgan.discriminators import CNN, MultiCNN, Recurrent
 from textgan.errors import InputError
-from textgan.recipes import RECIPES, RelGAN, SeqGAN
+from textgan.recipes import DPGAN, RECIPES, RelGAN, SeqGAN
 from textgan.runs import Run
 from textgan.sequences import mask_of
 from textgan.training import fit
 from textgan.updates import Player
 
-GAMES = [SeqGAN, RelGAN]
+GAMES = [SeqGAN, RelGAN, DPGAN]  # a CNN's logits, its gradient, a language model's word
 TOKENS = torch.tensor([[4, 5, 2], [5, 2, 0], [4, 2, 0], [5, 5, 2]])
 
 

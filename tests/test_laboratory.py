@@ -201,7 +201,7 @@ def test_the_exchange_rate_reads_the_curve_of_fresh_lines(gain: float, worth: fl
 def test_no_rate_is_given_where_real_lines_gain_nothing() -> None:
     rows = rows_of({"fresh@0.5": 0.01, "fresh@1": 0.01, "fresh@2": 0.01, "selected": -0.01}, noise=1e-9)
     found = statistics.exchange(STUDY, rows, "selected", 100, "steps", 1.0)
-    assert found is not None and np.isnan(found.value)
+    assert found is not None and np.isnan(found.value) and found.low is None
     assert "worth" not in statistics.sentences(STUDY, rows)[0]
 
 
@@ -251,10 +251,18 @@ def results(lab: Lab) -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in lab.results.glob("*.json")}
 
 
-def test_every_arm_is_measured_and_the_arms_of_a_regime_have_equal_budgets_to_the_token(done: Lab) -> None:
-    rows = [json.loads(line) for line in (done.out / "results.jsonl").read_text().splitlines()]
-    assert {row["arm"] for row in rows} == set(ARMS)
-    found, study = results(done), done.study
+def rows_in(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_every_arm_is_measured_on_every_seed_at_its_ratios(done: Lab) -> None:
+    rows = rows_in(done.out)
+    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, seed) for arm in ARMS for seed in (0, 1)}
+    assert {row["ratio"] for row in rows if row["arm"] == "fresh"} == {0.5, 1.0}
+
+
+def test_the_arms_of_a_regime_have_equal_budgets_to_the_token(unbroken: Lab) -> None:
+    rows, found, study = rows_in(unbroken.out), results(unbroken), unbroken.study
     for regime, factor in (("steps", 1), ("passes", 1 + study.ratio)):
         tokens = {
             found[row["training"]]["tokens"]
@@ -283,7 +291,7 @@ def test_the_control_has_arm_sevens_words_and_two_stage_has_arm_eights_text(done
 
 
 def test_a_known_language_gives_the_distance_to_its_truth(done: Lab) -> None:
-    rows = [json.loads(line) for line in (done.out / "results.jsonl").read_text().splitlines()]
+    rows = rows_in(done.out)
     assert all(row["kl_per_line"] > 0 and row["entropy_per_line"] > 5 for row in rows)
     size = sum(len(line.encode()) + 1 for line in done.split("test"))
     for row in rows:  # KL + entropy is the cross-entropy
@@ -299,7 +307,9 @@ def test_the_report_can_be_made_anew_and_other_settings_are_refused(done: Lab) -
         run_study(small(ratio=2.0), done.out)
 
 
-FEW = {"seeds": 1, "arms": ("real", "matched", "duplicated", "gan", "fresh"), "sweep": (), "regimes": ("steps",)}
+FEW: dict[str, Any] = {
+    "seeds": 1, "arms": ("real", "matched", "duplicated", "gan", "fresh"), "sweep": (), "regimes": ("steps", "passes"),
+}  # fmt: skip
 
 WATCHED = """
 import json, sys
@@ -322,26 +332,30 @@ def start(out: Path, study: Study, script: str = WATCHED) -> subprocess.Popen[st
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
 
 
-def test_killed_three_times_it_ends_as_if_unbroken_and_the_test_text_is_read_last(tmp_path: Path) -> None:
-    study = small(**FEW)
-    unbroken = start(tmp_path / "unbroken", study)
-    said, _ = unbroken.communicate(timeout=300)
-    reads = json.loads(said.strip().splitlines()[-1].replace("True", "true").replace("False", "false"))
-    assert reads and all(reads)  # never before opened.json stood there
-    rng = random.Random(5)
-    killed = 0
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A whole experiment of few arms, in which the test text is read last."""
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    said, problem = start(out, small(**FEW)).communicate(timeout=300)
+    reads = json.loads(said.strip().splitlines()[-1].casefold())
+    assert reads and all(reads), problem  # never before opened.json stood there
+    return Lab(out)
+
+
+def test_killed_three_times_it_ends_as_if_unbroken(unbroken: Lab, tmp_path: Path) -> None:
+    rng, killed, out = random.Random(5), 0, tmp_path / "broken"
     for _ in range(3):
-        process = start(tmp_path / "broken", study)
+        process = start(out, unbroken.study)
         time.sleep(rng.uniform(4, 9))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.communicate()
     assert killed >= 2
-    process = start(tmp_path / "broken", study)
+    process = start(out, unbroken.study)
     assert process.wait(timeout=300) == 0, process.communicate()
-    one, other = ((tmp_path / name / "results.jsonl").read_bytes() for name in ("unbroken", "broken"))
-    assert one == other and len(one.splitlines()) == 5
+    one, other = ((folder / "results.jsonl").read_bytes() for folder in (unbroken.out, out))
+    assert one == other and len(one.splitlines()) == 9
 
 
 def test_a_single_job_waits_for_what_it_needs_and_the_test_text_for_all(tmp_path: Path) -> None:

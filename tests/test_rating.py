@@ -109,8 +109,17 @@ def test_the_same_seed_gives_the_same_sheet_and_another_one_another(tmp_path: Pa
     assert sheets[0].sha256 == sheets[1].sha256 != sheets[2].sha256
 
 
+def test_the_key_of_another_sheet_is_not_written_over(tmp_path: Path) -> None:
+    make(A, B, n=9, out=tmp_path)
+    key = (tmp_path / "key.json").read_bytes()
+    make(A, B, n=9, out=tmp_path)  # the same sheet again is no loss
+    with pytest.raises(InputError, match="holds the key of another sheet"):
+        make(A, B, n=9, seed=1, out=tmp_path)
+    assert (tmp_path / "key.json").read_bytes() == key
+
+
 def test_no_line_comes_twice_even_where_the_texts_share_lines(tmp_path: Path) -> None:
-    sheet = make([*A[:30], "both"], [*B[:30], "both", A[0]], n=30, out=tmp_path, attention=0)
+    sheet = make([*A[:30], "both"], [*B[:30], "both", A[0]], n=30, out=tmp_path / "made", attention=0)
     lines = [line for item in sheet.items for line in (item.left, item.right)]
     assert len(set(lines)) == len(lines) == 60
     with pytest.raises(InputError, match=r"text A \(lines\) has 30 distinct unused lines, 31 are wanted; lower -n"):

@@ -38,6 +38,36 @@ def test_a_control_that_learns_as_well_fails_the_recipe() -> None:
     assert not selftest.SelfTest("x", 0.3, 0.85, None, 1.0).passed
 
 
+def test_a_recipe_that_cannot_begin_with_noise_says_why_where_it_fails() -> None:
+    """Not where it passes: then the reason would be wrong."""
+    failed = selftest.SelfTest("x", 0.3, 0.3, 0.3, 1.0, "it needs its pre-training")
+    assert str(failed).endswith("; 1 s; it needs its pre-training")
+    assert str(failed._replace(after=1.0)).endswith("; 1 s")
+    reasons = {recipe.name for recipe in RECIPES if hasattr(recipe, "from_noise")}
+    assert reasons == {"leakgan", "sentigan"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["leakgan", "sentigan"])
+def test_what_cannot_begin_with_noise_does_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its control ends where it ends, so D has no say in it; a third of the rounds shows that, with D as sure."""
+    monkeypatch.setattr(selftest, "SMALL", selftest.SMALL | {"adversarial_steps": 40, "rollouts": 1})
+    done = selftest.selftest(name)
+    assert not done.passed and done.reason and str(done).endswith(done.reason)
+    assert done.control == pytest.approx(done.after, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["gsgan", "dpgan"])
+def test_what_once_failed_or_had_no_control_learns_beside_one_that_does_not(name: str) -> None:
+    """gsgan began too soft to be judged; dpgan's D is a language model, which the control must silence too."""
+    done = selftest.selftest(name)
+    assert done.passed and done.control == done.before
+
+
+def test_a_class_is_asked_for_its_own_word() -> None:
+    assert selftest._labelled("yes yes") == ["a\tyes yes", "b\taye aye"]
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_every_recipe_can_be_made_small(recipe: type) -> None:
     made = selftest.small(find_recipe(recipe.name))  # type: ignore[attr-defined]

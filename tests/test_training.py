@@ -403,7 +403,7 @@ def test_recipes_survive_json(recipe: type) -> None:
     assert from_dict(recipe.name, json.loads(json.dumps(to_dict(chosen)))) == chosen
     with pytest.raises(InputError, match="has no field 'bach'"):
         from_dict(recipe.name, {"bach": 1})
-    with pytest.raises(InputError, match="generator 'rnn' is not one of lstm, transformer, memory, leak, infill"):
+    with pytest.raises(InputError, match="generator 'rnn' is not one of lstm, .*, infill, pretrained"):
         from_dict(recipe.name, {"generator": {"kind": "rnn"}})
 
 

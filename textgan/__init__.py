@@ -12,7 +12,7 @@ _PUBLIC = {
     "text": "Encoded Text decode encode load_tokenizer read_lines read_text save_tokenizer split train_tokenizer "
     "write_lines",
     "sequences": "Relaxed Samples",
-    "generators": "LSTM Generator Infill Leak Memory Transformer load_generator",
+    "generators": "LSTM Generator Infill Leak Memory Pretrained Transformer load_generator",
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",

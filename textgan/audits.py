@@ -36,6 +36,7 @@ from textgan.augmentation.audit import (
 )
 from textgan.augmentation.audit.privacy import ORDER
 from textgan.augmentation.audit.shares import difference, distance_of, shares_of
+from textgan.augmentation.pool import is_row, parse_row
 from textgan.errors import InputError
 from textgan.metrics.reasons import Unmeasurable
 from textgan.metrics.tables import printable
@@ -172,6 +173,12 @@ def audit(
     if planted is not None:  # they are no sentences of the real text, and would count as ones that mention nobody
         known = set(planted.lines)
         learnt = learnt._replace(lines=[line for line in learnt.lines if line not in known])
+    shared = 0.0 if held is None else float(np.isin(digests(held.lines), digests(learnt.lines)).mean())
+    if shared > 0.5:
+        raise InputError(
+            f"control {held.name if held else ''}: {100 * shared:.0f} % of its lines stand in the real text; give text "
+            "that the generator never saw"
+        )
     models = _models(run, lm, device, absent) | dict(scorers or {})
     said("groups")
     texts: dict[str, tuple[Sequence[str], np.ndarray | None]] = {REAL: (learnt.lines, None)}
@@ -199,7 +206,7 @@ def audit(
     said("counterfactuals")
     swapped = _swapped(learnt.lines, lexicon, models, seed, absent)
     done = Audit(
-        about=_about(rows, learnt, held, lexicon, run, lm, n, seed),
+        about=_about(rows, learnt, held, shared, lexicon, run, lm, n, seed),
         lexicon=lexicon,
         shares=shares,
         cells={name: cells(found[name], lexicon, weight) for name, (_, weight) in texts.items()},
@@ -264,26 +271,31 @@ def read_canaries(path: str | Path) -> Canaries:
 
 
 def _read(pool: Source) -> _Pool:
-    """Rows of a pool, or the lines of a text, all selected."""
+    """Rows of a pool, or the lines of a text, all selected; rows are known by what they are where the name says no."""
     path = Path(pool) if isinstance(pool, str | Path) and str(pool) != "-" else None
-    if path is None or not (path.is_dir() or path.suffix in (".jsonl", ".parquet")):
+    if path is not None and (path.is_dir() or path.suffix in (".jsonl", ".parquet")):
+        name, rows = path.name, list(read_pool(path))
+    else:
         read = read_text(pool)
-        lines = list(read.lines)
-        return _Pool(read.name, lines, np.ones(len(lines), dtype=bool), np.ones(len(lines)), None, None)
-    rows = [row for row in read_pool(path) if row["text"].strip()]
+        if not is_row(read.lines[0]):
+            lines = list(read.lines)
+            return _Pool(read.name, lines, np.ones(len(lines), dtype=bool), np.ones(len(lines)), None, None)
+        name = read.name
+        rows = [parse_row(line, f"{name}:{number}", number - 1) for number, line in enumerate(read.lines, start=1)]
+    rows = [row for row in rows if row["text"].strip()]
     selected = np.array([row["selected"] for row in rows], dtype=bool)
     if not selected.any():
-        raise InputError(f"{path}: holds no selected row with text; give a pool with at least one")
+        raise InputError(f"{name}: holds no selected row with text; give a pool with at least one")
     try:
         weights = np.array([float(row["weight"]) for row in rows])
         named = [_scores(row) for row in rows]
-        score = next((name for name in SCORES if all(name in scores for scores in named)), None)
+        score = next((one for one in SCORES if all(one in scores for scores in named)), None)
         values = None if score is None else np.array([float(scores[score]) for scores in named])
     except (TypeError, ValueError):
-        raise InputError(f"{path}: weight and scores must be numbers; mend the rows") from None
+        raise InputError(f"{name}: weight and scores must be numbers; mend the rows") from None
     if values is not None and not np.isfinite(values).all():
-        raise InputError(f"{path}: the score {score!r} is not finite in all rows; mend the rows")
-    return _Pool(path.name, [row["text"] for row in rows], selected, weights, values, score)
+        raise InputError(f"{name}: the score {score!r} is not finite in all rows; mend the rows")
+    return _Pool(name, [row["text"] for row in rows], selected, weights, values, score)
 
 
 def _scores(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -360,7 +372,7 @@ def _exposed(planted: Canaries | None, model: Scorer | None, seed: int, absent: 
 
 
 def _about(
-    rows: _Pool, real: Text, held: Text | None, lexicon: Lexicon, run: Any, lm: Any, n: int, seed: int
+    rows: _Pool, real: Text, held: Text | None, shared: float, lexicon: Lexicon, run: Any, lm: Any, n: int, seed: int
 ) -> dict[str, Any]:
     """What was audited, without a path of this machine."""
     about: dict[str, Any] = {
@@ -372,5 +384,5 @@ def _about(
     }
     if held is not None:
         about["control"] = {"name": held.name, "sha256": held.sha256, "lines": len(held.lines)}
-        about["control"]["also_in_real"] = int(np.isin(digests(held.lines), digests(real.lines)).sum())
+        about["control"]["also_in_real"] = shared
     return about | {name: Path(given).name for name, given in (("run", run), ("lm", lm)) if given is not None}

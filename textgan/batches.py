@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def prepare(
     folder: Path | None = None,
     recipe: str = "the recipe",
     classes: bool = False,
+    tokenizer: Any | None = None,
 ) -> Data:
     """Read, hold lines out (or read `valid`), train the tokenizer on the training lines alone, and encode.
 
@@ -96,21 +98,28 @@ def prepare(
     folder: where the ids of a text that does not fit into memory (`text.spooling`) are kept, sealed; the same text and
     settings find them there again. Raises InputError where there is no room.
     classes: the recipe of that name wants labelled text (`labels`), which is held in memory; else labels are refused.
+    tokenizer: of a language model that the run takes over, in place of one that is trained here.
     """
+    if tokenizer is not None and settings != TextSettings(
+        max_len=settings.max_len, encoding_errors=settings.encoding_errors
+    ):
+        raise InputError("a pretrained generator brings its tokens; leave --tokens, --vocab_size and --min_count out")
     if settings.max_len is not None and settings.max_len < 1:
         raise InputError(f"--max_len {settings.max_len} must be at least 1")
     text = read_text(corpus, errors=settings.encoding_errors)
     other = None if valid is None else read_text(valid, errors=settings.encoding_errors)
     if classes:
-        return _prepared_labelled(text, other, settings, recipe)
+        return _prepared_labelled(text, other, settings, recipe, tokenizer)
     text = unlabelled(text, recipe)
     if folder is None or isinstance(text.lines, list):
-        return _prepared(text, other, settings, None)
+        return _prepared(text, other, settings, None, tokenizer)
     wanted = {"corpus": text.sha256, "valid": other and other.sha256, **vars(settings)}
+    if tokenizer is not None:
+        wanted["tokenizer"] = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
     kept = _kept(folder, wanted)
     if kept is None:
         try:
-            replace_folder(folder, lambda new: _keep(_prepared(text, other, settings, new), wanted, new))
+            replace_folder(folder, lambda new: _keep(_prepared(text, other, settings, new, tokenizer), wanted, new))
         except OSError as error:
             raise InputError(f"{folder}: cannot be written ({error.strerror or error}); give another --out") from error
         kept = _kept(folder, wanted)
@@ -119,7 +128,9 @@ def prepare(
     return kept
 
 
-def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Path | None) -> Data:
+def _prepared(
+    text: Text, other: Text | None, settings: TextSettings, folder: Path | None, given: Any | None = None
+) -> Data:
     """`prepare` of texts; folder: an empty one for the ids of the training lines, which stay on the disk."""
     lines: Sequence[str]
     held: Sequence[str]
@@ -131,7 +142,11 @@ def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Pa
         valid_facts = {"name": other.name, "sha256": other.sha256, "lines": len(held)}
     truth, max_len = truth_of(text.name), settings.max_len
     if isinstance(truth, Oracle):
+        if given is not None:
+            raise InputError("an oracle's sentences are numbers, which no pretrained generator speaks; give another")
         tokenizer, max_len = _of_oracle(truth, lines, held, settings)
+    elif given is not None:
+        tokenizer = given
     else:
         tokenizer = train_tokenizer(
             lines, level=settings.tokens, vocab_size=settings.vocab_size, min_count=settings.min_count
@@ -143,7 +158,7 @@ def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Pa
         | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated},
         "valid": valid_facts | {"unk_rate": held_out.unk_rate},
         "tokens": {
-            "level": settings.tokens,
+            "level": settings.tokens if given is None else "pretrained",
             "vocab_size": tokenizer.get_vocab_size(),
             "max_len": max_len,
             "min_count": settings.min_count,
@@ -154,7 +169,9 @@ def _prepared(text: Text, other: Text | None, settings: TextSettings, folder: Pa
     return Data(tokenizer, train, held_out, held, max_len, facts)
 
 
-def _prepared_labelled(text: Text, other: Text | None, settings: TextSettings, recipe: str) -> Data:
+def _prepared_labelled(
+    text: Text, other: Text | None, settings: TextSettings, recipe: str, given: Any | None
+) -> Data:
     """`prepare` of labelled texts: that of the sentences alone, then a label before each, and its token."""
     if other is None:
         lines, held = hold_out(list(text.lines))
@@ -165,7 +182,7 @@ def _prepared_labelled(text: Text, other: Text | None, settings: TextSettings, r
     counts = count_labels(rows)
     data = _prepared(
         train._replace(lines=[row.text for row in rows]), valid._replace(lines=[row.text for row in held_rows]),
-        settings, None,
+        settings, None, given,
     )  # fmt: skip
     data.tokenizer.add_special_tokens([token_of(name) for name in counts])  # at the end of the vocabulary
     size = data.tokenizer.get_vocab_size()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgan.discriminators import Discriminator
 from textgan.errors import InputError
@@ -41,7 +41,7 @@ CONTROLS = {
     "shuffled": "D's answers go to other sentences of the batch",
     "frozen": "D stops learning when the game begins",
 }
-METHODS = ("forward", "features", "step_logits", "sentence_logits")
+METHODS = ("forward", "features", "step_logits", "sentence_logits", "log_probs")  # the last of a language model
 
 
 def check_control(control: str) -> None:
@@ -57,8 +57,10 @@ def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
     that flows back to each sentence is replaced, since that is what D tells G there. Errors: InputError where the
     recipe has no discriminator.
     """
-    nets = _judges(players)
-    for net in nets if control in SPOILS else ():
+    nets = {id(player.net): player.net for player in _judges(players)}
+    if not nets:
+        raise InputError("--control changes what a discriminator tells the generator, and this recipe has none")
+    for net in nets.values() if control in SPOILS else ():
         _spoil(net, SPOILS[control], rng)
 
 
@@ -66,15 +68,17 @@ def frozen_phases(phases: tuple[Phase, ...], players: Players, control: str) -> 
     """The phases, in which D no longer learns once the phase named "judge" is over, where the control is "frozen"."""
     if control != "frozen":
         return phases
-    judges = [player for player in players.values() if isinstance(player.net, Discriminator)]
+    judges = _judges(players)
     return tuple(phase if phase.name == "judge" else _without_learning(phase, judges) for phase in phases)
 
 
-def _judges(players: Players) -> list[Discriminator]:
-    nets = {id(player.net): player.net for player in players.values() if isinstance(player.net, Discriminator)}
-    if not nets:
-        raise InputError("--control changes what a discriminator tells the generator, and this recipe has none")
-    return list(nets.values())
+def _judges(players: Players) -> list[Player[Any]]:
+    """Those whose net is a discriminator, and the one of that name, which may be a language model."""
+    return [
+        player
+        for name, player in players.items()
+        if isinstance(player.net, Discriminator) or name == "discriminator"
+    ]
 
 
 def _without_learning(phase: Phase, judges: list[Player[Any]]) -> Phase:
@@ -90,7 +94,7 @@ def _without_learning(phase: Phase, judges: list[Player[Any]]) -> Phase:
     return phase._replace(update=update)
 
 
-def _spoil(net: Discriminator, spoil: Spoil, rng: torch.Generator) -> None:
+def _spoil(net: nn.Module, spoil: Spoil, rng: torch.Generator) -> None:
     """Put the spoilt answers in the place of the net's own methods; a call within a call is left alone."""
     inside = False
 

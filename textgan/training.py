@@ -2,7 +2,8 @@
 
 Only this file writes a run folder:
 
-    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  best/  ckpt-000120/  text/ (a large corpus, as ids)
+    RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  best/  ckpt-000120/
+    RUN/text/ (a large corpus, as ids)  adopted/ (a language model of others, in our order)
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from textgan import machine
+from textgan.adoption import adopt
 from textgan.batches import Batches, Data, Source, TextSettings, prepare
 from textgan.checkpoints import (
     Tensors,
@@ -137,10 +139,15 @@ def fit(
     with locked(folder) if main else nullcontext():
         with accelerator.main_process_first():  # what the first one keeps in the folder, the others find there
             classes = getattr(chosen, "classes", False)
-            data = prepare(read, held, text, folder=folder / "text", recipe=chosen.name, classes=classes)
+            adopted = adopt(chosen, folder)
+            facts |= adopted.facts
+            data = prepare(
+                read, held, text, folder=folder / "text", recipe=chosen.name, classes=classes,
+                tokenizer=adopted.tokenizer,
+            )  # fmt: skip
         del read, held  # a text that does not fit into memory leaves the disk
         with machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked, machine.enough_memory():
-            training = _Training(chosen, data, folder, seed, schedule, accelerator, on_log, control)
+            training = _Training(chosen, adopted.recipe, data, folder, seed, schedule, accelerator, on_log, control)
             training.settings |= facts
             if start is not None:
                 training.begin_with(Run.open(start))
@@ -166,6 +173,7 @@ class _Training:
     def __init__(
         self,
         recipe: Recipe,
+        built: Recipe,
         data: Data,
         folder: Path,
         seed: int,
@@ -179,7 +187,7 @@ class _Training:
         device, self.share = accelerator.device, Share(accelerator.process_index, accelerator.num_processes)
         torch.manual_seed(seed)  # every process builds the same weights ...
         classes = {"labels": len(data.labels)} if data.labels else {}
-        self.players: Players = recipe.players(data.tokenizer.get_vocab_size(), data.max_len, **classes)
+        self.players: Players = built.players(data.tokenizer.get_vocab_size(), data.max_len, **classes)
         for player in self.players.values():
             player.to(device)
             if isinstance(player.net, Generator):

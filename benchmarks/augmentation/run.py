@@ -4,8 +4,8 @@
     python benchmarks/augmentation/run.py cpu --lines 1000   one N of it
     python benchmarks/augmentation/run.py --table            the README's table, from benchmarks/results/augmentation
 
-An experiment lies in runs/augmentation/NAME-N; when it is done its rows and sentences are kept in the project. TEXTGAN_DATA
-names the folder of real texts (default ../shared/data). It may be killed and started again.
+An experiment lies in runs/augmentation/NAME-N; when it is done its rows and sentences are kept in the project.
+TEXTGAN_DATA names the folder of real texts (default ../shared/data). It may be killed and started again.
 """
 
 from __future__ import annotations

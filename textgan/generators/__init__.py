@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textgan.errors import InputError
 from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, first, quiet_transformers
-from textgan.generators.causal import CausalLM, Transformer
+from textgan.generators.causal import CausalLM, Pretrained, Transformer
 from textgan.generators.drawing import check_temperature, gumbel, search
 from textgan.generators.stateful import LSTM, Infill, Leak, Memory, StatefulGenerator
 
@@ -21,6 +21,7 @@ __all__ = [
     "Infill",
     "Leak",
     "Memory",
+    "Pretrained",
     "State",
     "StatefulGenerator",
     "Transformer",
@@ -33,8 +34,10 @@ __all__ = [
     "search",
 ]
 
-GENERATORS = {"lstm": LSTM, "transformer": Transformer, "memory": Memory, "leak": Leak, "infill": Infill}
-GeneratorSpec = LSTM | Transformer | Memory | Leak | Infill
+GENERATORS = {
+    "lstm": LSTM, "transformer": Transformer, "memory": Memory, "leak": Leak, "infill": Infill, "pretrained": Pretrained
+}  # fmt: skip
+GeneratorSpec = LSTM | Transformer | Memory | Leak | Infill | Pretrained
 """The sizes of a generator of any family, as a recipe's field."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -105,3 +106,32 @@ class Transformer:
             pad_token_id=PAD,
         )
         return CausalLM(GPT2LMHeadModel(config), vocab_size, max_len)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A language model of others, from a folder or the hub, whose tokens the run takes over.
+
+    Args:
+        path: folder of a causal language model, or its name on the hub
+    """
+
+    path: str = ""
+
+    def build(self, vocab_size: int, max_len: int) -> Generator:
+        """The model of a folder whose ids are in our order (`adoption.adopt` makes one); labels get rows at the end.
+
+        Errors: InputError where a sentence is longer than its context or the vocabulary is another one.
+        """
+        from textgan.generators import load_generator
+
+        generator = load_generator(Path(self.path), max_len=max_len)
+        context = getattr(generator.model.config, "max_position_embeddings", None)
+        if context is not None and context < max_len + 1:
+            raise InputError(f"--max_len {max_len} must be at most {context - 1}, which its generator can read")
+        if vocab_size < generator.vocab_size:
+            raise InputError(f"{self.path}: it has {generator.vocab_size} tokens and the text {vocab_size}")
+        if vocab_size > generator.vocab_size:
+            generator.model.resize_token_embeddings(vocab_size)
+            generator.vocab_size = vocab_size
+        return generator

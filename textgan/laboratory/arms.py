@@ -1,6 +1,7 @@
 """The arms of the experiment: what each one's language model is fed, beside the N real lines that all of them have.
 
-Numbers are those of the protocol. An arm is the real lines, synthetic ones (`ratio` for each real line), a schedule.
+Numbers 0 to 12 are those of the protocol; 13 is arm 10's control. An arm is the real lines, synthetic ones (`ratio` for
+each real line), and a schedule.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ ARMS: dict[str, Arm] = {
     "two-stage": Arm(10, "arm 8's text first, then real lines only", "selected", "gan", "two_stage"),
     "word-shuffled": Arm(11, "arm 7's text with its words in random order: must not help", "gan", "gan"),
     "fresh": Arm(12, "as many fresh real lines: the ceiling", "fresh"),
+    "before-two-stage": Arm(13, "arm 9's text first, then real lines only", "before-selected", "before", "two_stage"),
 }
 REAL_ARMS = ("real", "matched", "duplicated")
 TEMPERED = ("before", "gan")  # their temperatures are chosen on the validation text

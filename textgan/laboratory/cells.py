@@ -156,7 +156,7 @@ class Lab:
         """All that is measured on the test text in the end."""
         study, found = self.study, []
         for n in study.lines:
-            for seed in range(study.seeds):
+            for seed in range(study.first_seed, study.first_seed + study.seeds):
                 found.append(Place("real", n, seed, 0.0, "steps"))
                 for regime in study.regimes:
                     for ratio in study.ratios:

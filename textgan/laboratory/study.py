@@ -157,6 +157,7 @@ class Study:
         texts: where the splits come from
         lines: N, the real training lines; each is one experiment
         seeds: pairs; each draws its own N lines, generator and order of batches. 8 detect 1.16 standard deviations
+        first_seed: the first of them; what was found on some seeds is to be confirmed on others
         arms: by name; "all" are all
         ratio: synthetic lines for each real line
         sweep: further ratios, for the arms in `swept`
@@ -171,6 +172,7 @@ class Study:
     texts: Texts
     lines: tuple[int, ...] = (1000,)
     seeds: int = 8
+    first_seed: int = 0
     arms: tuple[str, ...] = ("all",)
     ratio: float = 1.0
     sweep: tuple[float, ...] = ()
@@ -194,6 +196,7 @@ class Study:
         if not set(REAL_ARMS) <= set(self.arms):
             raise InputError(f"arms: {', '.join(REAL_ARMS)} must be among them; they are what is to be beaten")
         _at_least("seeds", self.seeds, 1)
+        _at_least("first_seed", self.first_seed, 0)
         for n in self.lines:
             _at_least("lines", n, 10)
         for ratio in (self.ratio, *self.sweep):

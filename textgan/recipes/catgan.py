@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from textgan.discriminators import DiscriminatorSpec, MultiCNN, with_classes
-from textgan.generators import LSTM, GeneratorSpec
+from textgan.generators import LSTM, GeneratorSpec, Memory
 from textgan.objectives import RELATIVISTIC
+from textgan.papers import CONSTANT_ADAM, EPOCH
 from textgan.processes import average, gather
 from textgan.sequences import Relaxed, mask_of, split_labels
 from textgan.updates import Logs, Phase, Player, Players, adam, generator_players, likelihood_phase
@@ -130,3 +131,22 @@ class CatGAN:
 def spread(child: int, children: int, mutation: float) -> float:
     """What a child's temperature is multiplied by: from 1 / mutation to mutation, evenly in the logarithm."""
     return 1.0 if children == 1 else mutation ** (2 * child / (children - 1) - 1)
+
+
+REAL = CatGAN(  # run_catgan.py, labelled text
+    **CONSTANT_ADAM,
+    mle_steps=150 * EPOCH,  # the paper
+    judge_steps=0,
+    adversarial_steps=2000,
+    discriminator_updates=3,
+    beta_max=100.0,
+    children=2,  # one for each of its two objectives
+    diversity=0.001,
+    generator_lr=1e-4,
+    discriminator_lr=1e-4,
+    generator=Memory(embedding=32, slots=1, heads=2, head_size=512),
+    discriminator=MultiCNN(
+        embedding=64, representations=64, widths=(2, 3, 4, 5), filters=(300, 300, 300, 300), hidden=100, dropout=0.25
+    ),  # RelGAN's
+)
+PRESETS = {"port": REAL, "port-oracle": replace(REAL, beta_max=1.0)}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from textgan.generators import LSTM, Generator, GeneratorSpec, evaluating
+from textgan.papers import SMALL_LSTM
 from textgan.processes import gather
 from textgan.sequences import mask_of
 from textgan.updates import Logs, Phase, Player, Players, adam, follow, generator_players, likelihood_phase
@@ -77,3 +78,16 @@ def stepwise_kl(generator: Generator, mediator: Generator, tokens: Tensor) -> Te
         target = mediator.head(mediator.hidden(tokens)[mask]).float().log_softmax(-1)  # (N, V)
     ours = generator.head(generator.hidden(tokens)[mask]).float().log_softmax(-1)
     return (ours.exp() * (ours - target)).sum() / len(tokens)
+
+
+PRESETS = {
+    "paper-oracle": CoT(  # the authors' code: cot.py, generator.py
+        batch=64,
+        mle_steps=0,
+        adversarial_steps=200_000,
+        discriminator_updates=1,
+        generator_lr=1e-3,
+        discriminator_lr=1e-3,
+        generator=SMALL_LSTM,  # differs: the mediator is as large (the code's has twice the sizes)
+    ),
+}

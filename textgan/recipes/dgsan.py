@@ -12,6 +12,7 @@ from torch import Tensor
 
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
+from textgan.papers import EPOCH, SMALL_LSTM
 from textgan.updates import Logs, Phase, Player, Players, follow, generator_players, likelihood_phase
 
 
@@ -64,3 +65,15 @@ class DGSAN:
             return {"g_loss": loss, "odds_accuracy": (real_logits > fake_logits).float().mean()}
 
         return (likelihood_phase(players["likelihood"], self), Phase("adversarial", self.adversarial_steps, play))
+
+
+PRESETS = {
+    "port": DGSAN(  # run_dgsan.py: no pre-training, 200 epochs, each against the generator of the last
+        batch=64,
+        mle_steps=0,
+        adversarial_steps=200 * EPOCH,
+        refresh=EPOCH,
+        generator_lr=1e-2,
+        generator=SMALL_LSTM,
+    ),
+}

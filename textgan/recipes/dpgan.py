@@ -15,6 +15,7 @@ from torch import Tensor
 from textgan.estimators import discounted_returns, position_baseline
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.objectives import RELATIVISTIC
+from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM
 from textgan.sequences import lengths_of, mask_of
 from textgan.updates import (
     Logs,
@@ -99,3 +100,18 @@ class DPGAN:
             Phase("judge", self.judge_steps, lambda step, batches: judge_steps(batches, 1)),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+PRESETS = {
+    "port": DPGAN(  # run_dpgan.py
+        **CONSTANT_ADAM,
+        mle_steps=120 * EPOCH,
+        judge_steps=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each
+        adversarial_steps=200,
+        discriminator_updates=4 * 2 * EPOCH,  # 4 sets of negatives, 2 epochs each
+        generator_lr=1e-2,
+        discriminator_lr=1e-2,
+        generator=SMALL_LSTM,
+        judge=SMALL_LSTM,
+    ),
+}

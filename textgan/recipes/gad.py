@@ -107,3 +107,10 @@ class GAD:
             judge_phase(d, g.net, self.judge_steps, RELATIVISTIC, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+PRESETS = {
+    "paper": GAD(  # of language models of billions of weights with prompts; what carries over
+        group=8, clip=0.2, kl=0.001, replay=0.0
+    ),
+}

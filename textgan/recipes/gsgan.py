@@ -73,3 +73,15 @@ class GSGAN:
             judge_phase(d, g.net, self.judge_steps, NON_SATURATING, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+PRESETS = {
+    "paper-grammar": GSGAN(  # section 4, a context-free grammar; differs: the paper gives no sizes of its nets
+        mle_steps=0,
+        discriminator_updates=1,
+        first_temperature=5.0,
+        last_temperature=1.0,
+        generator_lr=1e-3,
+        discriminator_lr=1e-3,
+    ),
+}

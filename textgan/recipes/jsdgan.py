@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.generators import LSTM, GeneratorSpec
+from textgan.papers import EPOCH, SMALL_LSTM
 from textgan.processes import gather
 from textgan.updates import Logs, Phase, Players, generator_players, likelihood_phase
 
@@ -63,3 +64,10 @@ class JSDGAN:
 def log_weights(log_ratio: Tensor) -> Tensor:
     """log(r log(1 + 1/r)) from log r = log p_g - log p_data, any shape."""
     return log_ratio + F.softplus(-log_ratio).log()
+
+
+PRESETS = {
+    "port": JSDGAN(  # run_jsdgan.py: no pre-training, 500 epochs
+        batch=64, mle_steps=0, adversarial_steps=500 * EPOCH, generator_lr=1e-2, generator=SMALL_LSTM
+    ),
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from textgan.errors import InputError
 from textgan.estimators import last_of, position_baseline, reinforce, rollout_rewards
 from textgan.generators import Generator, GeneratorSpec, Leak
 from textgan.objectives import NON_SATURATING
+from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN
 from textgan.processes import gather
 from textgan.sequences import BOS, mask_of
 from textgan.updates import (
@@ -54,6 +55,10 @@ class LeakGAN:
     paper: ClassVar[str] = "Guo et al. 2018"
     bridge: ClassVar[str] = "REINFORCE twice: ranked roll-outs for goals, goals for words"
     opponent: ClassVar[str] = "CNN with a highway layer, whose features leak"
+    from_noise: ClassVar[str] = (
+        "it needs its pre-training: from noise the manager follows what the worker writes and the worker follows the "
+        "manager, whatever D says"
+    )
 
     batch: int = 64
     mle_steps: int = 1500
@@ -165,3 +170,57 @@ def ranked(rewards: Tensor, mask: Tensor, sharpness: float) -> Tensor:
     same = ((whole[None] == rewards[:, None]) & others).sum(1)
     share = (less + same / 2) / present.sum(0).clamp(min=1)
     return (sharpness * (share - 0.5)).sigmoid() * mask
+
+
+SMALL = Leak(
+    embedding=32,
+    hidden=32,
+    goal=16,
+    goal_steps=4,
+    leaked_embedding=64,
+    leaked_widths=SEQGAN_CNN.widths,
+    leaked_filters=SEQGAN_CNN.filters,
+    leaked_dropout=0.0,
+)
+ORACLE = LeakGAN(  # the authors' code: No Temperature/Synthetic Data/Main.py, length 20
+    **CONSTANT_ADAM,
+    judge_steps=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each, before the first maximum likelihood
+    mle_steps=80 * EPOCH,
+    judge_every=1,  # differs: in turn; the code's ten blocks have 1.9 steps of D to one of maximum likelihood
+    adversarial_steps=800,
+    rollouts=4,
+    discriminator_updates=5 * 3 * EPOCH,
+    mle_every=801,  # none in the game
+    rank_sharpness=16.0,
+    generator_lr=1e-2,
+    discriminator_lr=1e-4,
+    generator=SMALL,
+)
+PRESETS = {
+    "paper-oracle": ORACLE,
+    "paper-oracle-40": replace(  # the same at length 40
+        ORACLE,
+        generator=replace(
+            SMALL,
+            embedding=64,
+            hidden=64,
+            leaked_widths=(*SEQGAN_CNN.widths, 30),  # the code names 40 too, but has filters for 30 alone
+            leaked_filters=(*SEQGAN_CNN.filters, 160),
+        ),
+    ),
+    "paper-coco": replace(  # Image COCO/Main.py and LeakGANModel.py
+        ORACLE,
+        mle_steps=150 * 7,  # 150 "epochs" of a twentieth of the text
+        mle_lr=1e-3,
+        generator_lr=1e-3,
+        mle_every=2,  # such an epoch every 15 rounds
+        generator=replace(
+            SMALL,
+            embedding=128,
+            hidden=128,
+            leaked_embedding=256,
+            leaked_widths=(*SEQGAN_CNN.widths, 32),
+            leaked_filters=(*SEQGAN_CNN.filters, 160),
+        ),
+    ),
+}

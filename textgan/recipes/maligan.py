@@ -13,6 +13,7 @@ from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import importance_weights
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
+from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
 from textgan.updates import (
     Logs,
     Phase,
@@ -78,3 +79,21 @@ class MaliGAN:
             judge_phase(d, g.net, self.judge_steps, NON_SATURATING, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+REAL = MaliGAN(**TEXYGEN, **TEXYGEN_D)
+PRESETS = {
+    "paper-coco": REAL,  # Texygen's, whose figures the later papers repeat
+    "paper-news": REAL,
+    "port": MaliGAN(  # run_maligan.py
+        **CONSTANT_ADAM,
+        mle_steps=80 * EPOCH,
+        judge_steps=4 * 2 * EPOCH,  # 4 sets of negatives, 2 epochs each
+        adversarial_steps=200 * 50,  # 200 times 50 steps of G
+        discriminator_updates=9,  # 3 epochs (468 steps) to 50 steps of G
+        generator_lr=1e-2,
+        discriminator_lr=1e-4,
+        generator=SMALL_LSTM,
+        discriminator=SEQGAN_CNN,
+    ),
+}

@@ -187,3 +187,20 @@ def fill(generator: Generator, given: Holes, rng: torch.Generator) -> Holes:
         x = tokens[:, t]
         done = done | (x == EOS)
     return Holes(tokens, hole, given.visible)
+
+
+PRESETS = {
+    "paper-ptb": MaskGAN(  # the authors' code: README.md, whose two commands are its pre-training and its game
+        batch=128,  # of the game; differs: also of the pre-training (20)
+        mle_steps=100_000,
+        judge_steps=0,
+        adversarial_steps=100_000,
+        discriminator_updates=2,
+        mask_rate=0.5,
+        discount=0.89072,
+        mle_lr=7.4876e-4,
+        generator_lr=3.8877e-5,
+        discriminator_lr=5e-4,  # differs: the critic's too (5.2e-7)
+        generator=Infill(embedding=650, hidden=650, context=650, dropout=0.66),  # differs: one layer (two)
+    ),
+}

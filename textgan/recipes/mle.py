@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from textgan.generators import LSTM, GeneratorSpec
+from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM
 from textgan.updates import Phase, Player, Players, adamw, likelihood_phase
 
 
@@ -39,24 +40,11 @@ class MLE:
         return (likelihood_phase(players["generator"], self),)
 
 
-ORACLE = LSTM(embedding=32, hidden=32, dropout=0.0, tied=False, init_std=0.1)  # SeqGAN's code: generator.py
+TEXYGEN = MLE(**CONSTANT_ADAM, mle_steps=80 * EPOCH, generator=SMALL_LSTM)  # 80 epochs of 10,000 sentences
 PRESETS = {
-    "paper-oracle": MLE(  # the pre-training of SeqGAN's code (sequence_gan.py), whose figure is RelGAN's table 1
-        batch=64,  # SeqGAN's code
-        mle_steps=120 * 156,  # SeqGAN's code: 120 epochs of 10,000 sequences
-        mle_lr=1e-2,  # SeqGAN's code: Adam at a constant rate
-        mle_final_rate=1.0,
-        weight_decay=0.0,
-        early_stopping=False,  # SeqGAN's code goes on with the last weights, which are over-fitted
-        generator=ORACLE,
+    "paper-oracle": MLE(  # the pre-training of SeqGAN's code, whose figure is RelGAN's table 1: 120 epochs
+        **CONSTANT_ADAM, mle_steps=120 * EPOCH, generator=SMALL_LSTM
     ),
-    "paper-coco": MLE(  # Texygen's MLE baseline, whose figures the later papers repeat
-        batch=64,  # Texygen
-        mle_steps=80 * 156,  # Texygen: 80 epochs of 10,000 captions
-        mle_lr=1e-2,  # Texygen
-        mle_final_rate=1.0,
-        weight_decay=0.0,
-        early_stopping=False,
-        generator=ORACLE,  # Texygen: the sizes of the oracle experiment
-    ),
+    "paper-coco": TEXYGEN,  # whose figures the later papers repeat
+    "paper-news": TEXYGEN,
 }

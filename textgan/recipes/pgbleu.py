@@ -13,6 +13,7 @@ from torch import Tensor
 from textgan.estimators import Score, last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.metrics.ngrams import NgramIndex, sentence_bleu
+from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM, TEXYGEN
 from textgan.processes import gather
 from textgan.sequences import EOS, PAD
 from textgan.updates import (
@@ -92,3 +93,19 @@ def bleu_against(real: Tensor, *, order: int) -> Score:
 
 def _words(tokens: Tensor) -> list[list[str]]:
     return [[str(x) for x in row if x not in (PAD, EOS)] for row in tokens.tolist()]
+
+
+REAL = PGBLEU(**TEXYGEN, rollouts=16, rollout_keep=0.8)
+PRESETS = {
+    "paper-oracle": PGBLEU(  # SeqGAN's section 4: its generator, pre-training and roll-outs
+        **CONSTANT_ADAM,
+        mle_steps=120 * EPOCH,
+        adversarial_steps=200,
+        rollouts=16,
+        rollout_keep=0.8,
+        generator_lr=1e-2,
+        generator=SMALL_LSTM,
+    ),
+    "paper-coco": REAL,
+    "paper-news": REAL,
+}

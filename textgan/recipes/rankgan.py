@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec, evaluating
+from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
 from textgan.processes import gather
 from textgan.sequences import mask_of
 from textgan.updates import (
@@ -114,3 +115,24 @@ def ranks(sentences: Tensor, comparison: Tensor, references: Tensor, sharpness: 
     own = sharpness * sentences @ references.t()  # (N, U)
     others = (sharpness * comparison @ references.t()).logsumexp(0)  # (U,)
     return (own - others).sigmoid().mean(1)
+
+
+REAL = RankGAN(**TEXYGEN, **TEXYGEN_D, rollouts=16, rollout_keep=0.8, references=16)
+PRESETS = {
+    "paper-oracle": RankGAN(  # "as SeqGAN" (section 4.1): the schedule of SeqGAN's code
+        **CONSTANT_ADAM,
+        mle_steps=120 * EPOCH,
+        judge_steps=50 * 3 * EPOCH,
+        adversarial_steps=200,
+        rollouts=16,
+        discriminator_updates=5 * 3 * EPOCH,
+        rollout_keep=0.8,
+        references=16,  # Texygen
+        generator_lr=1e-2,
+        discriminator_lr=1e-4,
+        generator=SMALL_LSTM,
+        discriminator=SEQGAN_CNN,
+    ),
+    "paper-coco": REAL,
+    "paper-news": REAL,
+}

@@ -16,6 +16,7 @@ from textgan.discriminators import DiscriminatorSpec, MultiCNN
 from textgan.estimators import exponential_temperature
 from textgan.generators import LSTM, GeneratorSpec, Memory
 from textgan.objectives import RELATIVISTIC
+from textgan.papers import CONSTANT_ADAM, EPOCH
 from textgan.sequences import Relaxed
 from textgan.updates import Logs, Phase, Players, judge_phase, likelihood_phase, relaxed_round, usual_players
 
@@ -75,13 +76,9 @@ class RelGAN:
         )
 
 
-ORACLE = RelGAN(  # the authors' code: oracle/experiments/oracle_relgan.py and models/
-    batch=64,
-    mle_steps=150 * 156,  # 150 epochs of 10,000 sequences
-    mle_lr=1e-2,
-    mle_final_rate=1.0,  # Adam at a constant rate
-    weight_decay=0.0,
-    early_stopping=False,  # the last weights
+ORACLE = RelGAN(  # the authors' code: oracle/experiments/oracle_relgan.py and models/rmc_vanilla.py
+    **CONSTANT_ADAM,
+    mle_steps=150 * EPOCH,
     judge_steps=0,
     adversarial_steps=3000,
     discriminator_updates=5,
@@ -93,9 +90,11 @@ ORACLE = RelGAN(  # the authors' code: oracle/experiments/oracle_relgan.py and m
         embedding=64, representations=64, widths=(2, 3, 4, 5), filters=(300, 300, 300, 300), hidden=100, dropout=0.25
     ),
 )
+REAL = replace(ORACLE, adversarial_steps=2000)  # coco_relgan.py, emnlp_relgan.py
 PRESETS = {
     "paper-oracle": ORACLE,
-    "paper-coco": replace(  # coco_relgan.py
-        ORACLE, adversarial_steps=2000, beta_max=100 ** (2000 / 5000)
-    ),
+    "paper-coco": replace(REAL, beta_max=100 ** (2000 / 5000)),  # the "100" of the tables
+    "paper-coco-1000": replace(REAL, beta_max=1000 ** (2000 / 5000)),
+    "paper-news": replace(REAL, beta_max=100 ** (2000 / 5000)),
+    "paper-news-1000": replace(REAL, beta_max=1000 ** (2000 / 5000)),
 }

@@ -100,3 +100,20 @@ class ScratchGAN:
             likelihood_phase(players["likelihood"], self),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+PRESETS = {
+    "paper-news": ScratchGAN(  # the authors' code: train.py
+        batch=512,
+        mle_steps=0,
+        adversarial_steps=200_000,
+        discriminator_updates=1,
+        gamma=0.23,
+        baseline_decay=0.92,  # the code's 0.08 is the share of the new
+        momentum=0.5,
+        generator_lr=9.59e-5,
+        discriminator_lr=9.38e-3,
+        generator=LSTM(embedding=364, hidden=512, layers=2, dropout=0.0),  # 300 fixed GloVe numbers and 64 learnt ones
+        discriminator=Recurrent(embedding=364, hidden=512, dropout=0.1),
+    ),
+}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from textgan.discriminators import CNN, DiscriminatorSpec, with_classes
 from textgan.estimators import Score, last_of, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec, evaluating
+from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM
 from textgan.sequences import mask_of, split_labels
 from textgan.updates import (
     Logs,
@@ -49,6 +50,10 @@ class SentiGAN:
     bridge: ClassVar[str] = "penalty on the probability of a token, roll-outs; labels"
     opponent: ClassVar[str] = "CNN with a class for each label and one for written text"
     classes: ClassVar[bool] = True
+    from_noise: ClassVar[str] = (
+        "it needs its pre-training: G goes to p proportional to 1 / penalty, and noise gets nearly the full penalty "
+        "whatever it says"
+    )
 
     batch: int = 64
     mle_steps: int = 1500
@@ -124,3 +129,19 @@ class SentiGAN:
 def penalty_loss(log_probs: Tensor, penalties: Tensor, mask: Tensor) -> Tensor:
     """E sum_t p(x_t | x_<t) V_t, to be minimised; all (B, T), V >= 0. Wang & Wan 2018, eq. 3-4."""
     return (log_probs.exp() * penalties.detach() * mask).sum(1).mean()
+
+
+PRESETS = {
+    "port": SentiGAN(  # run_sentigan.py
+        **CONSTANT_ADAM,
+        mle_steps=120 * EPOCH,
+        judge_steps=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each
+        adversarial_steps=100,
+        rollouts=16,
+        discriminator_updates=4 * 2 * EPOCH,  # 4 sets of negatives, 2 epochs each
+        generator_lr=1e-2,
+        discriminator_lr=1e-4,
+        generator=SMALL_LSTM,
+        discriminator=SEQGAN_CNN,
+    ),
+}

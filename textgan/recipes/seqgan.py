@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
+from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
 from textgan.updates import (
     Logs,
     Phase,
@@ -87,36 +88,21 @@ class SeqGAN:
         )
 
 
-CODE = SeqGAN(  # the authors' code: sequence_gan.py, generator.py, discriminator.py
-    batch=64,
-    mle_steps=120 * 156,  # 120 epochs of 10,000 sequences
-    mle_lr=1e-2,
-    mle_final_rate=1.0,  # Adam at a constant rate
-    weight_decay=0.0,
-    early_stopping=False,  # the last weights
-    judge_steps=50 * 3 * 156,  # 50 sets of negatives, 3 epochs each
-    adversarial_steps=200,  # the paper's curves; the code goes on to 800
-    rollouts=16,
-    discriminator_updates=5 * 3 * 156,  # 5 sets of negatives, 3 epochs each
-    rollout_keep=0.8,
-    generator_lr=1e-2,
-    discriminator_lr=1e-4,
-    generator=LSTM(embedding=32, hidden=32, dropout=0.0, tied=False, init_std=0.1),
-    discriminator=CNN(
-        embedding=64,
-        widths=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20),
-        filters=(100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160),
-        dropout=0.25,
-    ),
-)
+REAL = SeqGAN(**TEXYGEN, **TEXYGEN_D, rollouts=16, rollout_keep=0.8)
 PRESETS = {
-    "paper-oracle": CODE,  # differs: no L2 penalty on D's last layer (.2), a baseline, D's steps are of twice 64
-    "paper-coco": replace(  # Texygen, whose figures the later papers repeat
-        CODE,
-        mle_steps=80 * 156,  # Texygen: 80 epochs
-        judge_steps=80 * 3,  # Texygen: 80 times 3 batches
-        adversarial_steps=100,
-        discriminator_updates=15 * 3,  # Texygen: 15 times 3 batches
-        discriminator=CNN(embedding=32, widths=(2, 3), filters=(100, 200), dropout=0.25),  # Texygen
+    "paper-oracle": SeqGAN(  # the authors' code; differs: a baseline; a step of D is of 64 real and 64 written
+        **CONSTANT_ADAM,
+        mle_steps=120 * EPOCH,
+        judge_steps=50 * 3 * EPOCH,  # 50 sets of negatives, 3 epochs each
+        adversarial_steps=200,  # the paper's curves; the code goes on to 800
+        rollouts=16,
+        discriminator_updates=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each
+        rollout_keep=0.8,
+        generator_lr=1e-2,
+        discriminator_lr=1e-4,
+        generator=SMALL_LSTM,
+        discriminator=SEQGAN_CNN,
     ),
+    "paper-coco": REAL,
+    "paper-news": REAL,
 }

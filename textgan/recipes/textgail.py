@@ -6,7 +6,7 @@ Wu, Li & Yu, AAAI 2021.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -117,3 +117,20 @@ def evenly(part: float, n: int) -> Tensor:
     """That part of the whole batch's rows, spread evenly by the golden ratio; here the n own ones, (n,) bool."""
     places = share().rank * n + torch.arange(n)
     return torch.frac(places * 0.6180339887498949) < part
+
+
+COCO = TextGAIL(  # the paper's appendix and the authors' code: config/text_gail/default.yaml
+    batch=128,  # buffer of proximal steps
+    mle_steps=0,  # GPT-2 small, fine-tuned: --generator pretrained --generator.path gpt2, or --start
+    judge_steps=100,
+    adversarial_steps=200,
+    policy_updates=16,  # mini-batches of 8
+    clip=0.1,
+    demonstrations=0.3,
+    demonstration_reward=2.0,
+    generator_lr=1e-5,
+    discriminator_lr=1e-5,
+    generator=Transformer(width=768, layers=12, heads=12),  # the sizes of GPT-2 small
+    discriminator=Bidirectional(width=768, layers=12, heads=12),  # the sizes of RoBERTa base
+)
+PRESETS = {"paper-coco": COCO, "paper-news": replace(COCO, adversarial_steps=1000, clip=0.2)}

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
 STYLES = {"real": "real", "control": "c2", "pool": "c0", "selected": "c1", "selected, weighted": "c3"}
+NATS = {"generator": " nats", "language model": " nats"}  # other scorers have units of their own
+ALIKE = 0.05  # of the control's lines; where more of them stand in the training text, the reader must know
 UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw: 1 / ln 2
 
 
@@ -45,8 +47,8 @@ def findings(done: Audit) -> list[str]:
     for model, found in done.counterfactual.items():
         size = found.size
         said.append(
-            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)} on average (95 % "
-            f"interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
+            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)}{NATS.get(model, '')} "
+            f"on average (95 % interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
         )
     if done.exposure:
         mean = sum(done.exposure) / len(done.exposure)
@@ -71,6 +73,10 @@ def _copied(done: Audit) -> list[str]:
         if found.high < 0:
             verdict = "the control is nearer, so the two are no draws of one text, and nothing is shown either way"
         said.append(f"{much}, {other} ({gap}): {verdict}.")
+    if (shared := done.about["control"]["also_in_real"]) > ALIKE:
+        said.append(
+            f"{percent(shared)} of the control's lines stand in the training text too, so it is a weak control."
+        )
     return said
 
 

@@ -60,7 +60,8 @@ def make(
     with its labelling set-up label-studio.xml. out/key.json knows which side is which: keep it from the raters.
     Sides, order and draw follow the seed. Hidden among the pairs are attention items (two lines that say which to
     choose; default one for ten pairs, at least 3) and, where `real` is given, controls (two real lines, so that any
-    preference is for a side; as many). No line comes twice. Errors: too few distinct lines, n below 1.
+    preference is for a side; as many). No line comes twice. Errors: too few distinct lines, n
+    below 1, a folder with the key of another sheet.
     """
     if n < 1:
         raise InputError(f"-n {n} pairs cannot be rated; give 1 or more")
@@ -92,6 +93,8 @@ def make(
     sheet = Sheet(items, key, digest(question, items), question)
     about = {name: {"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for name, text in texts.items()}
     folder = make_folder(out)
+    if (folder / KEY).exists() and sheet.sha256.encode() not in (folder / KEY).read_bytes():
+        raise InputError(f"{folder}: holds the key of another sheet, which its answers need; give a new folder")
     write_sheet(sheet.items, sheet.sha256, sheet.question, make_folder(folder / RATERS))
     write_json(folder / KEY, {"sheet": sheet.sha256, "seed": seed, "question": question, "texts": about, "items": key})
     return sheet

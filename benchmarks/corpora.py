@@ -1,0 +1,398 @@
+"""What the benchmarks on real text share: every recipe, its controls, both sides over temperatures, tables and fronts.
+
+A corpus has two splits: "published", as Texygen split it, beside the published figures; and "resplit" (`textgan split`
+of their union), for everything else, since the published halves differ in topic. Three kinds of jobs:
+
+    SPLIT-NAME-SEED   textgan train, sample and evaluate as a user types them: the arms of ARMS
+    resplit-mle-equal-SEED   maximum likelihood for as long as the seed's game of EQUAL took, on top of its start
+    front-NAME-SEED   a run of the re-split over TEMPERATURES: scores, samples, and the temperature that is best on
+                      validation text by reverse-LM-score, which both a lack of quality and of diversity make worse
+
+A game has as many rounds as GAME seconds of one processor pay for, timed in a trial, unless its arm says how many; the
+seconds that it took are in its result. sentigan and catgan are not here: these corpora have no labels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("TEXTGAN_DATA", ROOT.parent / "shared" / "data"))
+
+from textgan import Run, Schedule, fit, recipes  # noqa: E402
+from textgan.comparisons import sweep  # noqa: E402
+from textgan.controls import CONTROLS  # noqa: E402
+from textgan.errors import InputError  # noqa: E402
+from textgan.evaluation import Reference  # noqa: E402
+from textgan.experiment import Job, read_results, seconds_a_step, steps_within  # noqa: E402
+from textgan.generators import LSTM  # noqa: E402
+from textgan.metrics.fronts import Point, matched  # noqa: E402
+from textgan.report.fronts import fronts  # noqa: E402
+from textgan.text import read_lines  # noqa: E402
+
+GAME = 300  # processor seconds of a game
+EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
+CONTROLLED = ("seqgan", "relgan")
+TEMPERATURES, SHOWN = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), (0.7, 1.0, 1.3)
+MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
+DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
+QUALITIES = ("BLEU-4", "LM-score", "reverse-LM-score", "Frechet")
+NGRAMS = [f"{kind}-{n}" for kind in ("BLEU", "self-BLEU") for n in (2, 3, 4, 5)]
+
+SIZES = {"generator.embedding": 256, "generator.hidden": 512, "generator.dropout": 0.5}
+WIDE = {
+    "generator": "transformer", "generator.width": 192, "generator.layers": 3, "generator.dropout": 0.2, "mle_lr": 1e-3
+}  # fmt: skip
+ALONE = {"mle_steps": 1400, "eval_every": 100}
+GAMES = {"judge_steps": 300, "rollouts": 4, "eval_every": 30}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a table: a recipe, its flags, the arm that it starts from, its control, its seeds on either split."""
+
+    recipe: str
+    flags: Mapping[str, Any]
+    start: str | None = None
+    control: str | None = None
+    seeds: Mapping[str, int] = field(default_factory=lambda: {"resplit": 3})
+
+
+def _game(name: str) -> Arm:
+    """A recipe's arm: from the seed's maximum likelihood, from noise where its paper does, or after its own start."""
+    usual = recipes.find_recipe(name)()
+    known = {key: value for key, value in GAMES.items() if getattr(usual, key, 0) or key == "eval_every"}
+    if not isinstance(usual.generator, LSTM):  # a generator of its own: leakgan, maskgan, textgail
+        return Arm(name, ALONE | known)
+    if not usual.mle_steps:  # from noise: scratchgan, cot, gsgan
+        return Arm(name, SIZES | known)
+    return Arm(name, SIZES | known | {"mle_steps": 0}, "mle")
+
+
+BOTH, ONCE = {"resplit": 3, "published": 3}, {"resplit": 3, "published": 1}
+_NAMES = [r.name for r in recipes.RECIPES if r.name != "mle" and not hasattr(r, "classes")]  # type: ignore[attr-defined]
+ARMS: dict[str, Arm] = {"mle": Arm("mle", SIZES | ALONE, seeds=BOTH)}
+ARMS |= {name: _game(name) for name in _NAMES}
+ARMS["seqgan"] = Arm("seqgan", SIZES | GAMES | {"mle_steps": 0, "adversarial_steps": 120}, "mle", seeds=ONCE)
+ARMS["relgan"] = Arm(
+    "relgan", SIZES | {"mle_steps": 0, "adversarial_steps": 150, "eval_every": 25}, "mle", seeds=ONCE
+)
+ARMS |= {
+    f"{name}-{control}": Arm(name, ARMS[name].flags, "mle", control) for name in CONTROLLED for control in CONTROLS
+}
+ARMS["mle-transformer"] = Arm("mle", WIDE | ALONE, seeds={"published": 1})
+ARMS["relgan-transformer"] = Arm(
+    "relgan", WIDE | {"mle_steps": 0, "adversarial_steps": 60, "eval_every": 20}, "mle-transformer",
+    seeds={"published": 1},
+)  # fmt: skip
+
+
+class Corpus(NamedTuple):
+    """A corpus below TEXTGAN_DATA: its folder and two files, and what was published of it, BLEU and self-BLEU 2..5."""
+
+    name: str
+    folder: str
+    train: str
+    test: str
+    published: Mapping[str, tuple[Sequence[float] | None, Sequence[float] | None]]
+
+    @property
+    def runs(self) -> Path:
+        return ROOT / "runs" / self.name
+
+    @property
+    def results(self) -> Path:
+        return ROOT / "benchmarks" / "results" / self.name
+
+    def texts(self, split: str) -> tuple[Path, Path | None, Path]:
+        """Train, validation and test files of a split."""
+        if split == "published":
+            return DATA / self.folder / self.train, None, DATA / self.folder / self.test
+        return tuple(self.runs / "split" / f"{part}.txt" for part in ("train", "valid", "test"))  # type: ignore[return-value]
+
+    def run(self, split: str, name: str, seed: int) -> Path:
+        return self.runs / split / f"{name}-{seed}"
+
+    def prepare(self) -> None:
+        """The seeded re-split, and one line where the corpus is missing."""
+        source = [DATA / self.folder / name for name in (self.train, self.test)]
+        if not all(path.exists() for path in source):
+            raise InputError(
+                f"{DATA / self.folder}: {self.train} and {self.test} are not there; let TEXTGAN_DATA name the folder "
+                f"that holds {self.folder}"
+            )
+        if not (self.runs / "split" / "split.json").exists():
+            parts = "--parts train=10000,valid=1000,test=5000 --seed 0"
+            call(f"textgan split {shown(source[0])} {shown(source[1])} {parts} --out {shown(self.runs / 'split')}")
+
+
+def shown(path: Path) -> str:
+    """Relative to the project, so that commands read alike everywhere."""
+    return os.path.relpath(path, ROOT)
+
+
+def call(command: str) -> float:
+    """One command as a user types it, from the project's root; gives its processor seconds."""
+    began = os.times()
+    subprocess.run(
+        [sys.executable, "-m", *command.split()], check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    ended = os.times()
+    return ended.children_user + ended.children_system - began.children_user - began.children_system
+
+
+def grid(corpus: Corpus) -> list[Job]:
+    """In the order in which they are worth most: the re-split, a seed at a time, then the published split."""
+    jobs: list[Job] = []
+    for split in ("resplit", "published"):
+        for seed in range(3):
+            for name, arm in ARMS.items():
+                if seed < arm.seeds.get(split, 0):
+                    jobs += _jobs(corpus, split, name, seed, (f"{split}-{arm.start}-{seed}",) if arm.start else ())
+            if split == "resplit":
+                jobs += _jobs(corpus, split, "mle-equal", seed, (f"resplit-{EQUAL}-{seed}",))
+    return jobs
+
+
+def _jobs(corpus: Corpus, split: str, name: str, seed: int, needs: tuple[str, ...]) -> list[Job]:
+    cell = {"split": split, "name": name, "seed": seed}
+    made = [Job(f"{split}-{name}-{seed}", partial(work, corpus), cell, needs)]
+    if split == "resplit":
+        made.append(Job(f"front-{name}-{seed}", partial(front, corpus), cell, (made[0].name,)))
+    return made
+
+
+def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
+    """Train, sample and evaluate as a user types it."""
+    corpus.prepare()
+    train, _, test = corpus.texts(split)
+    out = corpus.run(split, name, seed)
+    commands = [
+        training(corpus, split, name, seed),
+        f"textgan sample {shown(out)} -n 10000 --seed {seed} --out {shown(out / 'samples.txt')}",
+        f"textgan evaluate {shown(out / 'samples.txt')} --reference {shown(test)} --train {shown(train)} "
+        f"--json {shown(out / 'evaluation.json')}",
+    ]
+    seconds = [call(command) for command in commands]
+    run = Run.open(out)
+    evaluated = [row for row in run.log if "valid_nll" in row]
+    return {
+        "commands": commands,
+        "train_seconds": round(seconds[0], 1),
+        "settings": run.settings,
+        "first": evaluated[0],
+        "last": evaluated[-1],
+        "lowest_valid_nll": min(row["valid_nll"] for row in evaluated),
+        "evaluation": json.loads((out / "evaluation.json").read_text(encoding="utf-8")),
+        "samples": read_lines(out / "samples.txt")[:40],
+    }
+
+
+def training(corpus: Corpus, split: str, name: str, seed: int) -> str:
+    """The command that trains a cell, or goes on with it."""
+    train, valid, _ = corpus.texts(split)
+    out = corpus.run(split, name, seed)
+    arm = Arm("mle", SIZES | ALONE) if name == "mle-equal" else ARMS[name]
+    flags = dict(arm.flags)
+    length = "mle_steps" if arm.recipe == "mle" else "adversarial_steps"
+    if (out / "recipe.json").exists():
+        flags[length] = Run.open(out).settings["fields"][length]  # another timing would be another run
+    elif name == "mle-equal":
+        flags[length] = equal_steps(corpus, seed)
+    elif length not in flags:
+        flags[length] = rounds_of(corpus, split, arm, seed)
+    words = [f"textgan train {arm.recipe} {shown(train)} --out {shown(out)}"]
+    words += [f"--valid {shown(valid)}"] if valid else []
+    words += [f"--start {shown(corpus.run(split, arm.start, seed))}"] if arm.start else []
+    words += [f"--control {arm.control}"] if arm.control else []
+    words += [f"--{key} {value}" for key, value in flags.items()]
+    return " ".join([*words, f"--seed {seed} --threads 1 --resume"])
+
+
+def equal_steps(corpus: Corpus, seed: int) -> int:
+    """Steps of maximum likelihood alone that the start and the game of EQUAL would have paid for."""
+    name = f"resplit-{EQUAL}-{seed}"
+    seconds = read_results(corpus.results, name)[name].get("train_seconds")
+    if seconds is None:
+        raise InputError(f"{name}.json does not say how long its game took (an older one); delete it and run it again")
+    a_step = per_step(corpus, "resplit", Arm("mle", SIZES | {"mle_steps": 12}), seed, "mle")
+    return int(ALONE["mle_steps"]) + steps_within(seconds, a_step)
+
+
+def rounds_of(corpus: Corpus, split: str, arm: Arm, seed: int) -> int:
+    trial = {"adversarial_steps": 4} | {key: 0 for key in ("mle_steps", "judge_steps") if key in arm.flags}
+    short = Arm(arm.recipe, {**arm.flags, **trial}, arm.start, arm.control)
+    return steps_within(GAME, per_step(corpus, split, short, seed, "adversarial"))
+
+
+def per_step(corpus: Corpus, split: str, arm: Arm, seed: int, phase: str) -> float:
+    """Processor seconds a step of a phase, from a short trial."""
+    train, valid, _ = corpus.texts(split)
+    rows: list[tuple[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            recipes.from_dict(arm.recipe, nested(arm.flags)), train, valid=valid, out=Path(folder) / "run", seed=seed,
+            start=corpus.run(split, arm.start, seed) if arm.start else None, control=arm.control, device="cpu",
+            threads=1, progress=False, schedule=Schedule(log_every=1, eval_every=10**6, save_every=10**6),
+            on_log=lambda row: "valid_nll" in row or rows.append((row["phase"], time.process_time())),
+        )  # fmt: skip
+    return seconds_a_step(rows, phase)
+
+
+def nested(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's fields of flags: {"generator": "lstm", "generator.hidden": 2} -> {"generator": {"kind": ..., ...}}."""
+    fields: dict[str, Any] = {}
+    for key, value in flags.items():
+        head, _, last = key.partition(".")
+        if last:
+            fields.setdefault(head, {})[last] = value
+        elif head == "generator":
+            fields.setdefault(head, {})["kind"] = value
+        elif head != "eval_every":
+            fields[head] = value
+    return fields
+
+
+def front(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
+    """A run over the temperatures, against test text, and against validation text to tune by."""
+    if not corpus.run(split, name, seed).exists():  # its result came from another machine
+        corpus.prepare()
+        call(training(corpus, split, name, seed))
+    run = Run.open(corpus.run(split, name, seed))
+    train, valid, test = corpus.texts(split)
+    on_test = Reference(test, train=train, seed=0)
+    found, tuning = measured(run, on_test, seed), measured(run, Reference(valid, train=train, seed=0), seed + 100)
+    real = found.pop("real")
+    tuning.pop("real")
+    tuned = min(tuning, key=lambda t: math.inf if (x := value(tuning[t], TUNED_BY)) is None else x)
+    samples = {f"{t:g}": run.sample_text(10, seed=seed, temperature=t) for t in SHOWN}
+    return {"front": found, "real": real, "tuning": tuning, "tuned": tuned, "samples": samples}
+
+
+def measured(run: Run, reference: Reference, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Scores by temperature, and real text's own under "real"."""
+    n = min(2000, len(reference) // 2)
+    texts = {}
+    for t in TEMPERATURES:
+        drawn = run.sample_text(n + n // 10 + 10, seed=seed, temperature=t)
+        texts[t] = [[line for line in drawn if line.strip()][:n]]
+    swept = sweep(texts, reference, n=n, seed=0, metrics=MEASURED, name=run.path.name)
+    found = {f"{t:g}": [s._asdict() for s in evaluations[0].scores] for t, evaluations in swept.evaluations.items()}
+    return found | {"real": [s._asdict() for s in swept.evaluations[1.0][0].real]}
+
+
+def value(scores: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """A score by its name; None where it could not be had."""
+    return next((s["value"] for s in scores if s["name"] == name), None)
+
+
+def seeds_of(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
+    """Arm -> the results of its seeds."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in [*ARMS, "mle-equal"]:
+        cells = [corpus.results / f"{kind}-{name}-{seed}.json" for seed in range(3)]
+        if results := [json.loads(path.read_text(encoding="utf-8")) for path in cells if path.exists()]:
+            found[name] = results
+    return found
+
+
+def table(corpus: Corpus) -> str:
+    """Markdown: a table a split, one of the tuned temperatures, and where the page of the fronts was written."""
+    lines = [line for split in ("published", "resplit") for line in _n_grams(corpus, split)]
+    swept = seeds_of(corpus, "front")
+    if swept:
+        lines += _tuned(swept)
+        page = corpus.results / "fronts.html"
+        page.write_text(_page(corpus, swept), encoding="utf-8")
+        lines.append(f"\nFronts of {len(swept)} models: {shown(page)}")
+    return "\n".join(lines)
+
+
+def _n_grams(corpus: Corpus, split: str) -> list[str]:
+    found = seeds_of(corpus, split)
+    if not found:
+        return []
+    lines = [f"\n**{split}**\n", "| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
+    for name, results in found.items():
+        cells = [spread([value(r["evaluation"]["scores"], n) for r in results]) for n in NGRAMS]
+        nll = spread([r["last"]["valid_nll"] for r in results])
+        lines.append(f"| {seeded(name, results)} | {nll} | {' | '.join(cells)} |")
+    for name, (bleu, own) in corpus.published.items() if split == "published" else ():
+        said = [*(bleu or [None] * 4), *(own or [None] * 4)]
+        lines.append(f"| {name}, published | | {' | '.join('' if x is None else f'{x:.3f}' for x in said)} |")
+    real = {s["name"]: s["value"] for s in next(iter(found.values()))[0]["evaluation"]["real"]}
+    lines.append("| real text | | " + " | ".join(f"{real[n]:.3f}" if n in real else "" for n in NGRAMS) + " |")
+    return lines
+
+
+def _tuned(swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    columns = [*QUALITIES[:1], DIVERSITY, *QUALITIES[1:]]
+    heads = [f"T = 1: {c}" for c in columns] + ["T tuned"] + [f"tuned: {c}" for c in columns]
+    lines = ["\n**both sides, re-split**\n", f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, results in swept.items():
+        at_one = [spread([value(r["front"]["1"], c) for r in results]) for c in columns]
+        tuned = [spread([value(r["front"][r["tuned"]], c) for r in results]) for c in columns]
+        chosen = ", ".join(sorted({r["tuned"] for r in results}))
+        lines.append(f"| {seeded(name, results)} | {' | '.join([*at_one, chosen, *tuned])} |")
+    real = next(iter(swept.values()))[0]["real"]
+    cells = [spread([value(real, c)]) for c in columns]
+    lines.append(f"| real text | {' | '.join([*cells, '', *cells])} |")
+    return lines
+
+
+def _page(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity."""
+    real = next(iter(swept.values()))[0]["real"]
+    better = {s["name"]: s["better"] for s in real}
+
+    def means(results: Sequence[Mapping[str, Any]], t: str) -> dict[str, float]:
+        found = {c: [x for r in results if (x := value(r["front"][t], c)) is not None] for c in better}
+        return {c: statistics.mean(values) for c, values in found.items() if len(values) == len(results)}
+
+    def points(name: str, quality: str) -> list[list[Point]]:
+        pairs = [
+            [(float(t), value(scores, DIVERSITY), value(scores, quality)) for t, scores in r["front"].items()]
+            for r in swept[name]
+        ]
+        return [[Point(t, x, y) for t, x, y in run if x is not None and y is not None] for run in pairs]
+
+    said, notes = [], []
+    for name in swept if "mle" in swept else ():
+        for quality in QUALITIES if name != "mle" else ():
+            try:
+                ours, base = points(name, quality), points("mle", quality)
+                said.append(matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality).sentence)
+            except InputError as error:
+                notes.append(f"not compared: {name}, {quality}: {error}")
+    about = f"{corpus.name}, re-split; {real[0]['n']} sentences a point; means over seeds."
+    curves = {name: [(float(t), means(results, t)) for t in results[0]["front"]] for name, results in swept.items()}
+    return fronts(
+        curves, {s["name"]: s["value"] for s in real}, better=better, diversity=DIVERSITY, sentences=said, notes=notes,
+        about=about,
+    )  # fmt: skip
+
+
+def seeded(name: str, results: Sequence[Any]) -> str:
+    return f"{name}, {len(results)} seed{'s' * (len(results) > 1)}"
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation over seeds; nothing where a score was not to be had."""
+    known = [x for x in values if x is not None]
+    if len(known) < len(values):
+        return ""
+    mean = f"{statistics.mean(known):.3f}"
+    return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean

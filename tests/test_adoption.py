@@ -1,0 +1,127 @@
+"""A language model of others as generator: the same probabilities under other ids, a run like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from textgan import Run, fit, grammar
+from textgan.adoption import FOLDER, reordered
+from textgan.cli import main
+from textgan.errors import InputError
+from textgan.generators import LSTM, Pretrained
+from textgan.lm import load_lm, pretrain_small
+from textgan.lm.likelihood import pieces
+from textgan.recipes import DPGAN, MLE, SentiGAN, TextGAIL
+from textgan.runs import log_probs
+from textgan.sequences import BOS, EOS, PAD
+
+LINES = grammar.sample(120, seed=1)
+SMALL = {"judge_steps": 2, "adversarial_steps": 2, "batch": 8}
+
+
+def foreign(out: Path, *, tied: bool = True, context: int = 64) -> Path:
+    """A GPT-2 as others make it: byte pairs, and one mark alone, at the end of the vocabulary."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(LINES, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet))
+    end = "<|endoftext|>"
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=end, eos_token=end, unk_token=end)
+    wrapped.save_pretrained(out)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(wrapped) + 3, n_positions=context, n_embd=16, n_layer=2, n_head=2, tie_word_embeddings=tied,
+        bos_token_id=wrapped.bos_token_id, eos_token_id=wrapped.eos_token_id, initializer_range=0.3,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(out)
+    return out
+
+
+def train(recipe: Any, out: Path, **options: Any) -> Run:
+    return fit(recipe, LINES, out=out, device="cpu", threads=1, progress=False, **options)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_other_ids_leave_every_probability_but_for_the_marks_that_are_never_written(tmp_path: Path, tied: bool) -> None:
+    """Ours forbids PAD and BOS and adds UNK, each with at most the mean row's probability; the rest is the old one."""
+    path = foreign(tmp_path / "lm", tied=tied)
+    run = train(MLE(mle_steps=0, batch=8, generator=Pretrained(str(path))), tmp_path / "run")
+    lm = load_lm(path, device="cpu")
+    size, lines = len(lm.tokenizer), LINES[:20]
+    theirs = []
+    for piece in pieces(lm.model, lm.tokenizer, lines):
+        logits = lm.model(torch.tensor(piece.inputs)[None]).logits[0, :, :size].double()
+        taken = logits.log_softmax(-1).gather(1, torch.tensor(piece.targets)[:, None])
+        mean = logits.softmax(-1).log().mean(-1).exp()  # of the mean row, at most: exp(mean log p)
+        theirs.append((taken.sum().item(), len(piece.targets), mean.sum().item()))
+    ours, tokens = log_probs(lambda x: run.generator.log_probs(x).double().sum(1), run.tokenizer, lines)
+    for (logp, n, slack), found, count in zip(theirs, ours, tokens, strict=True):
+        assert count == n
+        assert logp - 2 * slack - 1e-3 <= found <= logp + 1e-3
+
+
+def test_an_adopted_run_is_a_hugging_face_folder_with_marks_in_front_and_resumes(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "lm")
+    recipe = TextGAIL(mle_steps=2, generator=Pretrained(str(path)), **SMALL)
+    run = train(recipe, tmp_path / "run")
+    assert run.settings["fields"]["generator"] == {"kind": "pretrained", "path": str(path)}
+    assert run.settings["tokens"]["level"] == "pretrained"
+    assert run.settings["pretrained"]["name"].startswith("local folder lm (gpt2")
+    tokenizer = AutoTokenizer.from_pretrained(run.path / "generator")
+    model = AutoModelForCausalLM.from_pretrained(run.path / "generator")
+    assert (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id) == (PAD, BOS, EOS)
+    assert model.config.vocab_size == len(tokenizer) == run.generator.vocab_size
+    assert [tokenizer.decode(tokenizer(line).input_ids, skip_special_tokens=True) for line in LINES[:9]] == LINES[:9]
+    assert run.sample_text(5, seed=3) == train(recipe, tmp_path / "again").sample_text(5, seed=3)
+    log = (run.path / "log.jsonl").read_text()
+    assert train(recipe, tmp_path / "run", resume=True).sample_text(5, seed=3) == run.sample_text(5, seed=3)
+    assert (run.path / "log.jsonl").read_text() == log
+
+
+def test_a_small_gpt2_of_ours_is_taken_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.txt").write_text("\n".join(LINES) + "\n")
+    pretrain_small(tmp_path / "text.txt", tmp_path / "lm", layers=1, width=16, steps=3, seed=0)
+    flags = "--generator pretrained --mle_steps 0 --judge_steps 1 --adversarial_steps 1 --batch 8 --device cpu"
+    line = f"train textgail {tmp_path / 'text.txt'} --out {tmp_path / 'run'} {flags} --generator.path {tmp_path / 'lm'}"
+    assert main(line.split()) == 0, capsys.readouterr().err
+    tokenizer = load_lm(tmp_path / "lm", device="cpu").tokenizer
+    assert reordered(tokenizer)[1] == list(range(len(tokenizer)))
+    assert main(["sample", str(tmp_path / "run"), "-n", "2"]) == 0
+    assert (tmp_path / "run" / FOLDER / "model.safetensors").exists()
+
+
+def test_labels_are_rows_behind_the_models_tokens(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "lm")
+    labelled = [f"{'ab'[i % 2]}\t{line}" for i, line in enumerate(LINES)]
+    recipe = SentiGAN(mle_steps=1, rollouts=1, generator=Pretrained(str(path)), **SMALL)
+    run = fit(recipe, labelled, out=tmp_path / "run", device="cpu", threads=1, progress=False)
+    assert run.generator.labels == 2 and len(run.sample_text(4, label="b")) == 4
+
+
+def test_what_cannot_be_adopted_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, other = str(foreign(tmp_path / "lm")), "--generator.path: a folder or a name on the hub"
+
+    def refused(match: str, recipe: Any, corpus: Any = LINES, **options: Any) -> None:
+        with pytest.raises(InputError, match=match):
+            fit(recipe, corpus, out=tmp_path / "run", device="cpu", progress=False, **options)
+
+    from textgan.batches import TextSettings
+
+    refused(other, MLE(generator=Pretrained()))
+    refused("no folder of that name here", MLE(generator=Pretrained(str(tmp_path / "nothing"))))
+    refused("leave --tokens, --vocab_size and --min_count out", MLE(generator=Pretrained(path)),
+            text=TextSettings(tokens="characters"))  # fmt: skip
+    refused("--max_len 80 must be at most 63", MLE(generator=Pretrained(path)), text=TextSettings(max_len=80))
+    refused("give both the same path", DPGAN(generator=LSTM(), judge=Pretrained(path)))
+    refused("no pretrained generator speaks", MLE(generator=Pretrained(path)), "oracle:20:4@random-9x4-0")
+    line = f"train {{}} grammar:50 --out {tmp_path / 'x'} --generator pretrained --generator.path {path}"
+    for recipe, only in (("leakgan", "leak"), ("maskgan", "infill")):
+        assert main(line.format(recipe).split()) == 1
+        assert f"{recipe} plays with --generator {only} alone" in capsys.readouterr().err
