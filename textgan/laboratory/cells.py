@@ -20,6 +20,7 @@ from textgan.augmentation import MixPlan, blend
 from textgan.batches import TextSettings
 from textgan.errors import InputError
 from textgan.experiment import Job
+from textgan.generators import Pretrained
 from textgan.laboratory.arms import ARMS, TEMPERED, edited, noisy, shuffled_words
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import Study, source, study_of
@@ -29,6 +30,8 @@ from textgan.text import read_lines, write_lines
 from textgan.training import Schedule, fit
 
 SHORTER = 0.5  # real-only may also take so many of the steps
+BASE = "base"  # the path of a pretrained generator that is the study's own language model
+JUDGE = {"mle_steps": 600, "generator": {"kind": "lstm", "embedding": 64, "hidden": 128, "dropout": 0.3}}
 STEERING = 500  # held-out lines that steer the generators' training
 SURPLUS_OF_SELF = 1.5  # sentences drawn for each one that is needed, where screening drops some
 
@@ -186,7 +189,7 @@ def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
     if arm != "real":
         needs = tuple(t.name for t in lab.candidates(Place("real", n, seed, 0.0, "steps")))
     if tempered := ARMS[arm].temperature:
-        yield Job(f"games-{cell}", partial(play, out), args)
+        yield Job(f"games-{cell}", partial(play, out), args, ("base",))
         needs += (f"games-{cell}",)
         chosen = lab.candidates(lab.main(tempered, n, seed))
         if any(training.temperature is None for training in lab.candidates(place)) and len(chosen) > 1:
@@ -217,8 +220,7 @@ def make_base(out: Path) -> dict[str, Any]:
 def make_judge(out: Path) -> dict[str, Any]:
     """An LSTM trained on the judges' text: the second opinion on what the models write."""
     lab = Lab(out)
-    games = lab.study.games
-    run = _fit("mle", games.mle, games.tokens, lab.split("judge"), lab, lab.judge, 0)
+    run = _fit("mle", JUDGE, "words", lab.split("judge"), lab, lab.judge, 0)
     return {"held_out_nll": _least(run)}
 
 
@@ -245,6 +247,8 @@ def _fit(
     """A run in the cell; one that was broken off goes on."""
     recipe: Any = recipes.from_dict(name, fields)
     recipe = replace(recipe, batch=min(recipe.batch, len(lines)))
+    if recipe.generator == Pretrained(BASE):
+        recipe = replace(recipe, generator=Pretrained(str(lab.base)))
     return fit(
         recipe, lines, valid=lab.split("valid")[:STEERING], out=out, seed=seed,
         start=None if start is None else start.path, text=TextSettings(tokens=tokens),

@@ -78,7 +78,8 @@ class Games:
 
     Args:
         tokens: how lines become tokens: words, treebank, characters or bpe
-        mle: fields of the recipe mle, as in its recipe.json
+        mle: fields of the recipe mle, as in its recipe.json; the generator {kind: pretrained, path: base} is the
+            study's own language model
         recipe: the adversarial recipe, which begins with that generator
         fields: of that recipe
         temperatures: candidates for the arms' samples; the validation text chooses

@@ -161,8 +161,8 @@ def page(done: Audit) -> str:
 
 EXPLAINED = (
     "Total variation is the largest difference in the probability of anything about the groups. Amplification is the "
-    "mean change of the words' lean to the group that they lean to in real text (Zhao et al. 2017); fresh real text is "
-    "below 0 itself, so read the pool's beside the control's."
+    "mean change of the words' lean to the group that they lean to in real text (Zhao et al. 2017); fresh real text "
+    "may be below 0 itself, so read the pool's beside the control's."
 )
 
 

@@ -132,9 +132,9 @@ def amplification(
     and b~ of the other. Amplification = mean over words o of the sum over {g: b(o, g) > 1/G} of b~(o, g) - b(o, g).
     Above 0 the text makes leans stronger, below 0 weaker. The words: all that stand beside the groups in at least
     `least` lines of both texts, but the lexicon's own.
-    A lean that is large by chance is smaller in any other text, so real text that was not used has a value below 0
-    itself: read the figure beside that of a control text. The interval is about other draws of `text` (its lines drawn
-    200 times with replacement). None: no word is frequent enough, or there is one group only.
+    A lean that is large by chance is smaller in any other text, so fresh real text may be below 0 itself: read the
+    figure beside that of a control text. The interval is about other draws of `text` (its lines drawn 200 times with
+    replacement). None: no word is frequent enough, or there is one group only.
     Differs: Zhao's outputs o are labels of images; ours are words of the line.
     """
     if len(lexicon.groups) < 2:
