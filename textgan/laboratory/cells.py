@@ -231,7 +231,8 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
     seen, _ = parts_of(lab, n, seed)
     before = _fit("mle", games.mle, games.tokens, seen, lab, cell / "before", seed)
     after = _fit(games.recipe, games.fields | {"mle_steps": 0}, games.tokens, seen, lab, cell / "gan", seed, before)
-    wanted = math.ceil(games.surplus * max(lab.study.ratios) * n)
+    swept = any(ARMS[arm].temperature for arm in lab.study.swept)
+    wanted = math.ceil(games.surplus * max(lab.study.ratios if swept else (lab.study.ratio,)) * n)
     for run, name in ((before, "before"), (after, "gan")):
         for temperature in games.temperatures:
             lines = run.sample_text(wanted, seed=seed, temperature=temperature)
