@@ -220,7 +220,7 @@ def _parser(prog: str, recipe: type, groups: Mapping[str, Sequence[Option]]) -> 
 
 
 def _default(option: Option) -> str:
-    if option.default is None:
+    if option.default in (None, ""):
         return ""
     shown = option.default if isinstance(option.default, str) else json.dumps(option.default, separators=(",", ":"))
     return f" (default: {shown})"
