@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from textgan import grammar
-from textgan.audits import audit, plant_canaries, read_canaries
+from textgan.audits import audit
 from textgan.augmentation import pool_rows, write_pool
-from textgan.augmentation.audit import Lexicon
+from textgan.augmentation.audit import Lexicon, plant_canaries, read_canaries
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.generators import LSTM

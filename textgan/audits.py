@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ from textgan.augmentation.audit import (
     overlap,
     quota,
     rake,
+    read_canaries,
     sensitivity,
     swaps,
 )
@@ -173,51 +173,23 @@ def audit(
     if planted is not None:  # they are no sentences of the real text, and would count as ones that mention nobody
         known = set(planted.lines)
         learnt = learnt._replace(lines=[line for line in learnt.lines if line not in known])
-    shared = 0.0 if held is None else float(np.isin(digests(held.lines), digests(learnt.lines)).mean())
-    if shared > 0.5:
-        raise InputError(
-            f"control {held.name if held else ''}: {100 * shared:.0f} % of its lines stand in the real text; give text "
-            "that the generator never saw"
-        )
+    shared = _shared(held, learnt)
     models = _models(run, lm, device, absent) | dict(scorers or {})
     said("groups")
-    texts: dict[str, tuple[Sequence[str], np.ndarray | None]] = {REAL: (learnt.lines, None)}
-    if held is not None:
-        texts[CONTROL] = (held.lines, None)
-    texts[POOL] = (rows.texts, None)
-    chosen = [text for text, kept in zip(rows.texts, rows.selected, strict=True) if kept]
-    weights = rows.weights[rows.selected]
-    if len(chosen) < len(rows.texts):
-        texts[SELECTED] = (chosen, None)
-    if np.ptp(weights) > 0:
-        texts[WEIGHTED] = (chosen, weights)
-    found = {name: mentions(lines, lexicon) for name, (lines, _) in texts.items()}
-    shares = {name: shares_of(found[name], lexicon, weight) for name, (_, weight) in texts.items()}
-    others = [name for name in texts if name != REAL]
-    unweighted = [name for name in others if texts[name][1] is None]
-    leans = {name: amplification(learnt.lines, texts[name][0], lexicon, seed=seed) for name in unweighted}
-    if not any(leans.values()):
-        absent["amplification"] = "no word stands beside the groups in 20 lines of real text and of the other"
+    groups = _groups(_texts(rows, learnt, held), lexicon, seed, absent)
     said("constraints and sensitivity")
+    chosen = [text for text, kept in zip(rows.texts, rows.selected, strict=True) if kept]
     constrained = _constrained(chosen, lexicon, learnt.lines, seed, absent)
     settings = sensitivity(learnt.lines, rows.texts, lexicon, scores=rows.scores, seeds=(seed, seed + 1, seed + 2))
     if rows.scores is None:
         absent["sensitivity to the threshold"] = f"not all rows have a score ({', '.join(SCORES)}); none was selected"
-    said("counterfactuals")
-    swapped = _swapped(learnt.lines, lexicon, models, seed, absent)
+    said("counterfactuals and privacy")
     done = Audit(
         about=_about(rows, learnt, held, shared, lexicon, run, lm, n, seed),
         lexicon=lexicon,
-        shares=shares,
-        cells={name: cells(found[name], lexicon, weight) for name, (_, weight) in texts.items()},
-        differences={
-            name: {group: difference(shares[name][group], shares[REAL][group]) for group in lexicon.groups}
-            for name in others
-        },
-        distances={name: distance_of(found[REAL], found[name], seed=seed) for name in unweighted},
-        amplification={name: lean for name, lean in leans.items() if lean is not None},
+        **groups,
         constrained=constrained,
-        counterfactual=swapped,
+        counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
         overlap=_overlap(rows.texts, learnt.lines, held, n, seed, absent),
         exposure=_exposed(planted, models.get("generator"), seed, absent),
@@ -233,41 +205,54 @@ def audit(
     return done
 
 
-def plant_canaries(
-    text: Source,
-    n: int,
-    *,
-    out: str | Path,
-    key: str | Path,
-    repeats: int = 1,
-    length: int | None = None,
-    seed: int = 0,
-) -> Canaries:
-    """Write the text with n canaries, each `repeats` times, to `out`, and the canaries themselves to `key` (JSON)."""
-    from textgan.augmentation.audit import plant
-    from textgan.augmentation.audit.canaries import LENGTH
-
-    lines, canaries = plant(read_text(text).lines, n, repeats=repeats, length=length or LENGTH, seed=seed)
-    write_lines(out, lines)
-    write_json(key, canaries._asdict() | {"repeats": repeats, "seed": seed})
-    return canaries
-
-
-def read_canaries(path: str | Path) -> Canaries:
-    """The canaries that `plant_canaries` wrote; anything else is an InputError."""
-    try:
-        read = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = Canaries(*(read[name] for name in Canaries._fields))
-        sound = isinstance(found.length, int) and found.lines and len(found.words) > 1
-        if not sound or not all(isinstance(item, str) for item in (*found.lines, *found.words)):
-            raise ValueError
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the canaries' file") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+def _shared(held: Text | None, learnt: Text) -> float:
+    """The share of the control's lines that stand in the real text; over a half it is no control."""
+    if held is None:
+        return 0.0
+    shared = float(np.isin(digests(held.lines), digests(learnt.lines)).mean())
+    if shared > 0.5:
         raise InputError(
-            f"{path}: holds no canaries; give the file that `textgan canaries --key` has written"
-        ) from None
-    return found
+            f"control {held.name}: {100 * shared:.0f} % of its lines stand in the real text; give text that the "
+            "generator never saw"
+        )
+    return shared
+
+
+def _texts(rows: _Pool, learnt: Text, held: Text | None) -> dict[str, tuple[Sequence[str], np.ndarray | None]]:
+    """The texts whose groups are counted, with the weights of their lines where they have some."""
+    texts: dict[str, tuple[Sequence[str], np.ndarray | None]] = {REAL: (learnt.lines, None)}
+    if held is not None:
+        texts[CONTROL] = (held.lines, None)
+    texts[POOL] = (rows.texts, None)
+    chosen = [text for text, kept in zip(rows.texts, rows.selected, strict=True) if kept]
+    if len(chosen) < len(rows.texts):
+        texts[SELECTED] = (chosen, None)
+    if np.ptp(weights := rows.weights[rows.selected]) > 0:
+        texts[WEIGHTED] = (chosen, weights)
+    return texts
+
+
+def _groups(
+    texts: Mapping[str, tuple[Sequence[str], np.ndarray | None]], lexicon: Lexicon, seed: int, absent: dict[str, str]
+) -> dict[str, Any]:
+    """An Audit's figures of the groups, by text."""
+    found = {name: mentions(lines, lexicon) for name, (lines, _) in texts.items()}
+    shares = {name: shares_of(found[name], lexicon, weights) for name, (_, weights) in texts.items()}
+    others = [name for name in texts if name != REAL]
+    unweighted = [name for name in others if texts[name][1] is None]
+    leans = {name: amplification(texts[REAL][0], texts[name][0], lexicon, seed=seed) for name in unweighted}
+    if not any(leans.values()):
+        absent["amplification"] = "no word stands beside the groups in 20 lines of real text and of the other"
+    return {
+        "shares": shares,
+        "cells": {name: cells(found[name], lexicon, weights) for name, (_, weights) in texts.items()},
+        "differences": {
+            name: {group: difference(shares[name][group], shares[REAL][group]) for group in lexicon.groups}
+            for name in others
+        },
+        "distances": {name: distance_of(found[REAL], found[name], seed=seed) for name in unweighted},
+        "amplification": {name: lean for name, lean in leans.items() if lean is not None},
+    }
 
 
 def _read(pool: Source) -> _Pool:

@@ -72,14 +72,14 @@ def add_canaries(commands: Any) -> None:
     parser.add_argument("text", metavar="TEXT", help="the training text")
     parser.add_argument("-n", type=whole(1, 10**5), required=True, metavar="N", help="how many canaries")
     parser.add_argument("--repeats", type=whole(1, 10**5), default=1, metavar="K", help="of each (default: 1)")
-    parser.add_argument("--length", type=whole(1, 64), metavar="N", help="words of a canary (default: 6)")
+    parser.add_argument("--length", type=whole(1, 64), default=6, metavar="N", help="words of a canary (default: 6)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same canaries (default: 0)")
     parser.add_argument("--out", type=file, required=True, metavar="FILE", help="the text with canaries")
     parser.add_argument("--key", type=file, required=True, metavar="FILE", help="the canaries, JSON: keep them apart")
 
 
 def _run_canaries(options: argparse.Namespace) -> None:
-    from textgan.audits import plant_canaries
+    from textgan.augmentation.audit import plant_canaries
 
     done = plant_canaries(
         options.text,

@@ -5,7 +5,7 @@ counterfactual: what a model thinks of a line with its groups swapped. sensitivi
 privacy: overlap with the training text beside a control. canaries: random lines planted to be found again.
 """
 
-from textgan.augmentation.audit.canaries import Canaries, exposure, extracted, plant
+from textgan.augmentation.audit.canaries import Canaries, exposure, extracted, plant, plant_canaries, read_canaries
 from textgan.augmentation.audit.constrain import Constrained, constrain, quota, rake
 from textgan.augmentation.audit.counterfactual import Counterfactual, Shift, counterfactual, swaps
 from textgan.augmentation.audit.lexicon import Lexicon, load_lexicon, mentions
@@ -45,8 +45,10 @@ __all__ = [
     "mentions",
     "overlap",
     "plant",
+    "plant_canaries",
     "quota",
     "rake",
+    "read_canaries",
     "sensitivity",
     "shares",
     "swaps",

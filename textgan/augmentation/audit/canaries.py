@@ -1,14 +1,17 @@
 """Canaries: random lines planted in a training text, and how much of them a model has learnt by heart."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from textgan.augmentation.audit.counterfactual import Scorer
 from textgan.errors import InputError
+from textgan.text import Text, read_text, write_json, write_lines
 
 WORDS = 256  # different words that canaries are drawn from
 LENGTH = 6  # words of a canary: 256^6 = 2^48 possible ones
@@ -76,3 +79,37 @@ def extracted(texts: Sequence[str], canaries: Canaries) -> float:
     """The share of the canaries that a model has written word for word."""
     written = {" ".join(line.split()) for line in texts}
     return sum(line in written for line in canaries.lines) / len(canaries.lines)
+
+
+def plant_canaries(
+    text: str | Path | Sequence[str] | Text,
+    n: int,
+    *,
+    out: str | Path,
+    key: str | Path,
+    repeats: int = 1,
+    length: int = LENGTH,
+    seed: int = 0,
+) -> Canaries:
+    """Write the text with n canaries, each `repeats` times, to `out`, and the canaries themselves to `key` (JSON)."""
+    lines, canaries = plant(read_text(text).lines, n, repeats=repeats, length=length, seed=seed)
+    write_lines(out, lines)
+    write_json(key, canaries._asdict() | {"repeats": repeats, "seed": seed})
+    return canaries
+
+
+def read_canaries(path: str | Path) -> Canaries:
+    """The canaries that `plant_canaries` wrote; anything else is an InputError."""
+    try:
+        read = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = Canaries(*(read[name] for name in Canaries._fields))
+        sound = isinstance(found.length, int) and found.lines and len(found.words) > 1
+        if not sound or not all(isinstance(item, str) for item in (*found.lines, *found.words)):
+            raise ValueError
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the canaries' file") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(
+            f"{path}: holds no canaries; give the file that `textgan canaries --key` has written"
+        ) from None
+    return found

@@ -53,8 +53,8 @@ def overlap(
     the other's size, since a larger text holds more of anything. Language repeats itself, so overlap alone shows
     nothing; a model that learnt the language and no line has a difference of 0.
     The interval: Student's, from the delete-a-group jackknife over each of the three texts (20 groups each), their
-    variances added, which errs on the wide side (Efron & Stein 1981), so real text is accused less often than the nominal
-    2.5 %; never narrower than one line more on either side would make it (Agresti & Min 2005).
+    variances added, which errs on the wide side (Efron & Stein 1981), so real text is accused less often than 2.5 %
+    of the time; never narrower than one line more on either side would make it (Agresti & Min 2005).
     """
     if n < 1:
         raise InputError(f"n {n} words in a row cannot be looked for; give 1 or more")
