@@ -25,7 +25,12 @@ _PUBLIC = {
     "lm": "FineTuned finetune load_lm",
     "comparisons": "Comparison compare",
     "sweeps": "Sweep sweep_runs",
-    "augmentation": "compare_seeds mix pool_rows read_pool write_pool",
+    "augmentation": "DensityRatio MixPlan blend choose compare_seeds mix pool_rows read_pool verify_pool write_pairs "
+    "write_pool",
+    "pools": "generate",
+    "selection": "select",
+    "audits": "audit",
+    "laboratory": "Study read_study run_study",
     "grammar": "grammar",
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -213,7 +213,8 @@ def make_base(out: Path) -> dict[str, Any]:
         layers, width = small_size(base.lm)
         lines = list(read_lines(source(base.text))) if base.text else lab.split("judge")
         lines = shuffled_words(lines, seed=0) if base.shuffled else lines
-        pretrain_small(lines, lab.work / "base", layers=layers, width=width, steps=base.steps, valid=lines[-500:])
+        how: dict[str, Any] = {"layers": layers, "width": width, "steps": base.steps, "resume": True}
+        pretrain_small(lines, lab.work / "base", valid=lines[-500:], **how)
     return {"lm": load_lm(lab.base, device="auto").name}
 
 
@@ -352,7 +353,7 @@ def train(out: Path, **arguments: Any) -> dict[str, Any]:
     adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}
     tuned = finetune(
         lab.base, fed, valid=lab.split("valid"), out=folder, steps=max(1, round(steps)), seed=seed,
-        tokens_per_step=study.tuning.tokens_per_step, lr=training.rate or lab.rate(n, seed),
+        tokens_per_step=study.tuning.tokens_per_step, lr=training.rate or lab.rate(n, seed), resume=True,
         **adapters,
     )  # fmt: skip
     if lines:

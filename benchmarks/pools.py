@@ -1,7 +1,7 @@
 """Real captions: what a generator's text does to a small GPT-2, against the same model fine-tuned on real text alone.
 
-    python benchmarks/augmentation.py           run what is missing (after benchmarks/coco.py)
-    python benchmarks/augmentation.py --table   the README's table from benchmarks/results/augmentation/*.json
+    python benchmarks/pools.py           run what is missing (after benchmarks/coco.py)
+    python benchmarks/pools.py --table   the README's table from benchmarks/results/pools/*.json
 
 Both arms have equal weights, steps and tokens; 3 seeds of the fine-tuning; pools of 5,000 sentences at T = 1 by the
 maximum-likelihood run and by the games that started from it (so the difference between pools is the game's).
@@ -24,7 +24,7 @@ from textgan.lm import pretrain_small
 from textgan.runs import Run
 from textgan.text import write_json
 
-RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
+RESULTS = ROOT / "benchmarks" / "results" / "pools"
 POOLS = ("mle", "seqgan", "relgan")
 BASE = {"layers": 2, "width": 128, "steps": 900, "seed": 0}
 SETTINGS = {"ratio": 0.5, "steps": 300, "n": 1000, "seeds": [0, 1, 2]}
@@ -47,7 +47,7 @@ def work(name: str) -> None:
     for path in sorted(out.glob("augmentation-seed-*.json")):
         (run.path / path.name).write_bytes(path.read_bytes())  # where `textgan report` looks for it
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
-    command = f"python benchmarks/augmentation.py  # pool: {name}"
+    command = f"python benchmarks/pools.py  # pool: {name}"
     seconds = round(time.time() - began, 1)
     settings = SETTINGS | {"base": BASE}
     write_json(
