@@ -280,7 +280,7 @@ def test_beams_and_left_pads_score_what_they_claim(family: str, tmp_path: object
 
 
 def test_families_are_listed_once() -> None:
-    assert set(GENERATORS) == {"lstm", "transformer", "memory", "leak", "infill"}
+    assert set(GENERATORS) == {"lstm", "transformer", "memory", "leak", "infill", "pretrained"}
 
 
 @families

@@ -192,7 +192,8 @@ def test_a_mixture_on_the_disk_is_that_in_memory(monkeypatch: pytest.MonkeyPatch
             patch.setattr("textgan.text.spooling.KEEP", 1000)
             large = blend(real, pool, plan)
         assert isinstance(large.lines, Spooled)
-        assert [list(part) if isinstance(part, Spooled) else part for part in large] == list(small)
+        assert list(large.rows()) == list(small.rows()) and list(large.synthetic) == list(small.synthetic)
+        assert large[1:2] + large[3:7] == small[1:2] + small[3:7]
 
 
 def test_a_drawn_reference_is_drawn_by_the_seed_and_named_in_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:

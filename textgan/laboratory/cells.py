@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgan import recipes
-from textgan.augmentation import MixPlan, blend
+from textgan.augmentation import MixPlan, blend, filters
 from textgan.batches import TextSettings
 from textgan.errors import InputError
 from textgan.experiment import Job
@@ -277,7 +277,7 @@ def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
     lab = Lab(out)
     chosen, cell = lab.study.selection, lab.cell(n, seed)
     _, held = parts_of(lab, n, seed)
-    pool, funnel = screened(lab, cell / f"{arm}-T{lab.temperature(arm, n, seed):g}.txt")
+    pool, funnel = screened(lab, cell / f"{arm}-T{lab.temperature(arm, n, seed):g}.txt", n, seed)
     judge = density.DensityRatio.fit(
         held, pool, body=chosen.body, encoder=chosen.encoder and source(chosen.encoder),
         folds=max(2, min(chosen.folds, len(held) // density.FEWEST)), calibration=chosen.calibration, seed=seed,
@@ -302,12 +302,17 @@ def selector(how: str, share: float, n: int) -> Any:
     return kinds[how]()
 
 
-def screened(lab: Lab, path: Path) -> tuple[list[str], dict[str, int]]:
-    """The generated lines that every synthetic arm may use: not blank, within the lengths, each once."""
-    lines, chosen = list(read_lines(path)), lab.study.selection
-    full = [line for line in lines if chosen.min_words <= len(line.split()) <= chosen.max_words]
-    once = list(dict.fromkeys(full))
-    return once, {"generated": len(lines), "right length": len(full), "distinct": len(once)}
+def screened(lab: Lab, path: Path, n: int, seed: int) -> tuple[list[str], dict[str, int]]:
+    """The generated lines that a synthetic arm may use, and how many each filter has left; the same for every arm."""
+    lines, real, chosen = list(read_lines(path)), lab.real(n, seed), lab.study.selection
+    checks: list[filters.Filter] = [
+        filters.Length(chosen.min_words, chosen.max_words), filters.Charset(frozenset("".join(real))),
+        filters.Repetition(), filters.Duplicates(), filters.Copies(real),
+    ]  # fmt: skip
+    if lab.study.texts.near is not None:
+        checks.append(filters.NearDuplicates(lab.study.texts.near))
+    found = filters.screen(lines, checks)
+    return [lines[row] for row in found.kept.tolist()], dict(found.funnel)
 
 
 def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
@@ -324,12 +329,12 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
             return edited(lm, real, wanted, seed=seed)
         path = cell / f"self-{training.name}.txt"
         write_lines(path, [x or " " for x in write_text(lm, math.ceil(SURPLUS_OF_SELF * wanted) + 20, seed=seed)])
-        lines, _ = screened(lab, path)
+        lines, _ = screened(lab, path, n, seed)
     elif "selected" in text:
         lines = list(read_lines(cell / f"{ARMS[training.arm].temperature}-selected.txt"))
     else:
         temperature = training.temperature or lab.temperature(text, n, seed)
-        lines, _ = screened(lab, cell / f"{text}-T{temperature:g}.txt")
+        lines, _ = screened(lab, cell / f"{text}-T{temperature:g}.txt", n, seed)
     if len(lines) < wanted:
         raise InputError(f"{training.name}: {wanted} lines are wanted and screening leaves {len(lines)}; raise surplus")
     return shuffled_words(lines[:wanted], seed=seed) if training.arm == "word-shuffled" else lines[:wanted]

@@ -272,11 +272,11 @@ def _pools(trained: Mapping[str, Row]) -> Markup:
     for name, found in trained.items():
         if name.startswith("select-"):
             d, funnel = found["diagnostics"], found["funnel"]
-            counts = [number(funnel[key]) for key in ("generated", "right length", "distinct", "selected")]
-            body.append([name.removeprefix("select-"), *counts, number(d["auc"]), number(d["ece"])])
+            counts = map(number, (*funnel.values(), d["auc"], d["ece"]))
+            body.append([name.removeprefix("select-"), *counts])
     if not body:
         return tag("p", "No arm selected anything.", class_="about")
-    head = ["pool", "generated", "right length", "distinct", "selected", "D's AUC", "D's ECE"]
+    head = ["pool", *funnel, "D's AUC", "D's ECE"]
     return table(head, body, caption="The funnel of each pool, and D on real lines that the generator never saw")
 
 

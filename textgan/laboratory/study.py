@@ -107,7 +107,8 @@ class Selection:
         share: of the sentences that is kept, for drs and top-k
         folds: of the cross-fitting
         calibration: isotonic or platt
-        min_words, max_words: a synthetic line is dropped outside of these
+        min_words, max_words: a synthetic line is dropped outside of these, and so is one with a character that the N
+            lines lack, with babble, a copy of one of them, or a (near-)duplicate
     """
 
     body: str = "cnn"
