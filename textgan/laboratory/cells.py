@@ -33,7 +33,7 @@ SHORTER = 0.5  # real-only may also take so many of the steps
 BASE = "base"  # the path of a pretrained generator that is the study's own language model
 JUDGE = {"mle_steps": 600, "generator": {"kind": "lstm", "embedding": 64, "hidden": 128, "dropout": 0.3}}
 STEERING = 500  # held-out lines that steer the generators' training
-SURPLUS_OF_SELF = 1.5  # sentences drawn for each one that is needed, where screening drops some
+SURPLUS_OF_SELF = 3  # sentences drawn for each one that is needed, where screening drops some
 
 
 class Place(NamedTuple):
