@@ -80,7 +80,7 @@ def freeze(study: Study, out: str | Path) -> str:
 
 
 def open_test(lab: Lab, outcome: dict[str, str]) -> None:
-    """From here on the test text is read. Written once: what had failed by then stays failed."""
+    """From here on the test text is read. Written once, with the trainings that had failed by then."""
     path = lab.out / "opened.json"
     if not path.exists():
         failed = {name: why for name, why in outcome.items() if why != "done"}
@@ -121,7 +121,9 @@ def write_report(out: str | Path) -> Report:
         row = {key: value for key, value in found.items() if key not in LEFT_OUT}
         rows.append({"name": name, "hash": lab.frozen["hash"]} | found["arguments"] | row)
     failed = {
-        path.name.removesuffix(".failed.json"): json.loads(path.read_text(encoding="utf-8"))["failed"]
+        path.name.removesuffix(".failed.json"): json.loads(path.read_text(encoding="utf-8"))["failed"].replace(
+            f"{lab.out}/", ""
+        )
         for path in sorted(lab.results.glob("*.failed.json"))
     }
     files = {row["name"]: lab.work / "nats" / f"{row['name']}.npy" for row in rows}
