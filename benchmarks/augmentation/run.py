@@ -24,10 +24,12 @@ os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan.experiment import commit, read_results, versions  # noqa: E402
 from textgan.laboratory.running import run_study  # noqa: E402
+from textgan.laboratory.statistics import Paired, against_best  # noqa: E402
 from textgan.laboratory.study import read_study  # noqa: E402
 from textgan.text import write_json  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
+SHOWN = ("selected", "two-stage", "before-two-stage", "self", "word-shuffled", "fresh")
 
 
 def run(name: str, lines: list[int], workers: int) -> None:
@@ -51,13 +53,28 @@ def run(name: str, lines: list[int], workers: int) -> None:
 
 
 def table() -> str:
-    """Markdown: the sentences of every experiment that is kept."""
-    lines = []
-    for path in sorted(RESULTS.glob("*-*.json")):
-        kept = json.loads(path.read_text(encoding="utf-8"))
+    """Markdown: a row an experiment, and the sentences of all."""
+    lines = [f"| experiment | {' | '.join(SHOWN)} |", "|---|" + "---|" * len(SHOWN)]
+    said = []
+    for path in sorted(RESULTS.glob("*-*.jsonl")):
+        name, _, n = path.stem.rpartition("-")
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        arms = tuple(dict.fromkeys(row["arm"] for row in rows))
+        study = dataclasses.replace(read_study(HERE / f"{name.removesuffix('-first')}.yaml"), arms=arms)
+        found = {one.a: one for one in against_best(study, rows, int(n), "steps", study.ratio)}
+        lines.append(f"| `{path.stem}` | {' | '.join(_percent(found.get(arm)) for arm in SHOWN)} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
-        lines += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
-    return "\n".join(lines)
+        said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
+    return "\n".join([*lines, "", *said])
+
+
+def _percent(one: Paired | None) -> str:
+    """Relative difference with its interval, in %."""
+    if one is None or one.low is None or one.high is None or not one.difference:
+        return "-"
+    low, high = (100 * end / one.difference * one.relative for end in (one.low, one.high))
+    return f"{100 * one.relative:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def main() -> None:
