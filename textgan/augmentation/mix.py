@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from textgan.augmentation.calibration import effective_size
 from textgan.augmentation.folder import has_rows, read_pool
 from textgan.augmentation.pool import is_row, parse_row
 from textgan.augmentation.schedules import SCHEDULES, doses, in_order
@@ -111,8 +112,7 @@ class Mixture(NamedTuple):
         """The plan and what came of it, without the lines."""
         found = {**asdict(self.plan), "real": self.real, "synthetic": len(self.synthetic), "overlap": self.overlap}
         if self.weights is not None and self.made.any():
-            of_made = self.weights[self.made]
-            found["effective_sample"] = float(of_made.sum() ** 2 / (of_made**2).sum())
+            found["effective_sample"] = effective_size(self.weights[self.made])
         return found
 
 

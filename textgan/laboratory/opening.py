@@ -107,8 +107,9 @@ def _synthetic(lab: Lab, path: Path, n: int, seed: int) -> dict[str, Any]:
         if excess is not None:
             found["overlap"] = found.get("overlap", {}) | {name: {"train": excess.train, "control": excess.control}}
     lexicon = load_lexicon(lab.study.lexicon and source(lab.study.lexicon))
+    beside = shares(real, lexicon)
     found["groups"] = {
-        group: {"synthetic": share.share, "real": shares(real, lexicon)[group].share}
+        group: {"synthetic": share.share, "real": beside[group].share}
         for group, share in shares(lines, lexicon).items()
     }
     return found | {"in_test": sum(line in test for line in lines)}
