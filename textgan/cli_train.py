@@ -41,10 +41,8 @@ WANTED = {
 }  # fmt: skip
 BOUNDS = (
     {"seed": (0, LAST_SEED), "threads": (1, MOST_THREADS)}
-    | dict.fromkeys(
-        ("min_count", "max_len", "log_every", "eval_every", "metrics_every", "save_every", "keep"), (1, 10**9)
-    )
-    | {"collapse_stop": (0, 10**9)}
+    | dict.fromkeys(("min_count", "max_len", "log_every", "eval_every", "save_every", "keep"), (1, 10**9))
+    | dict.fromkeys(("metrics_every", "collapse_stop"), (0, 10**9))
 )
 
 

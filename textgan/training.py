@@ -62,7 +62,7 @@ class Schedule:
     Args:
         log_every: steps between rows of log.jsonl (means over the steps between)
         eval_every: steps between held-out NLL, joint score, samples and the collapse watch
-        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end)
+        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end); 0: never
         save_every: steps between checkpoints
         keep: checkpoints to keep
         collapse_stop: stop after so many evaluations in a row that look like collapse (0: only warn)
@@ -77,7 +77,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            least = 0 if name == "collapse_stop" else 1
+            least = 0 if name in ("metrics_every", "collapse_stop") else 1
             if value < least:
                 raise InputError(f"--{name} {value} must be at least {least}")
 
@@ -261,7 +261,8 @@ class _Training:
 
     def after(self, phase: Phase, bar: Progress, *, ends: bool) -> None:
         """What is due once a step is done: a row of the log, an evaluation, a checkpoint."""
-        fully = self.step == self.total or self.step % self.schedule.metrics_every == 0
+        costly = self.schedule.metrics_every
+        fully = costly > 0 and (self.step == self.total or self.step % costly == 0)
         evaluate = ends or fully or self.step % self.schedule.eval_every == 0
         if evaluate or self.step % self.schedule.log_every == 0:
             self.record(phase, bar, evaluate=evaluate, fully=fully)

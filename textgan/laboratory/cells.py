@@ -249,12 +249,13 @@ def _fit(
     """A run in the cell; one that was broken off goes on."""
     recipe: Any = recipes.from_dict(name, fields)
     recipe = replace(recipe, batch=min(recipe.batch, len(lines)))
-    if recipe.generator == Pretrained(BASE):
-        recipe = replace(recipe, generator=Pretrained(str(lab.base)))
+    if isinstance(recipe.generator, Pretrained):
+        path = recipe.generator.path
+        recipe = replace(recipe, generator=Pretrained(str(lab.base) if path == BASE else source(path)))
     return fit(
         recipe, lines, valid=lab.split("valid")[:STEERING], out=out, seed=seed,
         start=None if start is None else start.path, text=TextSettings(tokens=tokens),
-        schedule=Schedule(metrics_every=10**6, save_every=200, keep=1), resume=(out / "recipe.json").exists(),
+        schedule=Schedule(metrics_every=0, save_every=200, keep=1), resume=(out / "recipe.json").exists(),
         progress=False,
     )  # fmt: skip
 

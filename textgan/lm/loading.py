@@ -78,7 +78,8 @@ def load_lm(lm: str | Path, *, device: str = "auto") -> Lm:
     if info["missing_keys"]:
         lacking = sorted(info["missing_keys"])
         raise InputError(f"{lm}: its weights lack {len(lacking)} tensors ({lacking[0]}, ...); give the whole model")
-    if "gguf_file" in options:  # a model read from GGUF refuses save_pretrained
+    if "gguf_file" in options:  # a model read from GGUF refuses save_pretrained, and so does one of its configuration
+        del model.config.quantization_config
         fresh = AutoModelForCausalLM.from_config(model.config)
         fresh.load_state_dict(model.state_dict())
         model = fresh
