@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -15,7 +17,7 @@ from textgan.adoption import FOLDER, reordered
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.generators import LSTM, Pretrained
-from textgan.lm import load_lm, pretrain_small
+from textgan.lm import finetune, load_lm, nll, pretrain_small
 from textgan.lm.likelihood import pieces
 from textgan.recipes import DPGAN, MLE, SentiGAN, TextGAIL
 from textgan.runs import log_probs
@@ -42,6 +44,58 @@ def foreign(out: Path, *, tied: bool = True, context: int = 64) -> Path:
     )  # fmt: skip
     GPT2LMHeadModel(config).save_pretrained(out)
     return out
+
+
+def gguf_file(path: Path, *, width: int = 16, inner: int = 32) -> Path:
+    """A Llama of one layer as llama.cpp writes it, with the byte pairs of `foreign`."""
+    gguf = pytest.importorskip("gguf")
+    state = json.loads(Tokenizer.from_file(str(foreign(path.parent / "pairs") / "tokenizer.json")).to_str())
+    words = sorted(state["model"]["vocab"] | {e["content"]: e["id"] for e in state["added_tokens"]}, key=len)
+    end = words.index("<|endoftext|>")
+    writer, rng = gguf.GGUFWriter(str(path), "llama"), np.random.default_rng(0)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(words)
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(words))
+    writer.add_token_merges([" ".join(pair) for pair in state["model"]["merges"]])
+    writer.add_bos_token_id(end)
+    writer.add_eos_token_id(end)
+    square, narrow = (width, width), (width,)
+    shapes: dict[str, tuple[int, ...]] = {"token_embd": (len(words), width), "output_norm": narrow}
+    shapes |= dict.fromkeys(("blk.0.attn_norm", "blk.0.ffn_norm"), narrow)
+    shapes |= dict.fromkeys(("blk.0.attn_q", "blk.0.attn_k", "blk.0.attn_v", "blk.0.attn_output"), square)
+    shapes |= {"blk.0.ffn_gate": (inner, width), "blk.0.ffn_up": (inner, width), "blk.0.ffn_down": (width, inner)}
+    for name, shape in shapes.items():
+        values = np.ones(shape) if shape == narrow else rng.normal(0, 0.3, shape)
+        writer.add_tensor(f"{name}.weight", values.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_file_plays_the_game_and_takes_adapters(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What it becomes is a folder like any other: it loads again with the same probabilities, and nothing is said."""
+    path = gguf_file(tmp_path / "m.gguf")
+    capfd.readouterr()
+    run = train(MLE(mle_steps=2, batch=8, generator=Pretrained(str(path))), tmp_path / "run")
+    again = Run.open(tmp_path / "run")
+    assert np.array_equal(run.log_probs(LINES[:4])[0], again.log_probs(LINES[:4])[0])
+    pytest.importorskip("peft")
+    tuned = finetune(path, LINES[:40], valid=LINES[40:60], out=tmp_path / "lm", steps=2, lora=2)
+    model, tokenizer, _ = load_lm(tmp_path / "lm", device="cpu")
+    measured = nll(model, tokenizer, LINES[40:60]).figures()["nll_per_byte"]
+    assert measured == pytest.approx(tuned.nll_per_byte, rel=1e-5)
+    assert capfd.readouterr() == ("", "")
 
 
 def train(recipe: Any, out: Path, **options: Any) -> Run:

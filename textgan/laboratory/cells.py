@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from textgan import recipes
 from textgan.augmentation import MixPlan, blend, filters
 from textgan.batches import TextSettings
+from textgan.checkpoints import forget
 from textgan.errors import InputError
 from textgan.experiment import Job
 from textgan.generators import Pretrained
@@ -239,6 +240,8 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
             lines = run.sample_text(wanted, seed=seed, temperature=temperature)
             write_lines(cell / f"{name}-T{temperature:g}.txt", [line or " " for line in lines])
     held = {name: _least(run) for name, run in (("before", before), ("gan", after))}
+    for run in (before, after):  # gigabytes a cell, and no later job asks for them
+        forget(run.path)
     return {"held_out_nll": held, "drawn": wanted, "seen": len(seen)}
 
 

@@ -1,12 +1,13 @@
 """Language models on disk: from a folder, a .gguf file or the hub into memory, and back into a folder."""
 
 import importlib.util
+import io
 import json
 import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -40,7 +41,8 @@ def quiet() -> Iterator[None]:
     hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # the reader of GGUF has a bar of its own, which nothing turns off
+            yield
     finally:
         logging.set_verbosity(verbosity)
         hub_logging.set_verbosity(hub)
