@@ -25,6 +25,32 @@ def test_log_probs_and_their_gradients_equal_those_of_the_slow_twin(family: str)
         assert torch.allclose(fast, slow, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_likelihood_of_a_batch_is_the_sum_of_its_log_probs_and_so_is_its_gradient(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In blocks smaller than the batch, with a forbidden row of logits and a token too rare for a float32's softmax."""
+    monkeypatch.setattr("textgan.generators.likelihood.ROWS", 7)
+    generator, tokens = build(family), all_sentences()
+    with torch.no_grad():
+        if (head := generator.linear()) is not None and head.bias is not None:
+            head.bias[tokens[0, 0]] -= 150.0
+    parameters = [p for p in generator.parameters() if p.requires_grad]
+    found = []
+    for value in (generator.log_likelihood(tokens), slow_log_probs(generator, tokens).sum()):
+        found.append([value, *torch.autograd.grad(3 * value, parameters)])
+    for fast, slow in zip(*found, strict=True):
+        assert torch.allclose(fast, slow, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_log_probs_without_a_gradient_are_the_same_in_blocks(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, tokens = build(family), all_sentences()
+    monkeypatch.setattr(type(generator), "_rows", 5)
+    with torch.no_grad():
+        assert torch.allclose(generator.log_probs(tokens), slow_log_probs(generator, tokens), atol=1e-5)
+
+
 def _gradients(log_probs: Callable[[Generator, Tensor], Tensor], generator: Generator) -> list[Tensor]:
     value = log_probs(generator, all_sentences())
     weighted = (value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum()

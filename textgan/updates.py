@@ -226,7 +226,7 @@ def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
 def likelihood_loss(generator: Generator, tokens: Tensor) -> Tensor:
     """Mean -log p a token of real sentences (B, T), over the whole batch; with classes a label comes first."""
     sentences, context = parted(tokens, generator.labels)
-    return -gather(generator.log_probs(sentences, context)).sum() / mask_of(gather(sentences)).sum()
+    return -gather(generator.log_likelihood(sentences, context)[None]).sum() / mask_of(gather(sentences)).sum()
 
 
 def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:

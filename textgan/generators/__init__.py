@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from textgan.errors import InputError
-from textgan.generators.base import NEVER, ROWS, Generator, State, evaluating, first, quiet_transformers
+from textgan.generators.base import ROWS, Generator, State, evaluating, first, quiet_transformers
 from textgan.generators.causal import CausalLM, Pretrained, Transformer
 from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.generators.likelihood import NEVER
 from textgan.generators.stateful import LSTM, Infill, Leak, Memory, StatefulGenerator
 
 __all__ = [

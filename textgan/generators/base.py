@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.generators.likelihood import forbid, summed
 from textgan.graphs import fixed_shapes
 from textgan.processes import Noise, widest
 from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, mask_of, straight_through
 
-NEVER = -1e9  # a forbidden token's logit; finite, since 0 * (-inf - -inf) makes an exact KL NaN
 BLOCK = 1 << 18  # logits at once while drawing (1 MB in float32: they stay in cache); benchmarks/SPEED.md
 ROWS = 1024  # sentences at once while sampling or rolling out: bounds memory for any n
 
@@ -82,9 +82,23 @@ class Generator(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., H) -> (..., V), before PAD and BOS are forbidden."""
 
+    def linear(self) -> nn.Linear | None:
+        """The layer that `logits` is, where it is one."""
+        return None
+
     @abstractmethod
     def select(self, state: State, rows: Tensor) -> State:
         """A new state of the given rows, (N,) int64, which may repeat."""
+
+    @property
+    def _rows(self) -> int:
+        """How many rows of logits stay in cache."""
+        return max(64, BLOCK // self.vocab_size)
+
+    @property
+    def allowed(self) -> slice:
+        """The ids that are ever generated: not those below `first_id`, and no labels."""
+        return slice(self.first_id, self.vocab_size - self.labels)
 
     @property
     def device(self) -> torch.device:
@@ -92,11 +106,7 @@ class Generator(nn.Module, ABC):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., H) -> (..., V) of the next token, ids below `first_id` and labels forbidden."""
-        logits = self.logits(hidden)
-        if self.labels:
-            logits[..., self.vocab_size - self.labels :] = NEVER
-        logits[..., : self.first_id] = NEVER  # in place: a linear layer's backward pass does not need its output
-        return logits
+        return forbid(self.logits(hidden), self.allowed)  # in place: a linear layer's backward pass does without it
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Feed one token a row -> logits (B, V) of the next one, and the new state."""
@@ -122,15 +132,31 @@ class Generator(nn.Module, ABC):
         Only real positions reach the V-sized head, unless shapes are fixed.
         """
         mask = mask_of(tokens)
-        fixed = fixed_shapes(tokens.device)
         hidden = self.hidden(tokens, context)
-        logits = self.head(hidden.flatten(0, 1) if fixed else hidden[mask]).float()  # (N, V)
-        if temperature != 1:
-            logits = logits / temperature
-        if fixed:
-            return -F.cross_entropy(logits, tokens.flatten(), reduction="none").view_as(tokens) * mask
-        flat = -F.cross_entropy(logits, tokens[mask], reduction="none")
+
+        def log_p(hidden: Tensor, tokens: Tensor) -> Tensor:
+            """(N, H) and (N,) -> (N,)"""
+            logits = self.head(hidden).float()
+            return -F.cross_entropy(logits if temperature == 1 else logits / temperature, tokens, reduction="none")
+
+        if fixed_shapes(tokens.device):
+            return log_p(hidden.flatten(0, 1), tokens.flatten()).view_as(tokens) * mask
+        rows, real = hidden[mask], tokens[mask]
+        size = max(1, len(rows)) if torch.is_grad_enabled() else self._rows
+        flat = torch.cat([log_p(*block) for block in zip(rows.split(size), real.split(size), strict=True)])
         return torch.zeros_like(tokens, dtype=flat.dtype).masked_scatter(mask, flat)
+
+    def log_likelihood(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+        """`log_probs(tokens, context).sum()`, a scalar, with its gradient: faster, and nothing of V x tokens is kept.
+
+        On a card, under autocast and without a linear head it is that sum itself.
+        """
+        linear = self.linear()
+        fast = torch.is_grad_enabled() and not fixed_shapes(tokens.device)
+        if linear is None or not fast or torch.is_autocast_enabled(tokens.device.type):
+            return self.log_probs(tokens, context).sum()
+        mask = mask_of(tokens)
+        return summed(self.hidden(tokens, context)[mask], tokens[mask], linear.weight, linear.bias, self.allowed)
 
     def draw(self, hidden: Tensor, u: Tensor, *, temperature: float = 1.0) -> Samples:
         """Draw the next token of each row: hidden (B, H) and a uniform number each, u (B,) -> Samples of shape (B,).
@@ -140,7 +166,7 @@ class Generator(nn.Module, ABC):
         u = u[:, None]
         tokens = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
         log_probs = torch.empty(len(hidden), device=hidden.device)
-        size = len(hidden) if fixed_shapes(hidden.device) else max(64, BLOCK // self.vocab_size)
+        size = len(hidden) if fixed_shapes(hidden.device) else self._rows
         for i in range(0, len(hidden), size):
             logits = self.head(hidden[i : i + size]).float()  # (b, V)
             if temperature != 1:

@@ -50,6 +50,10 @@ class CausalLM(Generator):
     def logits(self, hidden: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(hidden) if self._split else hidden.clone()
 
+    def linear(self) -> nn.Linear | None:
+        head = self.model.get_output_embeddings()
+        return head if self._split and isinstance(head, nn.Linear) else None
+
     def select(self, state: State, rows: Tensor) -> State:
         return _cache([(k[rows], v[rows]) for k, v in _layers(state)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgan.errors import InputError
 from textgan.generators.base import Generator, State, inputs
@@ -22,6 +22,9 @@ class StatefulGenerator(Generator):
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.model.head(hidden)
+
+    def linear(self) -> nn.Linear | None:
+        return self.model.head
 
     def select(self, state: State, rows: Tensor) -> State:
         return tuple(part.index_select(1, rows) for part in state)
