@@ -8,10 +8,11 @@
 The oracle is SeqGAN's published LSTM; TEXTGAN_DATA names the folder of data that holds it (default ../shared/data).
 Budget: each recipe has the discriminator and learning rates of its preset `paper-oracle` where it has one, and SeqGAN's
 LSTM unless it has a generator of its own. It starts from its seed's early-stopped maximum likelihood unless its paper
-has no pre-training; a generator of its own (leakgan, maskgan, textgail) has as many epochs of its paper's pre-training
-first, which are no part of the game's seconds. D gets JUDGE_STEPS alone, and the game as many rounds as GAME seconds
-of one processor pay for, timed in a trial of some rounds and written into the result. "mle-equal" is maximum
-likelihood for the seconds that its seed's game of EQUAL took, on top of that of the start.
+has no pre-training; "from-papers" starts from `mle-papers`, which is over-fitted as the papers' models are. A generator
+of its own (leakgan, maskgan, textgail) has as many epochs of its paper's pre-training first, which are no part of the
+game's seconds. D gets JUDGE_STEPS alone, and the game as many rounds as GAME seconds of one processor pay for, timed in
+a trial of some rounds and written into the result. "mle-equal" is maximum likelihood for the seconds that its seed's
+game of EQUAL took, on top of that of the start.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 EPOCH = TRAIN // 64
 JUDGE_STEPS, GAME = 100, 150  # steps of D alone; processor seconds of the game
 CONTROLLED = ("seqgan", "relgan")
+FROM_PAPERS = ("seqgan", "relgan")  # games that are also begun where the papers' are, with an over-fitted model
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
 SIZES = LSTM(32, 32, dropout=0.0, tied=False, init_std=0.1)  # SeqGAN's generator
 BUDGET = {"judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5}
@@ -100,11 +102,11 @@ def equal_compute(length: int, seed: int) -> dict[str, Any]:
         return {"extra_seconds": seconds, "steps": steps} | measured(run, length, seed)
 
 
-def game(recipe: str, length: int, seed: int, control: str | None = None) -> dict[str, Any]:
-    """A recipe from its seed's early-stopped maximum likelihood, or after its own pre-training, for GAME seconds."""
+def game(recipe: str, length: int, seed: int, control: str | None = None, begins: str = "mle") -> dict[str, Any]:
+    """A recipe for GAME seconds, from its seed's maximum likelihood (`begins`: of MLE) or after its own pre-training."""
     usual = recipe_of(recipe)
     pretrained = bool(getattr(usual, "mle_steps", 0))
-    start = RUNS / f"L{length}-mle-{seed}" if pretrained and usual.generator == SIZES else None
+    start = RUNS / f"L{length}-{begins}-{seed}" if pretrained and usual.generator == SIZES else None
     own = {"mle_steps": 8 * EPOCH if pretrained and start is None else 0, "early_stopping": True}
     options: dict[str, Any] = {"start": start, "control": control}
     trial = BUDGET | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
@@ -159,6 +161,7 @@ def grid() -> list[Job]:
     games = [r.name for r in recipes.RECIPES if r.name != "mle" and not hasattr(r, "classes")]  # type: ignore[attr-defined]
     jobs = []
     for length in LENGTHS:
+
         def name(word: str, seed: int, length: int = length) -> str:
             return f"L{length}-{word}-{seed}"
 
@@ -172,6 +175,11 @@ def grid() -> list[Job]:
                 for g in CONTROLLED
                 for c in CONTROLS
             ]
+            jobs += [
+                Job(name(f"{g}-from-papers", seed), game, {"recipe": g, "begins": "mle-papers"} | arguments,
+                    (name("mle-papers", seed),))
+                for g in FROM_PAPERS
+            ]  # fmt: skip
             jobs.append(Job(name("mle-equal", seed), equal_compute, arguments, (name(EQUAL, seed),)))
     return jobs
 
