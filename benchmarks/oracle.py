@@ -103,7 +103,7 @@ def equal_compute(length: int, seed: int) -> dict[str, Any]:
 
 
 def game(recipe: str, length: int, seed: int, control: str | None = None, begins: str = "mle") -> dict[str, Any]:
-    """A recipe for GAME seconds, from its seed's maximum likelihood (`begins`: of MLE) or after its own pre-training."""
+    """A recipe for GAME seconds, from its seed's maximum likelihood (`begins`, of MLE) or its own pre-training."""
     usual = recipe_of(recipe)
     pretrained = bool(getattr(usual, "mle_steps", 0))
     start = RUNS / f"L{length}-{begins}-{seed}" if pretrained and usual.generator == SIZES else None
