@@ -223,7 +223,7 @@ def make_judge(out: Path) -> dict[str, Any]:
     """An LSTM trained on the judges' text: the second opinion on what the models write."""
     lab = Lab(out)
     run = _fit("mle", JUDGE, "words", lab.split("judge"), lab, lab.judge, 0)
-    return {"held_out_nll": _least(run)}
+    return {"held_out_nll": _held_out(run)}
 
 
 def play(out: Path, n: int, seed: int) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
         for temperature in games.temperatures:
             lines = run.sample_text(wanted, seed=seed, temperature=temperature)
             write_lines(cell / f"{name}-T{temperature:g}.txt", [line or " " for line in lines])
-    held = {name: _least(run) for name, run in (("before", before), ("gan", after))}
+    held = {name: _held_out(run) for name, run in (("before", before), ("gan", after))}
     for run in (before, after):  # gigabytes a cell, and no later job asks for them
         forget(run.path)
     return {"held_out_nll": held, "drawn": wanted, "seen": len(seen)}
@@ -263,8 +263,11 @@ def _fit(
     )  # fmt: skip
 
 
-def _least(run: Run) -> float | None:
-    return min((row["valid_nll"] for row in run.log if "valid_nll" in row), default=None)
+def _held_out(run: Run) -> float:
+    """The held-out NLL a token of the weights that a run has kept: its last, or maximum likelihood's best."""
+    rows = [row["valid_nll"] for row in run.log if "valid_nll" in row]
+    best = run.settings["recipe"] == "mle" and run.settings["fields"]["early_stopping"]
+    return min(rows) if best else rows[-1]
 
 
 def parts_of(lab: Lab, n: int, seed: int) -> tuple[list[str], list[str]]:
