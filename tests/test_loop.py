@@ -8,6 +8,7 @@ import pytest
 
 from textgan import grammar
 from textgan.errors import InputError
+from textgan.lm import finetune, pretrain_small
 from textgan.loop import finding, learned_from, loop
 from textgan.report.loops import curve
 
@@ -67,6 +68,17 @@ def test_what_is_done_is_not_done_again_and_more_generations_go_on(
     assert [row for row in longer["generations"] if row["generation"] < 3] == done[1]["generations"][:3]
 
 
+def test_each_generation_fine_tunes_a_model_of_others_anew(tmp_path: Path) -> None:
+    """The second one's weights are those of the same fine-tuning by hand of the first one's text."""
+    base = pretrain_small(REAL, tmp_path / "base", layers=1, width=32, steps=20)
+    options = QUICK | {"lm": str(base), "steps": 5, "generations": 1, "regimes": ("replace",), "n": 40}
+    result = loop(REAL, out=tmp_path / "loop", **options)
+    assert [row["lines"] for row in result["generations"]] == [150, 40]
+    text = tmp_path / "loop" / "seed-0-first" / "text.txt"
+    tuned = finetune(base, text, test=TEST, out=tmp_path / "tuned", steps=5, tokens_per_step=256, seed=1000)
+    assert result["generations"][1]["nll_per_byte"] == pytest.approx(tuned.nll_per_byte, rel=1e-9)
+
+
 def test_a_finding_is_the_figures() -> None:
     rows = [
         {"regime": regime, "generation": k, "nll_per_byte": 1 + k, "entropy": 20 - k, "distinct-2": 0.5,
@@ -86,7 +98,9 @@ def test_a_finding_is_the_figures() -> None:
         ({"regimes": ()}, "regimes (none): give one or more, each once"),
         ({"seeds": (1, 1)}, "seeds 1, 1: give one or more, each once"),
         ({"generations": 0}, "generations 0 is too few; give 1 or more"),
-        ({"lm": "gpt2"}, "gpt2: no such model; give small or small:LAYERSxWIDTH, as small:2x128"),
+        ({"lm": "small:2"}, "small:2: no such model; give small or small:LAYERSxWIDTH, as small:2x128"),
+        ({"lora": 4}, "lora 4: small:1x32 is trained from scratch; give a pretrained --lm"),
+        ({"n": 0}, "n 0 is too few; give 1 or more"),
         ({"temperature": 0.0}, "temperature 0.0 cannot be sampled at; give a number above 0 (1 = as trained)"),
     ],
 )

@@ -222,7 +222,12 @@ def add_loop(commands: Any) -> None:
         "--regimes", default="replace,accumulate", metavar="NAMES",
         help="of replace, accumulate, accumulate_subsample (default: replace,accumulate)",
     )  # fmt: skip
-    parser.add_argument("--lm", default="small:1x64", metavar="SIZE", help="small:LAYERSxWIDTH (default: small:1x64)")
+    parser.add_argument(
+        "--lm", default="small:1x64", metavar="LM",
+        help="small:LAYERSxWIDTH, trained from scratch (default: small:1x64), or a hub name, local folder or .gguf "
+        "file, fine-tuned by each generation",
+    )  # fmt: skip
+    parser.add_argument("--lora", type=whole(1, 4096), metavar="R", help="fine-tune by adapters of this rank")
     parser.add_argument("--n", type=whole(1, 10**7), metavar="N", help="lines that each writes (default: as TEXT has)")
     parser.add_argument("--steps", type=whole(1, 10**9), default=300, metavar="N", help="of each (default: 300)")
     parser.add_argument(
@@ -243,6 +248,7 @@ def _run_loop(options: argparse.Namespace) -> None:
         generations=options.generations,
         regimes=options.regimes.split(","),
         lm=options.lm,
+        lora=options.lora,
         n=options.n,
         steps=options.steps,
         temperature=options.temperature,

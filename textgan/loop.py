@@ -26,6 +26,7 @@ class Setting(NamedTuple):
     """What all generations share; see `loop`."""
 
     lm: str
+    lora: int | None
     n: int
     steps: int
     temperature: float
@@ -40,6 +41,7 @@ def loop(
     generations: int = 8,
     regimes: Sequence[str] = ("replace", "accumulate"),
     lm: str = "small:1x64",
+    lora: int | None = None,
     n: int | None = None,
     steps: int = 300,
     temperature: float = 1.0,
@@ -52,15 +54,19 @@ def loop(
 
     regimes: what a generation learns from: "replace", the text of the one before; "accumulate", the real text and that
     of all before; "accumulate_subsample", as many lines as are real, drawn from those. n: lines that each writes (None:
-    as many as the real text has). Every generation is a GPT-2 of the size `lm` ("small:LAYERSxWIDTH"), trained from
-    scratch for the same steps, its tokenizer that of the real text; no held-out text chooses its weights, as that would
-    feed it real text. Figures of a generation: nll_per_byte of `test`; entropy, the nats that a sentence of its own
-    has on average, -E log p; distinct-2, self-BLEU-4 and duplicates of its text against `test`.
+    as many as the real text has). Every generation begins anew and trains for the same steps: a GPT-2 of the size `lm`
+    ("small:LAYERSxWIDTH") from scratch, its tokenizer that of the real text, or the language model `lm` (a hub name, a
+    local folder, a .gguf file), fine-tuned, by adapters of rank `lora` where given. No held-out text chooses weights,
+    as that would feed it real text. Figures of a generation: nll_per_byte of `test`; entropy, the nats that a sentence
+    of its own has on average, -E log p; distinct-2, self-BLEU-4 and duplicates of its text against `test`.
 
     A grid of jobs: what is done is not done again. Gives {"settings", "real", "generations": [...], "findings"} and
     writes it as out/loop.json, beside out/loop.html.
     """
-    chosen, out = _checked(text, test, generations, regimes, seeds, lm, n, steps, temperature, tokens_per_step, out)
+    real, held = read_text(text), read_text(test)
+    n = len(real.lines) if n is None else n
+    chosen = Setting(lm, lora, n, steps, temperature, tokens_per_step)
+    out = _checked(chosen, generations, regimes, seeds, real, held, out)
     jobs = _jobs(out, chosen, generations, regimes, seeds)
     outcome = run_grid(jobs, out / "jobs", workers=workers, progress=progress)
     if failed := [f"{name}: {state}" for name, state in outcome.items() if state != "done"]:
@@ -96,18 +102,20 @@ def generation(
 ) -> dict[str, Any]:
     """One job: train on what the regime gives, write, measure. before: folders of the earlier generations, in order."""
     from textgan.evaluation import evaluate
-    from textgan.lm import load_lm, nll, pretrain_small
-    from textgan.lm.finetuning import small_size
+    from textgan.lm import finetune, load_lm, nll, pretrain_small
+    from textgan.lm.finetuning import is_small, small_size
 
     out, chosen = Path(folder), Setting(**setting)
     real, test = read_text(out / "real.txt").lines, read_text(out / "test.txt").lines
     lines = learned_from(real, [read_text(out / name / "text.txt").lines for name in before], regime, seed)
     own = make_folder(out / name_of(seed, regime, number))
-    layers, width = small_size(chosen.lm)
-    pretrain_small(
-        lines, own, layers=layers, width=width, steps=chosen.steps, seed=seed + 1000 * number, vocabulary=real,
-        tokens_per_step=chosen.tokens_per_step, resume=True,
-    )  # fmt: skip
+    how: dict[str, Any] = {"seed": seed + 1000 * number, "resume": True}
+    how |= {"steps": chosen.steps, "tokens_per_step": chosen.tokens_per_step}
+    if is_small(chosen.lm):
+        layers, width = small_size(chosen.lm)
+        pretrain_small(lines, own, layers=layers, width=width, vocabulary=real, **how)
+    else:
+        finetune(chosen.lm, lines, test=test, out=own, lora=chosen.lora, **how)
     lm = load_lm(own)
     wrote = written(lm, chosen.n, seed=seed + 1000 * number, temperature=chosen.temperature)
     write_lines(own / "text.txt", wrote)
@@ -166,27 +174,28 @@ def _jobs(out: Path, chosen: Setting, generations: int, regimes: Sequence[str], 
 
 
 def _checked(
-    text: Source, test: Source, generations: int, regimes: Sequence[str], seeds: Sequence[int], lm: str, n: int | None,
-    steps: int, temperature: float, tokens_per_step: int, out: str | Path,
-) -> tuple[Setting, Path]:  # fmt: skip
-    """The setting and its folder, which gets the texts; InputError where the folder holds another loop."""
-    from textgan.lm.finetuning import small_size
+    chosen: Setting, generations: int, regimes: Sequence[str], seeds: Sequence[int], real: Text, held: Text,
+    out: str | Path,
+) -> Path:  # fmt: skip
+    """The folder, which gets the texts; InputError for what is no loop and where the folder holds another one."""
+    from textgan.lm.finetuning import is_small, small_size
     from textgan.lm.writing import check_temperature
 
-    small_size(lm)
+    if is_small(chosen.lm):
+        small_size(chosen.lm)
+        if chosen.lora is not None:
+            raise InputError(f"lora {chosen.lora}: {chosen.lm} is trained from scratch; give a pretrained --lm")
     for regime in regimes:
         if regime not in REGIMES:
             raise InputError(f"regime {regime!r} is unknown; choose {', '.join(REGIMES)}")
     for name, given in (("regimes", regimes), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
             raise InputError(f"{name} {', '.join(map(str, given)) or '(none)'}: give one or more, each once")
-    real, held = read_text(text), read_text(test)
-    n = len(real.lines) if n is None else n
-    check_temperature(temperature)
-    for name, value in (("generations", generations), ("n", n), ("steps", steps)):
+    check_temperature(chosen.temperature)
+    for name, value in (("generations", generations), ("n", chosen.n), ("steps", chosen.steps)):
         if value < 1:
             raise InputError(f"{name} {value} is too few; give 1 or more")
-    chosen, out = Setting(lm, n, steps, temperature, tokens_per_step), make_folder(out)
+    out = make_folder(out)
     for name, source in (("real", real), ("test", held)):
         file = out / f"{name}.txt"
         if file.exists() and read_text(file).sha256 != source.sha256:
@@ -194,9 +203,9 @@ def _checked(
         write_lines(file, source.lines)
     for done in read_results(out / "jobs").values():
         if (old := done["arguments"]["setting"]) != chosen._asdict():
-            changes = "; ".join(f"{k} {old[k]} -> {new}" for k, new in chosen._asdict().items() if old[k] != new)
+            changes = "; ".join(f"{k} {old.get(k)} -> {v}" for k, v in chosen._asdict().items() if old.get(k) != v)
             raise InputError(f"{out} holds a loop with other settings ({changes}); give another --out")
-    return chosen, out
+    return out
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def finetune(
     lm: str | Path,
     text: Source | Feed,
     *,
-    valid: Source,
+    valid: Source | None = None,
     out: str | Path,
     test: Source | None = None,
     steps: int | None = None,
@@ -97,7 +97,8 @@ def finetune(
     seen so many times; or none of them, three passes over the text (20 to 3,000 steps).
     lr: None means 5e-5, or 1e-3 for a model made here; it warms up over a tenth of the steps and falls to 0. The
     validation NLL is taken every `eval_every` steps (None: a tenth of them) and the weights of its lowest value are
-    kept; with `patience` training stops after so many evaluations without gain. The folder gets model, tokenizer and,
+    kept; with `patience` training stops after so many evaluations without gain. Without `valid` the last weights are
+    kept and measured on `test`. The folder gets model, tokenizer and,
     last, finetune.json.
     lora: train adapters of this rank (lr None: 2e-4) instead of all weights; the folder gets the merged model.
     resume: go on from the checkpoint that a stopped training left in `out` (none: begin; finished: give the result):
@@ -108,6 +109,9 @@ def finetune(
     lines = read_text(mixture.lines)._replace(name="mixture") if mixture else read_text(text)  # type: ignore[arg-type]
     held_out = {"valid": valid, "test": test}
     texts = {"text": lines} | {name: read_text(source) for name, source in held_out.items() if source is not None}
+    if len(texts) == 1:
+        raise InputError("there is no text to measure on; give valid, test or both")
+    steering = texts["valid"].lines if "valid" in texts else []
     if mixture and real_passes is not None and mixture.made.all():
         raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
@@ -117,7 +121,7 @@ def finetune(
         base = texts["text"] if base_text is None else read_text(base_text)
         lm = pretrain_small(
             base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
-            valid=texts["valid"], tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
+            valid=texts.get("valid"), tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
             on_progress=on_progress,
         )  # fmt: skip
     base_lm = load_lm(lm, device=device)
@@ -139,7 +143,7 @@ def finetune(
         with seeded(seed, base_lm.model.device):
             base_lm = adapted(base_lm, lora)
     done = train(
-        base_lm, mixture or texts["text"].lines, valid=texts["valid"].lines[:STEER], schedule=schedule, scratch=out,
+        base_lm, mixture or texts["text"].lines, valid=steering[:STEER], schedule=schedule, scratch=out,
         stage="fine-tuning", on_progress=on_progress, saving=Saving(out, same, save_every, resume),
     )  # fmt: skip
     if lora is not None:
