@@ -121,13 +121,15 @@ class Generator(nn.Module, ABC):
         return self.head(self.hidden(tokens, context))
 
     def log_probs(self, tokens: Tensor, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD.
+        """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD."""
+        return self.read_off(self.hidden(tokens, context), tokens, mask_of(tokens), temperature=temperature)
 
-        Only real positions reach the V-sized head, unless shapes are fixed.
+    def read_off(self, hidden: Tensor, tokens: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """log p of the tokens from the hidden vectors that foretell them: (B, T, H), (B, T) -> (B, T), 0 outside mask.
+
+        Only what is in the mask reaches the V-sized head, unless shapes are fixed.
         """
-        mask = mask_of(tokens)
         fixed = fixed_shapes(tokens.device)
-        hidden = self.hidden(tokens, context)
         logits = self.head(hidden.flatten(0, 1) if fixed else hidden[mask]).float()  # (N, V)
         if temperature != 1:
             logits = logits / temperature
