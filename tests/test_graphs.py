@@ -10,11 +10,12 @@ import torch
 from textgan.errors import NotFinite
 from textgan.estimators import rollout_rewards
 from textgan.generators import LSTM
-from textgan.graphs import Graphed
+from textgan.graphs import Graphs
 from textgan.recipes import SeqGAN
 from textgan.sequences import pad_to
 from textgan.training import Schedule, fit
 from textgan.updates import Player, adam
+from tape import Card
 from toys import FAMILIES, MAX_LEN, all_sentences, build
 
 families = pytest.mark.parametrize("family", FAMILIES)
@@ -22,12 +23,8 @@ LINES = ["a dog runs .", "two cats sit on a mat .", "a bird sings .", "the cat s
 
 
 @pytest.fixture
-def fix(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    def fixed() -> None:
-        for module in ("generators.base", "estimators", "updates", "training"):
-            monkeypatch.setattr(f"textgan.{module}.fixed_shapes", lambda device: True)
-
-    return fixed
+def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    return Card(monkeypatch)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -35,7 +32,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 @families
-def test_samples_rewards_and_relaxed_samples_are_the_same(family: str, fix) -> None:  # type: ignore[no-untyped-def]
+def test_samples_rewards_and_relaxed_samples_are_the_same(family: str, card: Card) -> None:
     generator = build(family)
 
     def score(tokens: torch.Tensor) -> torch.Tensor:
@@ -48,14 +45,14 @@ def test_samples_rewards_and_relaxed_samples_are_the_same(family: str, fix) -> N
         return samples.tokens, samples.log_probs, rewards, relaxed.tokens
 
     free = all_of()
-    fix()
+    card.fixed()
     for one, other in zip(free, all_of(), strict=True):
         assert one.shape[1] <= other.shape[1] == MAX_LEN
         assert torch.allclose(torch.nn.functional.pad(one, (0, MAX_LEN - one.shape[1])), other, atol=1e-5)
 
 
 @families
-def test_log_probs_and_their_gradient_are_the_same(family: str, fix) -> None:  # type: ignore[no-untyped-def]
+def test_log_probs_and_their_gradient_are_the_same(family: str, card: Card) -> None:
     generator, weights = build(family), torch.linspace(-1, 1, MAX_LEN)
     own = [p for p in generator.parameters() if p.requires_grad]
 
@@ -64,13 +61,13 @@ def test_log_probs_and_their_gradient_are_the_same(family: str, fix) -> None:  #
         return [value, *torch.autograd.grad((value * weights).sum(), own)]
 
     free = both()
-    fix()
+    card.fixed()
     for one, other in zip(free, both(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_a_step_that_is_not_finite_is_passed_over_on_the_device_and_told_later(fix) -> None:  # type: ignore[no-untyped-def]
-    fix()
+def test_a_step_that_is_not_finite_is_passed_over_on_the_device_and_told_later(card: Card) -> None:
+    card.fixed()
     net = torch.nn.Linear(2, 1)
     player = Player(net, adam(net, 0.1))
     before = net.weight.clone()
@@ -82,7 +79,7 @@ def test_a_step_that_is_not_finite_is_passed_over_on_the_device_and_told_later(f
     assert not torch.equal(net.weight, before)
 
 
-def test_a_run_with_fixed_shapes_logs_what_a_free_one_logs(tmp_path: Path, fix) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_with_fixed_shapes_logs_what_a_free_one_logs(tmp_path: Path, card: Card) -> None:
     recipe = SeqGAN(
         batch=8, mle_steps=5, judge_steps=3, adversarial_steps=2, rollouts=2, generator=LSTM(8, 8, dropout=0.0)
     )
@@ -90,7 +87,7 @@ def test_a_run_with_fixed_shapes_logs_what_a_free_one_logs(tmp_path: Path, fix) 
     for name in ("free", "fixed"):
         run = fit(recipe, LINES, out=tmp_path / name, schedule=Schedule(log_every=1), progress=False, threads=1)
         logs.append([{**row, "phase": len(row["phase"])} for row in run.log])
-        fix()
+        card.fixed()
     for one, other in zip(*logs, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
 
@@ -102,8 +99,8 @@ def test_off_a_card_graphed_work_is_called_as_it_is() -> None:
         calls.append(x)
         return {"y": x + 1}
 
-    graphed = Graphed(work)
-    assert [float(graphed(torch.tensor(float(i)))["y"]) for i in range(5)] == [1, 2, 3, 4, 5]
+    graphs = Graphs()
+    assert [float(graphs("work", work, torch.tensor(float(i)))["y"]) for i in range(5)] == [1, 2, 3, 4, 5]
     assert len(calls) == 5
 
 
@@ -120,8 +117,8 @@ def test_a_recorded_step_equals_a_called_one() -> None:
         def work(x: torch.Tensor, player: Player[torch.nn.Linear] = player) -> dict[str, torch.Tensor]:
             return {"loss": player.minimise(player.net(x).square().mean())}
 
-        step = Graphed(work) if graphed else work
         for i in range(8):
-            step(torch.full((3, 4), float(i), device="cuda"))
+            x = torch.full((3, 4), float(i), device="cuda")
+            player.graphs("work", work, x) if graphed else work(x)
         results.append(net.weight.detach().clone())
     assert torch.allclose(*results, atol=1e-6)

@@ -19,6 +19,7 @@ from textgan.errors import InputError
 from textgan.labels import count_labels, label_facts, labels_of, token_of, unlabelled, with_labels
 from textgan.oracle import Oracle, Truth, truth_of
 from textgan.processes import ALONE, Share
+from textgan.sequences import pad_to
 from textgan.text import (
     Encoded,
     Text,
@@ -271,12 +272,14 @@ class Batches(Iterator[Tensor]):
     """Endless shuffled batches (B, T) int64; `cursor` is the number handed out, and setting it is the whole resume.
 
     Epoch e is a permutation drawn from (seed, e). Of several processes, the one of `share` gets its rows of each batch,
-    (B / world, T). Rows are wrapped round the end of an epoch, so each batch is full.
+    (B / world, T). Rows are wrapped round the end of an epoch, so each batch is full. T is at least `width`.
     """
 
-    def __init__(self, data: Encoded, batch: int, *, seed: int, device: torch.device, share: Share = ALONE) -> None:
+    def __init__(
+        self, data: Encoded, batch: int, *, seed: int, device: torch.device, share: Share = ALONE, width: int = 0
+    ) -> None:
         self.data, self.batch, self.seed, self.device = data, batch, seed, device
-        self.share, self.cursor = share, 0
+        self.share, self.width, self.cursor = share, width, 0
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def _row(self, first: int) -> np.ndarray:
@@ -294,4 +297,4 @@ class Batches(Iterator[Tensor]):
         whole = self.data.batch(self._row(self.cursor * self.batch))  # as wide on every process
         self.cursor += 1
         mine = np.split(whole, self.share.world)[self.share.rank]
-        return torch.from_numpy(mine).to(self.device, non_blocking=True)
+        return pad_to(torch.from_numpy(mine), self.width).to(self.device, non_blocking=True)

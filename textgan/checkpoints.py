@@ -137,7 +137,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
     """An optimiser's state as flat tensors ("3.exp_avg") and JSON-ready parameter groups."""
     state = optimizer.state_dict()
     tensors = {f"{i}.{key}": value for i, slot in state["state"].items() for key, value in slot.items()}
-    return tensors, state["param_groups"]
+    return tensors, [group | {"lr": float(group["lr"])} for group in state["param_groups"]]  # on a card a tensor
 
 
 def restore_optimizer(

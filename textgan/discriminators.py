@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.errors import InputError
+from textgan.graphs import fixed_shapes
 from textgan.sequences import embed, lengths_of
 
 BLOCK = 1 << 18  # responses of filters at once, and
 ROWS = 512  # sentences at once, where no gradient is kept: they stay in cache; benchmarks/SPEED.md
+CARD_BLOCK = 1 << 26  # responses at once on a card (256 MB), where few launches matter and caches do not
 FEW = 2  # channels up to which a filter's strongest window is cheaper to find first; benchmarks/SPEED.md
 
 
@@ -106,7 +108,8 @@ def _responses(x: Tensor, lengths: Tensor, convolution: nn.Module) -> Iterator[T
     """(B, T, E), (B,) -> blocks of (b, F_k, W), -inf outside the sentences."""
     size, _, k = convolution.get_parameter("weight").shape
     wide = F.pad(x.transpose(1, 2), (0, max(0, k - x.shape[1])))  # (B, E, T)
-    rows = len(x) if torch.is_grad_enabled() else max(1, BLOCK // (wide.shape[2] * size))
+    block = CARD_BLOCK if fixed_shapes(x.device) else BLOCK
+    rows = len(x) if torch.is_grad_enabled() else max(1, block // (wide.shape[2] * size))
     for block, length in zip(wide.split(rows), lengths.split(rows), strict=True):
         response = convolution(block)
         yield response.masked_fill(_outside(response.shape[2], k, length)[:, None], float("-inf"))
@@ -174,7 +177,7 @@ class CNNDiscriminator(Discriminator):
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         weight, convolutions = self.embedding.weight, self.convolutions
-        if x.dtype == torch.int64 and not torch.is_grad_enabled():
+        if x.dtype == torch.int64 and not torch.is_grad_enabled() and not fixed_shapes(x.device):
             pooled = looked_up_windows(x, mask, weight, convolutions)
             return torch.cat([self.highway(rows) for rows in pooled.split(ROWS)])
         return self.highway(pooled_windows(embed(x, weight), mask, convolutions))
@@ -267,7 +270,11 @@ class TransformerDiscriminator(Discriminator):
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         embedded = embed(x, self.bert.get_input_embeddings().weight)
-        states = self.bert(inputs_embeds=embedded, attention_mask=mask.long()).last_hidden_state
+        seen = mask.long()
+        if fixed_shapes(mask.device):  # the finished mask, (B, 1, T, T); of the other it would be read whether it hides any
+            hidden = ~mask[:, None, None].expand(-1, 1, mask.shape[1], -1)
+            seen = torch.zeros_like(hidden, dtype=embedded.dtype).masked_fill(hidden, torch.finfo(embedded.dtype).min)
+        states = self.bert(inputs_embeds=embedded, attention_mask=seen).last_hidden_state
         return (states * mask[..., None]).sum(1) / lengths_of(mask)[:, None]
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

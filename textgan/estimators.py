@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from textgan.generators import ROWS, Generator, evaluating, first
 from textgan.graphs import fixed_shapes
 from textgan.processes import Noise, gather
-from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of
+from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of, mean_within
 
 Score = Callable[[Tensor], Tensor]  # (B, T) tokens -> (B,) rewards
 
@@ -187,7 +187,7 @@ class MovingBaseline(nn.Module):
     def forward(self, rewards: Tensor, mask: Tensor) -> Tensor:
         """The baseline before this batch (), which is then folded in whole; rewards (B, T)."""
         before = self.value.clone()
-        self.value.mul_(self.decay).add_((1 - self.decay) * gather(rewards)[gather(mask)].mean())
+        self.value.mul_(self.decay).add_((1 - self.decay) * mean_within(gather(rewards), gather(mask)))
         return before
 
 

@@ -2,19 +2,22 @@
 
 `fixed_shapes` tells the parts which form to take: on a CPU a row leaves the batch as it ends, which spares work; on a
 card the same rows stay to the end, which spares the wait for how many have ended. Both forms give the same numbers.
+`Graphs` records works of fixed shapes as CUDA graphs: a work is a step of a player, or the writing of one token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from textgan.processes import share
 
-WARM = 3  # calls before a graph is recorded: libraries choose their kernels and allocate in them
+WARM = 3  # calls before a graph is recorded: libraries choose their kernels and allocate in them; math.inf: no graphs
+
+Work = Callable[..., dict[str, Any]]
 
 
 def fixed_shapes(device: torch.device) -> bool:
@@ -22,45 +25,77 @@ def fixed_shapes(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class Graphed:
-    """Calls work(*tensors) -> dict of tensors; on a card, from the fourth call with like shapes on, as a CUDA graph.
+def recordable(device: torch.device) -> bool:
+    """Whether what the caller does next can be recorded, and is not part of a recording already.
 
-    The first calls are real ones, on a stream of their own, as recording asks for. `work` must take fixed shapes, read
-    no value on the host, and draw random numbers from the card's default generator alone (dropout does); whatever it
-    changes (weights, an optimiser's state with capturable=True) it must change in place. Under autocast, whose copies
-    of the weights outlive a step, and among several processes it is called as it is. Not yet run on a card.
+    Not under autocast, whose copies of the weights outlive a step, nor among several processes, which talk.
+    """
+    card = device.type == "cuda" and not torch.cuda.is_current_stream_capturing()
+    return card and share().world == 1 and not torch.is_autocast_enabled("cuda")
+
+
+class Recording(NamedTuple):
+    """A recorded work: the places it reads its inputs from, what does it again, and where its outputs then stand."""
+
+    places: list[Tensor]
+    replay: Callable[[], None]
+    outputs: dict[str, Any]
+
+
+class Graphs:
+    """Works of one net or player; on a card each becomes a CUDA graph once it has been done WARM times.
+
+    graphs(name, work, *tensors) gives what work(*tensors) does, a dict of tensors. `name` must say all that a recording
+    holds fast: the nets and their modes, and every number that is no tensor. A work takes fixed shapes, reads no value on
+    the host, brings none from it, and draws random numbers from the card's default generator alone (dropout does);
+    what outlives it (weights, an optimiser's state with capturable=True) it changes in place. times: that many times in
+    a row, for a work that changes its own tensors in place; they are the caller's to give away. A copy knows no works,
+    since they are those of another net. The recording itself has not yet run on a card; tests/tape.py is its twin.
     """
 
-    def __init__(self, work: Callable[..., dict[str, Any]]) -> None:
-        self.work = work
-        self.calls: dict[Any, int] = {}
-        self.recorded: dict[Any, tuple[Any, list[Tensor], dict[str, Any]]] = {}
+    def __init__(self) -> None:
+        self.calls: dict[Hashable, int] = {}
+        self.recordings: dict[Hashable, Recording] = {}
 
-    def __call__(self, *inputs: Tensor) -> dict[str, Any]:
-        if not inputs[0].is_cuda or share().world > 1 or torch.is_autocast_enabled("cuda"):
-            return self.work(*inputs)
-        key = tuple((x.shape, x.dtype) for x in inputs)
-        self.calls[key] = self.calls.get(key, 0) + 1
-        if self.calls[key] <= WARM:
-            return self._aside(inputs)
-        if key not in self.recorded:
-            self.recorded[key] = self._record([x.clone() for x in inputs])
-        graph, places, outputs = self.recorded[key]
-        for place, x in zip(places, inputs, strict=True):
-            place.copy_(x)
-        graph.replay()
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
+        return Graphs()
+
+    def __call__(self, name: Hashable, work: Work, *inputs: Tensor, times: int = 1) -> dict[str, Any]:
+        if not recordable(inputs[0].device):
+            return _repeat(work, inputs, times)
+        key = name, tuple((x.shape, x.dtype) for x in inputs)
+        if self.calls.get(key, 0) < WARM:
+            self.calls[key] = self.calls.get(key, 0) + times
+            return aside(work, inputs, times)
+        if key in self.recordings:
+            torch._foreach_copy_(self.recordings[key].places, inputs)
+        else:
+            self.recordings[key] = record(work, inputs)
+        _, replay, outputs = self.recordings[key]
+        for _ in range(times):
+            replay()
         return {name: value.clone() for name, value in outputs.items()}
 
-    def _aside(self, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            outputs = self.work(*inputs)
-        here.wait_stream(aside)
-        return outputs
 
-    def _record(self, places: list[Tensor]) -> tuple[Any, list[Tensor], dict[str, Any]]:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs = self.work(*places)
-        return graph, places, outputs
+def _repeat(work: Work, inputs: Sequence[Tensor], times: int) -> dict[str, Any]:
+    for _ in range(times):
+        outputs = work(*inputs)
+    return outputs
+
+
+def aside(work: Work, inputs: Sequence[Tensor], times: int) -> dict[str, Any]:
+    """Real calls on a stream of their own, as recording asks for."""
+    here, other = torch.cuda.current_stream(), torch.cuda.Stream()
+    other.wait_stream(here)
+    with torch.cuda.stream(other):
+        outputs = _repeat(work, inputs, times)
+    here.wait_stream(other)
+    return outputs
+
+
+def record(work: Work, inputs: Sequence[Tensor]) -> Recording:
+    """The work as a CUDA graph that reads copies of its inputs; nothing is done until it is replayed."""
+    graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
+    with torch.cuda.graph(graph):
+        outputs = work(*places)
+    return Recording(places, graph.replay, outputs)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.processes import Noise
-from textgan.sequences import embed
+from textgan.sequences import embed, mean_within
 
 
 class Objective(NamedTuple):
@@ -63,6 +63,11 @@ OBJECTIVES = {
     "wasserstein": WASSERSTEIN,
     "relativistic": RELATIVISTIC,
 }
+
+
+def token_cross_entropy(real: Tensor, fake: Tensor, real_mask: Tensor, fake_mask: Tensor) -> Tensor:
+    """D's loss of MINIMAX where it judges tokens: logits and masks (B, T), a mean over each kind's tokens."""
+    return mean_within(real, real_mask, lambda x: F.softplus(-x)) + mean_within(fake, fake_mask, F.softplus)
 
 
 def one_hot(x: Tensor, vocab_size: int) -> Tensor:

@@ -5,17 +5,19 @@ Letters for shapes in the whole package: B batch, T time, V vocabulary, F featur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from textgan.graphs import fixed_shapes
 from textgan.text import BOS, EOS, PAD, SPECIALS, UNK
 
 __all__ = [
-    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "pad_to", "parted",
-    "split_labels", "straight_through",
+    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "mean_within",
+    "pad_to", "parted", "split_labels", "straight_through",
 ]  # fmt: skip
 
 
@@ -64,6 +66,13 @@ def parted(tokens: Tensor, labels: int) -> tuple[Tensor, Tensor | None]:
 def lengths_of(mask: Tensor) -> Tensor:
     """Tokens a sentence, EOS included: (B, T) bool -> (B,) int64."""
     return mask.sum(-1)
+
+
+def mean_within(x: Tensor, mask: Tensor, of: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+    """The mean over the tokens where mask is True of what `of` makes of each: (...), (...) -> ()."""
+    if fixed_shapes(x.device):
+        return (of(x) * mask).sum() / mask.sum()
+    return of(x[mask]).mean()
 
 
 def pad_to(tokens: Tensor, length: int) -> Tensor:

@@ -202,7 +202,8 @@ class _Training:
             self.phases = frozen_phases(self.phases, self.players, control)
         torch.manual_seed(seed + self.share.rank)  # ... and then draws its own dropout
         self.generator: Generator = self.players["generator"].net
-        self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, share=self.share)
+        width = data.max_len + bool(data.labels) if fixed_shapes(device) else 0
+        self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, share=self.share, width=width)
         self.watch = Watch(data, SAMPLED)
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
@@ -421,6 +422,7 @@ class _Training:
                 player.net.load_state_dict(tensors[f"net-{name}"])
             if player.optimizer is not None:
                 restore_optimizer(player.optimizer, tensors[f"optimizer-{name}"], state["optimizers"][name])
+                player.to(self.accelerator.device)
         self._restore_random_states(tensors["random"])
 
     def _restore_random_states(self, states: dict[str, Tensor]) -> None:

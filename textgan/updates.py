@@ -14,10 +14,10 @@ from textgan.discriminators import Discriminator
 from textgan.errors import InputError, NotFinite
 from textgan.estimators import reinforce
 from textgan.generators import Generator, evaluating
-from textgan.graphs import Graphed, fixed_shapes
+from textgan.graphs import Graphs, fixed_shapes
 from textgan.objectives import Objective
 from textgan.processes import Noise, average, gather
-from textgan.sequences import Relaxed, Samples, mask_of, pad_to, parted
+from textgan.sequences import Relaxed, Samples, mask_of, parted
 
 BATCH_MOST = 1 << 16  # sentences a step; no list or array of a mistyped size is made
 
@@ -58,18 +58,30 @@ class Player(Generic[Net]):
         self.clip = clip
         self.frozen = False  # True: `minimise` gives the loss and changes nothing
         self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
-        self.graphs: dict[Any, Graphed] = {}
+        self.graphs = Graphs()
         self.failed: Tensor | None = None
 
     def to(self, device: torch.device) -> None:
-        """Net and optimiser move; on a card the optimiser's step can be part of a graph."""
+        """Net and optimiser move; on a card the optimiser's step can be part of a graph.
+
+        To be called again once the optimiser was restored, which may have been saved on another device.
+        """
         self.net.to(device)
         if self.optimizer is not None and fixed_shapes(device):
             for group in self.optimizer.param_groups:
-                group["capturable"] = True
+                group["capturable"], group["lr"] = True, torch.full((), float(group["lr"]), device=device)
 
-    def minimise(self, loss: Tensor, *, rate: float = 1.0) -> Tensor:
-        """One step down the gradient of this net alone, its norm clipped; `rate` scales the learning rate.
+    def at(self, rate: float) -> None:
+        """Steps from now on take `rate` times the learning rate; no part of a recorded work, which would hold it fast."""
+        groups = self.optimizer.param_groups if self.optimizer else []
+        for group, lr in zip(groups, self.rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr * rate)
+            else:
+                group["lr"] = lr * rate
+
+    def minimise(self, loss: Tensor) -> Tensor:
+        """One step down the gradient of this net alone, its norm clipped.
 
         Loss and gradient are means over the processes. Returns the loss, (). Errors: NotFinite where loss or gradient
         is NaN or infinite; the weights are then untouched, on every process. A card is not waited for: there the
@@ -94,8 +106,6 @@ class Player(Generic[Net]):
             self.failed.logical_or_(unsound)
         elif unsound:
             raise NotFinite(f"{self._name}: loss {loss:g}, gradient norm {norm:g}; no weight was changed")
-        for group, lr in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = lr * rate
         self.optimizer.step()
         return loss.detach()
 
@@ -236,10 +246,12 @@ def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:
     """
     generator = player.net
 
+    def learn(tokens: Tensor) -> Logs:
+        return {"g_loss": player.minimise(likelihood_loss(generator.train(), tokens))}
+
     def update(step: int, batches: Iterator[Tensor]) -> Logs:
-        generator.train()
-        loss = likelihood_loss(generator, next(batches))
-        return {"g_loss": player.minimise(loss, rate=cosine(step, recipe.mle_steps, last=recipe.mle_final_rate))}
+        player.at(cosine(step, recipe.mle_steps, last=recipe.mle_final_rate))
+        return player.graphs("likelihood", learn, next(batches))
 
     return Phase("mle", recipe.mle_steps, update, keep_best=recipe.early_stopping)
 
@@ -270,13 +282,11 @@ def judge_samples(
     def step(real: Tensor, noise: Tensor) -> Logs:
         return judge(player, objective, real, generator.sample_from(noise))
 
-    graphed = player.graphs.setdefault(("judge", objective, id(generator), player.frozen), Graphed(step))
     logs: Logs = {}
     for _ in range(updates):
         real = next(batches)
-        if fixed_shapes(real.device):
-            real = pad_to(real, generator.max_len)
-        logs = graphed(real, Noise(len(real), rng, real.device).uniform(generator.max_len))
+        noise = Noise(len(real), rng, real.device).uniform(generator.max_len)
+        logs = player.graphs(("judge", objective, generator, player.frozen), step, real, noise)
     return logs
 
 
@@ -316,8 +326,12 @@ def relaxed_round(
 
 def policy_step(player: Player[Generator], samples: Samples, advantages: Tensor) -> Logs:
     """One REINFORCE step, advantages (B, T); without dropout, so that the policy improved is the one sampled."""
-    log_probs = player.net.eval().log_probs(samples.tokens)
-    return {"g_loss": player.minimise(reinforce(log_probs, advantages, samples.mask))}
+
+    def step(tokens: Tensor, mask: Tensor, advantages: Tensor) -> Logs:
+        log_probs = player.net.eval().log_probs(tokens)
+        return {"g_loss": player.minimise(reinforce(log_probs, advantages, mask))}
+
+    return player.graphs("policy", step, samples.tokens, samples.mask, advantages)
 
 
 def reward_logs(rewards: Tensor) -> Logs:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from textgan.generators.drawing import check_temperature, gumbel, search
 from textgan.generators.likelihood import forbid, summed
-from textgan.graphs import fixed_shapes
+from textgan.graphs import Graphs, fixed_shapes
 from textgan.processes import Noise, widest
 from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, mask_of, straight_through
 
@@ -67,16 +67,20 @@ class Generator(nn.Module, ABC):
         self.model = model
         self.vocab_size = vocab_size
         self.max_len = max_len
+        self.graphs = Graphs()
 
     labels = 0  # how many of the last ids are labels, which stand in BOS's place and are never generated
 
     @abstractmethod
     def start(self, n: int) -> State:
-        """The state of n sentences before BOS."""
+        """The state of n sentences before BOS; where shapes are fixed, a tuple of tensors that never change theirs."""
 
     @abstractmethod
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Feed one token a row, (B,) int64 or (B, V) soft -> hidden (B, H) and the new state."""
+        """Feed one token a row, (B,) int64 or (B, V) soft -> hidden (B, H) and the new state.
+
+        A state that was given may be changed in place, and is not to be used again.
+        """
 
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
@@ -127,12 +131,14 @@ class Generator(nn.Module, ABC):
         return self.head(self.hidden(tokens, context))
 
     def log_probs(self, tokens: Tensor, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD.
+        """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD."""
+        return self.read_off(self.hidden(tokens, context), tokens, mask_of(tokens), temperature=temperature)
 
-        Only real positions reach the V-sized head, unless shapes are fixed.
+    def read_off(self, hidden: Tensor, tokens: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """log p of the tokens from the hidden vectors that foretell them: (B, T, H), (B, T) -> (B, T), 0 outside mask.
+
+        Only what is in the mask reaches the V-sized head, unless shapes are fixed.
         """
-        mask = mask_of(tokens)
-        hidden = self.hidden(tokens, context)
 
         def log_p(hidden: Tensor, tokens: Tensor) -> Tensor:
             """(N, H) and (N,) -> (N,)"""
@@ -259,21 +265,58 @@ class Generator(nn.Module, ABC):
 
         noise: (B, T - t) uniform numbers, one for each draw.
         """
+        if fixed_shapes(tokens.device):
+            return self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature)
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
-            if not fixed_shapes(tokens.device):
-                ended = int(done.sum())
-                if ended == len(done):
-                    return
-                if ended > len(done) // 8:
-                    keep = (~done).nonzero().squeeze(1)
-                    rows, x, done, state = rows[keep], x[keep], done[keep], self.select(state, keep)
+            ended = int(done.sum())
+            if ended == len(done):
+                return
+            if ended > len(done) // 8:
+                keep = (~done).nonzero().squeeze(1)
+                rows, x, done, state = rows[keep], x[keep], done[keep], self.select(state, keep)
             hidden, state = self.advance(x, state)
             drawn = self.draw(hidden, noise[rows, position - t], temperature=temperature)
             x = drawn.tokens.masked_fill(done, PAD)
             tokens[rows, position] = x
             log_probs[rows, position] = drawn.log_probs.masked_fill(done, 0)
             done = done | (x == EOS)
+
+    def _extend_all(
+        self,
+        state: State,
+        x: Tensor,
+        tokens: Tensor,
+        log_probs: Tensor,
+        t: int,
+        done: Tensor,
+        noise: Tensor,
+        temperature: float,
+    ) -> None:
+        """`extend` where every row stays to the end: one recorded work, the next token of each row, again and again."""
+        if t == tokens.shape[1]:
+            return
+
+        def write(*places: Tensor) -> dict[str, Tensor]:
+            at, x, done, tokens, log_probs, noise, *state = places
+            hidden, new = self.advance(x, tuple(state))
+            drawn = self.draw(hidden, noise.index_select(1, at).squeeze(1), temperature=temperature)
+            x.copy_(drawn.tokens.masked_fill(done, PAD))
+            tokens.index_copy_(1, at, x[:, None])
+            log_probs.index_copy_(1, at, drawn.log_probs.masked_fill(done, 0)[:, None])
+            done.logical_or_(x == EOS)
+            at.add_(1)
+            for place, part in zip(state, new, strict=True):
+                if part is not place:
+                    place.copy_(part)
+            return {"tokens": tokens, "log_probs": log_probs}
+
+        at = torch.full((1,), t, device=tokens.device)
+        noise = F.pad(noise, (t, 0))  # a number for each place: one shape, whatever t is
+        own = (x.clone(), done.clone(), tokens, log_probs, noise, *(part.contiguous() for part in state))
+        written = self.graphs(("write", temperature), write, at, *own, times=tokens.shape[1] - t)
+        tokens.copy_(written["tokens"])
+        log_probs.copy_(written["log_probs"])
 
     def relaxed_sample(
         self,

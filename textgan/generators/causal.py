@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from textgan.errors import InputError
 from textgan.generators.base import Generator, State, evaluating, inputs
+from textgan.graphs import fixed_shapes
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -32,20 +35,42 @@ class CausalLM(Generator):
             linear = self.model.get_output_embeddings()(hidden)
             return bool(torch.allclose(linear, self.model(input_ids=ids).logits, atol=1e-5))
 
-    def _run(self, embedded: Tensor, cache: State) -> Tensor:
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int, int]]:
+        """Heads, size of a key and of a value in each layer, which configurations name in many ways."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        with torch.no_grad(), evaluating(self):
+            self._run(self._embed(torch.full((1, 1), BOS, device=self.device)), cache)
+        return [(keys.shape[1], keys.shape[3], values.shape[3]) for keys, values in _layers(cache)]
+
+    def _run(self, embedded: Tensor, cache: Any) -> Tensor:
         out = (self.model.base_model if self._split else self.model)(
             inputs_embeds=embedded, past_key_values=cache, use_cache=cache is not None
         )
         return out.last_hidden_state if self._split else out.logits
 
     def start(self, n: int) -> State:
+        """A cache that grows, or where shapes are fixed its tensors: keys and values of max_len places, and how many are
+        filled, for each layer. Only there is each token attended to beside the places still empty."""
         from transformers import DynamicCache
 
-        return DynamicCache()
+        if not fixed_shapes(self.device):
+            return DynamicCache()
+        state: list[Tensor] = []
+        for heads, key, value in self._sizes:
+            state += [torch.zeros(n, heads, self.max_len, size, device=self.device) for size in (key, value)]
+            state.append(torch.zeros((), dtype=torch.int64, device=self.device))
+        return tuple(state)
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        weight = self.model.get_input_embeddings().weight
-        return self._run(embed(x, weight).unsqueeze(1), state).squeeze(1), state
+        """The cache, of either kind, is changed in place."""
+        cache = _static(state) if isinstance(state, tuple) else state
+        return self._run(self._embed(x).unsqueeze(1), cache).squeeze(1), state
+
+    def _embed(self, x: Tensor) -> Tensor:
+        return embed(x, self.model.get_input_embeddings().weight)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(hidden) if self._split else hidden.clone()
@@ -55,23 +80,43 @@ class CausalLM(Generator):
         return head if self._split and isinstance(head, nn.Linear) else None
 
     def select(self, state: State, rows: Tensor) -> State:
+        if isinstance(state, tuple):
+            return tuple(part[rows] if part.dim() else part.clone() for part in state)
         return _cache([(k[rows], v[rows]) for k, v in _layers(state)])
 
     def hidden(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
-        return self._run(embed(inputs(tokens, context), self.model.get_input_embeddings().weight), None)
+        return self._run(self._embed(inputs(tokens, context)), None)
 
 
-def _layers(cache: State) -> list[tuple[Tensor, Tensor]]:
+def _layers(cache: Any) -> list[tuple[Tensor, Tensor]]:
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def _cache(layers: list[tuple[Tensor, Tensor]]) -> State:
+def _cache(layers: list[tuple[Tensor, Tensor]]) -> Any:
     from transformers import DynamicCache
 
     cache = DynamicCache()
     for i, (keys, values) in enumerate(layers):
         cache.update(keys, values, i)
     return cache
+
+
+def _static(state: State) -> Any:
+    """transformers' cache of a fixed length over the tensors of `CausalLM.start`, without a copy.
+
+    Its layers would allocate their own at the first token, and bring their count from the host. A layer whose attention
+    reaches back some tokens only gets the same kind, and its mask hides the others.
+    """
+    from transformers import StaticLayer
+    from transformers.cache_utils import Cache
+
+    layers = []
+    for keys, values, filled in zip(state[::3], state[1::3], state[2::3], strict=True):
+        layer = StaticLayer(max_cache_len=keys.shape[2])
+        layer.keys, layer.values, layer.cumulative_length = keys, values, filled
+        layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
+        layers.append(layer)
+    return Cache(layers=layers)
 
 
 @dataclass(frozen=True)

@@ -89,14 +89,14 @@ class InfillForCausalLM(StatefulForCausalLM):
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.embedding_size**-0.5)
 
-    def zero_state(self, n: int) -> State:
+    def zero_state(self, n: int, room: int = 0) -> State:
         nothing = torch.full((1, self.config.context_len), self.body.hidden_id, device=self.body.words.weight.device)
         return self.state_of(self.body.contexts(nothing).expand(-1, n, -1))
 
     def state_of(self, contexts: Tensor) -> State:
         """The state before any token beside these contexts, (L, B, C)."""
         zeros = contexts.new_zeros(1, contexts.shape[1], self.config.hidden_size)
-        return zeros, zeros, contexts
+        return zeros, zeros.clone(), contexts  # each may be changed in place
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
         if mask is None:

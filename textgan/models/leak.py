@@ -53,7 +53,8 @@ class LeakForCausalLM(StatefulForCausalLM):
 
     f_t are the features of the tokens so far. O is a matrix for each token, linear in the worker's state, so the head
     reads their outer product. The state: worker and manager, each (2, B, H); goals (c, B, F); tokens so far
-    (t, B), or (t, B, V) where they are soft, with PAD where there was none.
+    (t, B), or (t, B, V) where they are soft, with PAD where there was none. Where it must keep its shape, t is the room
+    for tokens, and a fifth part, (1, B), counts those in it.
     """
 
     config_class = LeakConfig
@@ -88,11 +89,12 @@ class LeakForCausalLM(StatefulForCausalLM):
         """The parts that choose words."""
         return nn.ModuleList([self.embedding, self.worker, self.heed, self.head])
 
-    def zero_state(self, n: int) -> State:
+    def zero_state(self, n: int, room: int = 0) -> State:
         zeros = self.embedding.weight.new_zeros
         size, steps = self.config.hidden_size, self.config.goal_steps
-        prefix = torch.empty(0, n, dtype=torch.int64, device=self.embedding.weight.device)
-        return zeros(2, n, size), zeros(2, n, size), zeros(steps, n, self.heed.in_features), prefix
+        prefix = torch.full((room, n), PAD, device=self.embedding.weight.device)
+        at = (torch.zeros_like(prefix[:1]),) if room else ()
+        return zeros(2, n, size), zeros(2, n, size), zeros(steps, n, self.heed.in_features), prefix, *at
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
         course, state = self.course(x, state, mask)
@@ -103,14 +105,14 @@ class LeakForCausalLM(StatefulForCausalLM):
         embedded, steps = self.dropout(embed(x, self.embedding.weight)), []
         for t in range(x.shape[1]):
             here = None if mask is None else mask[:, t]
-            *old, prefix = state
-            prefix = longer(prefix, x[:, t], here)
+            *old, prefix = state[:4]
+            prefix, *at = longer(prefix, x[:, t], here, *state[4:])
             features = self.read(prefix)  # (B, F)
             manager = torch.stack(self.manager(features, (old[1][0], old[1][1])))
             goal = F.normalize(self.aim(manager[0]).float(), dim=-1)
             goals = torch.cat([old[2][1:], goal[None].to(old[2].dtype)])
             worker = torch.stack(self.worker(embedded[:, t], (old[0][0], old[0][1])))
-            state = (*unless_masked(here, (worker, manager, goals), tuple(old)), prefix)
+            state = (*unless_masked(here, (worker, manager, goals), tuple(old)), prefix, *at)
             heeded = self.heed(state[2].sum(0))  # (B, K)
             ones = torch.ones_like(state[0][0, :, :1])
             paired = torch.cat([self.dropout(state[0][0]), ones], 1)[:, :, None] * heeded[:, None]
@@ -130,14 +132,17 @@ class LeakForCausalLM(StatefulForCausalLM):
         return self.leak.features(tokens, mask)
 
 
-def longer(prefix: Tensor, x: Tensor, here: Tensor | None) -> Tensor:
+def longer(prefix: Tensor, x: Tensor, here: Tensor | None, at: Tensor | None = None) -> State:
     """The tokens so far and the next: (t, B[, V]), (B,) or (B, V) -> (t + 1, B[, V]).
 
-    BOS, and what `here` (B,) hides, stand as PAD: they are no text.
+    BOS, and what `here` (B,) hides, stand as PAD: they are no text. With `at`, (1, B), the next is put there instead, and
+    the count of the following one comes too.
     """
     if x.dtype == torch.int64:
-        hidden = x == BOS if here is None else (x == BOS) | ~here
-        return torch.cat([prefix, x.masked_fill(hidden, PAD)[None]])
-    if prefix.dtype == torch.int64:
-        prefix = F.one_hot(prefix, x.shape[-1]).to(x.dtype)
-    return torch.cat([prefix, x[None]])
+        x = x.masked_fill(x == BOS if here is None else (x == BOS) | ~here, PAD)
+    elif prefix.dtype == torch.int64:
+        prefix = torch.zeros(*prefix.shape, x.shape[-1], dtype=x.dtype, device=x.device).scatter_(2, prefix[..., None], 1)
+    if at is None:
+        return (torch.cat([prefix, x[None]]),)
+    place = at if x.dim() == 1 else at[..., None].expand(-1, *x.shape)
+    return prefix.scatter(0, place, x[None]), at + 1

@@ -72,9 +72,9 @@ class LSTMForCausalLM(StatefulForCausalLM):
                 bound = self.config.hidden_size**-0.5
                 nn.init.uniform_(weight, -bound, bound)
 
-    def zero_state(self, n: int) -> State:
+    def zero_state(self, n: int, room: int = 0) -> State:
         zeros = self.embedding.weight.new_zeros(len(self.layers), n, self.config.hidden_size)
-        return zeros, zeros
+        return zeros, zeros.clone()  # each may be changed in place
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
         embedded = embed(x, self.embedding.weight)

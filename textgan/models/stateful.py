@@ -31,8 +31,8 @@ class StatefulForCausalLM(PreTrainedModel, GenerationMixin):
     head: nn.Module
 
     @abstractmethod
-    def zero_state(self, n: int) -> State:
-        """The state of n sentences before any token."""
+    def zero_state(self, n: int, room: int = 0) -> State:
+        """The state of n sentences before any token; with room for so many tokens, it keeps its shape meanwhile."""
 
     @abstractmethod
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:

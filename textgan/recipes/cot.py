@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from textgan.generators import LSTM, Generator, GeneratorSpec, evaluating
+from textgan.graphs import fixed_shapes
 from textgan.papers import SMALL_LSTM
 from textgan.processes import gather
 from textgan.sequences import mask_of
@@ -73,11 +74,17 @@ class CoT:
 
 def stepwise_kl(generator: Generator, mediator: Generator, tokens: Tensor) -> Tensor:
     """sum_t KL(G(. | x_<t) || M(. | x_<t)), meaned over the sentences (B, T); only G has a gradient."""
-    mask = mask_of(tokens)
+    mask, fixed = mask_of(tokens), fixed_shapes(tokens.device)
+
+    def log_shares(net: Generator) -> Tensor:
+        hidden = net.hidden(tokens)
+        return net.head(hidden if fixed else hidden[mask]).float().log_softmax(-1)  # (B, T, V) or (N, V)
+
     with torch.no_grad(), evaluating(mediator):
-        target = mediator.head(mediator.hidden(tokens)[mask]).float().log_softmax(-1)  # (N, V)
-    ours = generator.head(generator.hidden(tokens)[mask]).float().log_softmax(-1)
-    return (ours.exp() * (ours - target)).sum() / len(tokens)
+        target = log_shares(mediator)
+    ours = log_shares(generator)
+    apart = ours.exp() * (ours - target)
+    return (apart * mask[..., None] if fixed else apart).sum() / len(tokens)
 
 
 PRESETS = {

@@ -17,7 +17,7 @@ from textgan.generators import Generator, GeneratorSpec, Leak
 from textgan.objectives import NON_SATURATING
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN
 from textgan.processes import gather
-from textgan.sequences import BOS, mask_of
+from textgan.sequences import BOS, mask_of, mean_within
 from textgan.updates import (
     Logs,
     Phase,
@@ -101,11 +101,13 @@ class LeakGAN:
             return logs
 
         def imitate(tokens: Tensor, rate: float) -> Logs:
-            mask = gather(mask_of(tokens))
+            worker, manager, mask = players["worker_likelihood"], players["manager_likelihood"], gather(mask_of(tokens))
             log_probs, aligned = (gather(x) for x in read(g.net.train(), tokens)[:2])
+            worker.at(rate)
+            manager.at(rate)
             return {
-                "g_loss": players["worker_likelihood"].minimise(-log_probs.sum() / mask.sum(), rate=rate),
-                "goal_loss": players["manager_likelihood"].minimise(-aligned[mask].mean(), rate=rate),
+                "g_loss": worker.minimise(-log_probs.sum() / mask.sum()),
+                "goal_loss": manager.minimise(-mean_within(aligned, mask)),
             }
 
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
@@ -142,9 +144,8 @@ def read(generator: Generator, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     inputs = F.pad(tokens, (1, 0), value=BOS)  # with the last word too: f_{t+1} has read it
     course, _ = generator.model.course(inputs, generator.start(len(tokens)))
-    time, steps, mask = tokens.shape[1], generator.model.config.goal_steps, mask_of(tokens)
-    flat = -F.cross_entropy(generator.head(course.hidden[:, :-1][mask]).float(), tokens[mask], reduction="none")
-    log_probs = torch.zeros(tokens.shape, device=tokens.device).masked_scatter(mask, flat)
+    time, steps = tokens.shape[1], generator.model.config.goal_steps
+    log_probs = generator.read_off(course.hidden[:, :-1], tokens, mask_of(tokens))
     features, goals = course.features.detach().float(), course.goals
 
     def along(start: Tensor, end: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from textgan.discriminators import StepDiscriminator
 from textgan.errors import InputError
 from textgan.estimators import discounted_returns, reinforce
 from textgan.generators import Generator, GeneratorSpec, Infill
-from textgan.objectives import NON_SATURATING
+from textgan.objectives import token_cross_entropy
 from textgan.processes import Noise, gather, share
-from textgan.sequences import BOS, EOS, lengths_of, mask_of, pad_to
+from textgan.sequences import BOS, EOS, lengths_of, mask_of, mean_within, pad_to
 from textgan.updates import Logs, Phase, Player, Players, adam, cosine, generator_players, reward_logs
 
 
@@ -82,8 +82,8 @@ class MaskGAN:
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
             given = holes(batches)
             loss = -gather(log_probs(g.net.train(), given)).sum() / gather(given.hole).sum()
-            rate = cosine(step, self.mle_steps, last=self.mle_final_rate)
-            return {"g_loss": players["likelihood"].minimise(loss, rate=rate)}
+            players["likelihood"].at(cosine(step, self.mle_steps, last=self.mle_final_rate))
+            return {"g_loss": players["likelihood"].minimise(loss)}
 
         def judged(given: Holes) -> Tensor:
             return d.net.step_logits(given.tokens, mask_of(given.tokens), given.visible).float()
@@ -92,10 +92,9 @@ class MaskGAN:
             real = holes(batches)
             fake = fill(g.net, real, rng)
             d.net.train()
-            ours = gather(judged(real))[gather(real.hole)]
-            theirs = gather(judged(fake))[gather(fake.hole)]
-            loss = d.minimise(NON_SATURATING.discriminator(ours, theirs))
-            right = (ours > 0).float().mean() + (theirs < 0).float().mean()
+            ours, theirs, hidden, filled = (gather(x) for x in (judged(real), judged(fake), real.hole, fake.hole))
+            loss = d.minimise(token_cross_entropy(ours, theirs, hidden, filled))
+            right = mean_within((ours > 0).float(), hidden) + mean_within((theirs < 0).float(), filled)
             return {"d_loss": loss, "word_accuracy": right / 2}
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
@@ -104,7 +103,7 @@ class MaskGAN:
             rewards = F.logsigmoid(judged(fake).detach()) * fake.hole  # (B, L)
             returns = discounted_returns(rewards, mask_of(fake.tokens), gamma=self.discount)
             values = d.net.values(fake.tokens, fake.visible)
-            missed = (gather(values) - gather(returns))[gather(fake.hole)].square().mean()
+            missed = mean_within(gather(values) - gather(returns), gather(fake.hole), torch.square)
             logs: Logs = {
                 "g_loss": g.minimise(reinforce(log_probs(g.net.eval(), fake), returns - values, fake.hole)),
                 "critic_loss": critic.minimise(missed),
@@ -166,8 +165,7 @@ def log_probs(generator: Generator, given: Holes) -> Tensor:
     model = generator.model
     inputs = F.pad(given.tokens[:, :-1], (1, 0), value=BOS)
     hidden, _ = model.hidden(inputs, model.state_of(model.body.contexts(given.visible)))
-    flat = -F.cross_entropy(generator.head(hidden[given.hole]).float(), given.tokens[given.hole], reduction="none")
-    return torch.zeros(given.tokens.shape, device=flat.device).masked_scatter(given.hole, flat)
+    return generator.read_off(hidden, given.tokens, given.hole)
 
 
 @torch.no_grad()

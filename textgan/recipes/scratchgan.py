@@ -16,7 +16,7 @@ from textgan.discriminators import DiscriminatorSpec, Recurrent, StepDiscriminat
 from textgan.errors import InputError
 from textgan.estimators import MovingBaseline, discounted_returns
 from textgan.generators import LSTM, GeneratorSpec, evaluating
-from textgan.objectives import NON_SATURATING
+from textgan.objectives import token_cross_entropy
 from textgan.processes import gather
 from textgan.sequences import lengths_of, mask_of
 from textgan.updates import Logs, Phase, Player, Players, adam, adamw, likelihood_phase, policy_step, reward_logs
@@ -80,8 +80,7 @@ class ScratchGAN:
             d.net.train()
             mask = mask_of(real)
             of_real, of_fake = d.net.step_logits(real, mask), d.net.step_logits(fake.tokens, fake.mask)  # (B, T)
-            tokens = gather(of_real)[gather(mask)], gather(of_fake)[gather(fake.mask)]  # (N,) of the whole batch
-            loss = d.minimise(NON_SATURATING.discriminator(*tokens))
+            loss = d.minimise(token_cross_entropy(*(gather(x) for x in (of_real, of_fake, mask, fake.mask))))
             right = of_real.sum(1) / lengths_of(mask) > of_fake.sum(1) / lengths_of(fake.mask)
             return {"d_loss": loss, "d_accuracy": right.float().mean()}
 

@@ -14,7 +14,7 @@ from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
 from textgan.papers import TEXYGEN, TEXYGEN_D
 from textgan.processes import gather
-from textgan.sequences import EOS, Relaxed, mask_of
+from textgan.sequences import EOS, Relaxed, mask_of, mean_within
 from textgan.updates import Logs, Phase, Player, Players, adam, generator_players, likelihood_phase
 
 WIDTHS = tuple(2.0**k for k in range(-9, 10))  # of 19 Gaussian kernels, in mean distances between features
@@ -118,7 +118,7 @@ class Reader(Discriminator):
     def lost(self, features: Tensor, tokens: Tensor) -> Tensor:
         """Mean -log of the share that the features (B, F) give to each drawn word (B, T)."""
         log_shares = self.words(features).float().log_softmax(-1).gather(1, tokens)  # (B, T)
-        return -gather(log_shares)[mask_of(gather(tokens))].mean()
+        return -mean_within(gather(log_shares), mask_of(gather(tokens)))
 
 
 def discrepancy(real: Tensor, fake: Tensor) -> Tensor:
