@@ -296,12 +296,10 @@ def _models(run: str | Path | None, lm: str | Path | None, device: str, absent: 
         _ = opened.generator  # that there is none is told now
         found["generator"] = lambda lines: -opened.log_probs(lines)[0]
     if lm is not None:
-        from textgan.lm import load_lm, nll
+        from textgan.lm import line_nll, load_lm
 
         loaded = load_lm(lm, device=device)
-        found["language model"] = lambda lines: np.array(
-            [nll(loaded.model, loaded.tokenizer, [line]).total for line in lines]
-        )
+        found["language model"] = lambda lines: line_nll(loaded.model, loaded.tokenizer, lines)
     for name, given in (("generator", run), ("language model", lm)):
         if given is None:
             absent[f"counterfactuals of a {name}"] = "none was given"
