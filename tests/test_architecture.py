@@ -23,7 +23,7 @@ FLOORS = {
     1: "autoload checkpoints discriminators errors generators grammar graphs machine manifest metrics models "
     "objectives oracle processes sequences text",
     2: "augmentation comparisons controls estimators evaluation lm updates",
-    3: "adoption audits batches experiment judges labels laboratory loop papers pools progress "
+    3: "adoption audits batches experiment judges labels laboratory loop opponents papers pools progress "
     "quickstart recipes report runs selection selftest settings sweeps training trl watch",
     4: "__main__ cli cli_audit cli_commands cli_compare cli_experiment cli_lm cli_pool cli_rate cli_train "
     "cli_usage",

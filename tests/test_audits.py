@@ -11,10 +11,11 @@ from textgan.audits import audit
 from textgan.augmentation import pool_rows, write_pool
 from textgan.augmentation.audit import Lexicon, plant_canaries, read_canaries
 from textgan.cli import main
+from textgan.discriminators import CNN
 from textgan.errors import InputError
 from textgan.generators import LSTM
 from textgan.lm import pretrain_small
-from textgan.recipes.mle import MLE
+from textgan.recipes import MLE, SeqGAN
 from textgan.training import fit
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\u202e zara'
@@ -114,6 +115,24 @@ def test_a_language_model_and_a_discriminators_logit_are_asked_too(place: Path, 
     assert done.counterfactual["language model"].size.mean > 0
     assert done.counterfactual["discriminator"].size.mean == pytest.approx(3)
     assert done.counterfactual["discriminator"].toward["male > female"].mean == pytest.approx(3)
+
+
+def test_the_runs_own_d_is_asked_too_and_told_where_there_is_none(place: Path, tmp_path: Path) -> None:
+    """D learns from a text that speaks of Zeno alone, against a generator that writes all words alike."""
+    texts = [line.replace("zara", "zeno") for line in people(300, 1)] + ["zara says hello"]
+    recipe = SeqGAN(
+        mle_steps=0, judge_steps=80, adversarial_steps=0, batch=32, discriminator_lr=3e-3,
+        discriminator=CNN(8, (1, 2), (8, 8), 0.0), generator=LSTM(8, 12, dropout=0.0),
+    )  # fmt: skip
+    fit(recipe, texts, valid=people(40, 3), out=tmp_path / "run", progress=False)
+    done = audit(people(100, 1), people(200, 2), lexicon=NAMES, run=tmp_path / "run")
+    found = done.counterfactual["discriminator"]
+    assert found.toward["female > male"].low > 0 > found.toward["male > female"].high
+    assert found.size.low > 0 and "counterfactuals of a discriminator" not in done.absent
+    assert any("what the discriminator makes of a line by" in x and "in its logit" in x for x in done.findings())
+    assert {"generator", "discriminator"} == set(done.counterfactual)
+    without = audit(people(100, 1), people(100, 2), lexicon=NAMES, run=place / "run")
+    assert without.absent["counterfactuals of a discriminator"].startswith("mle has no discriminator")
 
 
 def test_the_page_is_inert_whatever_the_texts_and_the_lexicon_hold(tmp_path: Path) -> None:

@@ -15,16 +15,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from textgan.errors import InputError
+from textgan.generators import LSTM
 from textgan.laboratory import statistics
 from textgan.laboratory.arms import ARMS, edited, noisy, shuffled_words
 from textgan.laboratory.cells import Lab, Place, training_jobs
+from textgan.laboratory.opening import BINS, line_nats
 from textgan.laboratory.page import page
 from textgan.laboratory.running import one_job, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
 from textgan.laboratory.study import Study, Texts, read_study, study_of
-from textgan.lm import load_lm, pretrain_small
+from textgan.lm import load_lm, nll, pretrain_small
+from textgan.text import save_tokenizer, train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE = ROOT / "benchmarks" / "augmentation" / "smoke.yaml"
@@ -230,6 +234,33 @@ def test_the_page_is_inert_and_counts_what_failed() -> None:
     assert "helps" in html and "nan" not in html.casefold().replace("finance", "")
 
 
+# -- what is measured on the test text
+
+
+def test_tokens_that_a_model_never_writes_have_no_probability_on_the_test_text_either(tmp_path: Path) -> None:
+    """As on the validation text. An untrained LSTM gives PAD and BOS about 2 / V each, so that a slip shows."""
+    tokenizer = train_tokenizer(SENTENCES)
+    torch.manual_seed(0)
+    LSTM(8, 12).build(tokenizer.get_vocab_size(), 12).eval().save(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    lm, lines = load_lm(tmp_path, device="cpu"), SENTENCES[:7]
+    nats, sure, right = [], [], []
+    for line in lines:  # each on its own, by hand
+        ids = torch.tensor([1, *lm.tokenizer.encode(line, add_special_tokens=False), 2])
+        with torch.no_grad():
+            logs = lm.model(ids[None, :-1]).logits[0].double().index_fill(1, torch.tensor([0, 1]), -torch.inf)
+        logs = logs.log_softmax(1)
+        nats.append(-logs.gather(1, ids[1:, None]).sum().item())
+        sure += logs.exp().max(1).values.tolist()
+        right += (logs.argmax(1) == ids[1:]).tolist()
+    found, tokens, error = line_nats(lm, lines)
+    assert found == pytest.approx(np.array(nats), rel=1e-5) and tokens == len(right)
+    assert found.sum() == pytest.approx(nll(lm.model, lm.tokenizer, lines).total, rel=1e-6)
+    bins = (np.array(sure) * BINS).astype(int)
+    gaps = [abs(np.sum(np.array(right)[bins == b]) - np.sum(np.array(sure)[bins == b])) for b in set(bins.tolist())]
+    assert error == pytest.approx(sum(gaps) / tokens, rel=1e-5)
+
+
 # -- whole experiments
 
 
@@ -338,7 +369,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     out = tmp_path_factory.mktemp("unbroken") / "run"
     said, problem = start(out, small(**FEW)).communicate(timeout=300)
     reads = json.loads(said.strip().splitlines()[-1].casefold())
-    assert reads and all(reads), problem  # never before opened.json stood there
+    assert all(reads), problem  # never before opened.json stood there
+    assert len(reads) == len(rows_in(out)), problem  # and once by each job that measures on it
     return Lab(out)
 
 

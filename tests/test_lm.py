@@ -15,7 +15,7 @@ import torch
 
 from textgan import grammar
 from textgan.errors import InputError, NotFinite
-from textgan.lm import Lm, finetune, load_lm, nll, pretrain_small, write_text
+from textgan.lm import Lm, finetune, line_nll, load_lm, nll, pretrain_small, write_text
 from textgan.lm.feeding import Batches
 from textgan.lm.likelihood import IGNORE, pieces
 from textgan.lm.loading import quiet
@@ -97,6 +97,7 @@ def test_nll_of_a_generator_of_ours_is_its_own_log_probability(tmp_path: Path) -
     lm = load_lm(tmp_path)
     own, _ = log_probs(lambda tokens: generator.log_probs(tokens).double().sum(1), tokenizer, TEST)
     assert nll(lm.model, lm.tokenizer, TEST).total == pytest.approx(-own.sum())
+    assert line_nll(lm.model, lm.tokenizer, TEST) == pytest.approx(-own)  # in the lines' own order
 
 
 def test_nll_is_measured_without_dropout_and_leaves_the_mode_alone(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from textgan.augmentation.pool import is_row, parse_row
 from textgan.errors import InputError
 from textgan.metrics.reasons import Unmeasurable
 from textgan.metrics.tables import printable
+from textgan.opponents import Opponent
 from textgan.runs import Run
 from textgan.text import Text, digests, make_folder, read_text, write_json, write_lines
 
@@ -159,9 +160,9 @@ def audit(
     """Audit a pool against the real text that its generator learnt from; writes out/audit.json and out/audit.html.
 
     pool: a pool (rows, selected or not) or a plain text. control: real text that the generator never saw, for the
-    overlap and beside every group figure. lexicon: a file or a Lexicon (default: women and men). run, lm: a generator
-    and a language model, for counterfactuals on real lines; scorers: more of them (lines -> (n,) numbers), such as a
-    discriminator's logit. canaries: the file of `plant_canaries`, whose exposure in `run` and presence in the pool are
+    overlap and beside every group figure. lexicon: a file or a Lexicon (default: women and men). run, lm: a run,
+    with its generator and its D, and a language model, for counterfactuals on real lines; scorers: more of them (lines
+    -> (n,) numbers). canaries: the file of `plant_canaries`, whose exposure in `run` and presence in the pool are
     looked up; they are taken out of `real`. n: words in a row that count as a copied run.
     """
     said = say or (lambda line: None)
@@ -174,7 +175,7 @@ def audit(
         known = set(planted.lines)
         learnt = learnt._replace(lines=[line for line in learnt.lines if line not in known])
     shared = _shared(held, learnt)
-    models = _models(run, lm, device, absent) | dict(scorers or {})
+    models = _models(run, lm, device, scorers or {}, absent)
     said("groups")
     groups = _groups(_texts(rows, learnt, held), lexicon, seed, absent)
     said("constraints and sensitivity")
@@ -288,23 +289,27 @@ def _scores(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in scores.items() if value is not None} if isinstance(scores, dict) else {}
 
 
-def _models(run: str | Path | None, lm: str | Path | None, device: str, absent: dict[str, str]) -> dict[str, Scorer]:
-    """What gives each line its -log p in nats: a run's generator, a language model."""
+def _models(
+    run: str | Path | None, lm: str | Path | None, device: str, scorers: Mapping[str, Scorer], absent: dict[str, str]
+) -> dict[str, Scorer]:
+    """What gives each line -log p in nats, of a run's generator and a language model, and a logit, of the run's D."""
     found: dict[str, Scorer] = {}
+    reasons = dict.fromkeys(("generator", "discriminator", "language model"), "none was given")
     if run is not None:
         opened = Run.open(run)
         _ = opened.generator  # that there is none is told now
         found["generator"] = lambda lines: -opened.log_probs(lines)[0]
+        try:
+            found["discriminator"] = Opponent(run).logits
+        except InputError as error:
+            reasons["discriminator"] = str(error).removeprefix(f"{run}: ")
     if lm is not None:
-        from textgan.lm import load_lm, nll
+        from textgan.lm import line_nll, load_lm
 
         loaded = load_lm(lm, device=device)
-        found["language model"] = lambda lines: np.array(
-            [nll(loaded.model, loaded.tokenizer, [line]).total for line in lines]
-        )
-    for name, given in (("generator", run), ("language model", lm)):
-        if given is None:
-            absent[f"counterfactuals of a {name}"] = "none was given"
+        found["language model"] = lambda lines: line_nll(loaded.model, loaded.tokenizer, lines)
+    found |= scorers
+    absent |= {f"counterfactuals of a {name}": why for name, why in reasons.items() if name not in found}
     return found
 
 

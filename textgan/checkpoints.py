@@ -85,21 +85,28 @@ def verify(checkpoint: Path) -> str | None:
     return None if wrong is None else f"{checkpoint.name}/{wrong}"
 
 
-def load_checkpoint(run: Path) -> tuple[Tensors, dict[str, Any], list[str]]:
-    """The newest checkpoint that verifies: its tensors, its state, and one line for each that was skipped.
+def newest_checkpoint(run: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that verifies, and one line for each that was skipped.
 
-    Errors: InputError where there are checkpoints and all are damaged; ({}, {}, []) where there is none.
+    Errors: InputError where there are checkpoints and all are damaged; (None, []) where there is none.
     """
-    skipped = []
+    skipped: list[str] = []
     for checkpoint in checkpoints(run):
-        if problem := verify(checkpoint):
-            skipped.append(problem)
-            continue
-        tensors = {p.stem: load_file(p) for p in sorted(checkpoint.glob("*.safetensors"))}
-        return tensors, json.loads((checkpoint / "state.json").read_text(encoding="utf-8")), skipped
+        if (problem := verify(checkpoint)) is None:
+            return checkpoint, skipped
+        skipped.append(problem)
     if skipped:
         raise InputError(f"{run}: every checkpoint is damaged ({'; '.join(skipped)}); start again with another --out")
-    return {}, {}, []
+    return None, []
+
+
+def load_checkpoint(run: Path) -> tuple[Tensors, dict[str, Any], list[str]]:
+    """`newest_checkpoint`: its tensors, its state, and the lines; ({}, {}, []) where there is none."""
+    checkpoint, skipped = newest_checkpoint(run)
+    if checkpoint is None:
+        return {}, {}, []
+    tensors = {p.stem: load_file(p) for p in sorted(checkpoint.glob("*.safetensors"))}
+    return tensors, json.loads((checkpoint / "state.json").read_text(encoding="utf-8")), skipped
 
 
 def forget(run: Path) -> None:

@@ -120,6 +120,9 @@ def add_select(commands: Any) -> None:
         "--body", choices=("cnn", "encoder", "mean"), metavar="NAME",
         help="cnn, encoder (needs --encoder) or mean of both (default: mean with an encoder, else cnn)",
     )  # fmt: skip
+    judge.add_argument(
+        "--run", metavar="RUN", help="a finished run whose own D judges, instead of a new one; it may know less"
+    )
     judge.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder of a sentence encoder")
     judge.add_argument("--folds", type=whole(2, 100), default=5, metavar="N", help="of cross-fitting (default: 5)")
     judge.add_argument(
@@ -177,13 +180,20 @@ def _selector(options: argparse.Namespace) -> Any:
 
 def _run_select(options: argparse.Namespace) -> None:
     how = _selector(options)
+    if options.run and (options.body or options.encoder):
+        usage_error("textgan select", f"--run brings its own D; leave {'--body' if options.body else '--encoder'} out")
     once_from_standard_input("textgan select", options.real, options.judge, options.train, options.test, options.block)
     from textgan.augmentation.density import DensityRatio
     from textgan.selection import select
     from textgan.text import read_lines
 
+    own = None
+    if options.run:
+        from textgan.opponents import Opponent
+
+        own = Opponent(options.run)
     ratio: Any = {
-        "body": options.body or ("mean" if options.encoder else "cnn"), "encoder": options.encoder,
+        "body": own or options.body or ("mean" if options.encoder else "cnn"), "encoder": options.encoder,
         "folds": options.folds, "calibration": options.calibration,
     }  # fmt: skip
     done = select(
@@ -191,7 +201,7 @@ def _run_select(options: argparse.Namespace) -> None:
         options.real,
         options.out,
         how=how,
-        ratio=DensityRatio.load(options.ratio, encoder=options.encoder) if options.ratio else ratio,
+        ratio=DensityRatio.load(options.ratio, encoder=options.encoder, given=own) if options.ratio else ratio,
         train=options.train,
         test=options.test,
         judge=options.judge,

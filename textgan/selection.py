@@ -81,10 +81,12 @@ def select(
     """Write the pool anew as the folder `out`, with a verdict and a reason, a ratio and a weight in each row.
 
     real: lines that the generator has not seen: the filters' bounds are drawn after them, and D learns from them.
-    ratio: one that was fitted before, or what `DensityRatio.fit` is told. judge: real lines for the second opinion;
-    without it a quarter of `real` is kept for that. train: the generator's text, copies of which are dropped. test: a
-    text that no model may see; its copies are an error, or dropped. bounds: what else `usual_filters` is told (blocked,
-    near, span). form: "jsonl" or "parquet". A row that is taken m times gets m times the weight.
+    ratio: one that was fitted before, or what `DensityRatio.fit` is told; its body may be the D of a finished run
+    (`opponents.Opponent`), which has seen the generator's training lines and as a rule knows less than a new one.
+    judge: real lines for the second opinion; without it a quarter of `real` is kept for that. train: the generator's
+    text, copies of which are dropped. test: a text that no model may see; its copies are an error, or dropped. bounds:
+    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". A row that is taken m times
+    gets m times the weight.
     Errors: InputError for a pool or an `out` that will not do; `out` is then as it was.
     """
     say = progress or (lambda line: None)
@@ -112,7 +114,7 @@ def select(
     say(f"{len(taken):,} texts: a second opinion")
     opinion = second_opinion(for_judge, kept, [kept[row] for row in drawn(chosen, seed).tolist()], seed=seed)
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
-    warnings = [*_overlap(texts), *(fitted.diagnostics.warnings() if fitted else ()), *chosen.warnings]
+    warnings = [*_overlap(texts, fitted), *(fitted.diagnostics.warnings() if fitted else ()), *chosen.warnings]
     funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
     done = Selection(funnel, chosen, fitted, opinion, list(dict.fromkeys(warnings)))
     plan = {
@@ -202,7 +204,13 @@ def _some(lines: Sequence[str], most: int, seed: int) -> list[str]:
     return [lines[row] for row in np.sort(rows).tolist()]
 
 
-def _overlap(texts: Mapping[str, Text]) -> list[str]:
+def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None) -> list[str]:
+    body = ratio.settings["body"] if ratio else None
+    if isinstance(body, dict) and body["corpus"] == texts["real"].sha256:
+        return [
+            f"the run {body['run']} was trained on this very text: its D takes what it remembers for real; give lines "
+            "that it has not seen, as the run's heldout.txt"
+        ]
     if "train" not in texts:
         return []
     seen = set(map(folded, texts["train"].lines))

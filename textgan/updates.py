@@ -140,7 +140,8 @@ class Recipe(Protocol):
     """One algorithm: a frozen dataclass of hyper-parameters that builds its players and phases.
 
     Its file may hold PRESETS: name -> the recipe at the settings of a paper, the source of each value beside it.
-    A class variable `from_noise` says why its game cannot begin without pre-training, where that is so.
+    A class variable `from_noise` says why its game cannot begin without pre-training, where that is so; `no_logit`, why
+    its D cannot judge a single line.
     """
 
     name: ClassVar[str]

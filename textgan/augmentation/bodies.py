@@ -51,6 +51,12 @@ class Body(Protocol):
         """What `Judge.save` wrote. Errors: InputError for a folder that is not whole."""
 
 
+class Given(Body, Protocol):
+    """One that is not made here by its name, such as a finished run's own D; facts: what is recorded of it."""
+
+    facts: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Words:
     """A discriminator over words, trained from scratch; words seen once count as unknown, as new ones will."""
@@ -73,19 +79,21 @@ class Words:
                 return net(tokens, mask_of(tokens))
 
             fit_logits(net, logits, len(real), len(fake), seed, self)
-        return _WordJudge(net.eval(), tokenizer, int(data.lengths.max()))
+        return WordJudge(net.eval(), tokenizer, int(data.lengths.max()))
 
     def load(self, folder: Path) -> Judge:
         tokenizer = load_tokenizer(folder)
         net = self._net(tokenizer)
         longest = _load(net, folder)["max_len"]
-        return _WordJudge(net.eval(), tokenizer, int(longest))
+        return WordJudge(net.eval(), tokenizer, int(longest))
 
     def _net(self, tokenizer: Any) -> Discriminator:
         return self.spec.build(tokenizer.get_vocab_size(), LONGEST)
 
 
-class _WordJudge:
+class WordJudge:
+    """A discriminator over the words of a tokenizer; lines over max_len tokens are cut there."""
+
     def __init__(self, net: Discriminator, tokenizer: Any, max_len: int) -> None:
         self.net, self.tokenizer, self.max_len = net, tokenizer, max_len
 

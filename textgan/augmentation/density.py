@@ -29,7 +29,7 @@ from textgan.errors import InputError
 from textgan.text import folded, make_folder, write_json
 
 if TYPE_CHECKING:
-    from textgan.augmentation.bodies import Body, Judge
+    from textgan.augmentation.bodies import Body, Given, Judge
 
 FACTS = "density.json"
 FEWEST = 20  # texts of either kind in a fold
@@ -91,7 +91,7 @@ class DensityRatio:
         real: Sequence[str],
         fake: Sequence[str],
         *,
-        body: str = "cnn",
+        body: str | Given = "cnn",
         encoder: str | Path | None = None,
         folds: int = 5,
         calibration: str = "isotonic",
@@ -100,9 +100,10 @@ class DensityRatio:
         """Cross-fit D and calibrate it.
 
         real: lines that the generator has not seen. fake: its texts; those to be selected from may be among them.
-        body: "cnn" (from scratch), "encoder" (a net on the frozen sentence encoder in the local folder `encoder`), or
-        "mean" of both logits. folds: 2 or more; each D is trained on all folds but one. calibration: "isotonic", or
-        "platt" where texts are few. Errors: InputError for too few texts, unknown words, no encoder.
+        body: "cnn" (from scratch), "encoder" (a net on the frozen sentence encoder in the local folder `encoder`),
+        "mean" of both logits, or one that is given, such as a run's own D (`opponents.Opponent`). folds: 2 or more;
+        each D is trained on all folds but one. calibration: "isotonic", or "platt" where texts are few. Errors:
+        InputError for too few texts, unknown words, no encoder.
         """
         if calibration not in CALIBRATIONS:
             raise InputError(f"calibration {calibration!r} is not one of {', '.join(CALIBRATIONS)}")
@@ -116,13 +117,16 @@ class DensityRatio:
         from textgan.augmentation.bodies import make_body
 
         texts, is_real = [*real, *fake], np.arange(len(real) + len(fake)) < len(real)
-        settings = {"body": body, "encoder": None if encoder is None else str(encoder), "folds": folds,
-                    "calibration": calibration, "seed": seed}  # fmt: skip
+        settings = {
+            "body": body if isinstance(body, str) else body.facts, "encoder": None if encoder is None else str(encoder),
+            "folds": folds, "calibration": calibration, "seed": seed,
+        }  # fmt: skip
         fold = fold_of(texts, folds, seed)
         for_fold = [np.bincount(is_real[fold == k], minlength=2).min() for k in range(folds)]
         if not all(for_fold):
             raise InputError(f"a fold has texts of one kind only (copies share a fold); give fewer than {folds} folds")
-        judges = cross_fit(make_body(body, encoder, texts), texts, is_real, fold, seed)
+        made: Body = make_body(body, encoder, texts) if isinstance(body, str) else body
+        judges = cross_fit(made, texts, is_real, fold, seed)
         scores = _judged(judges, texts, fold)
         found = diagnose(scores, is_real, fold, calibration)
         return cls(judges, CALIBRATIONS[calibration](scores, is_real), found, settings)
@@ -146,8 +150,13 @@ class DensityRatio:
         write_json(folder / FACTS, {**self.settings, "knots": knots, "diagnostics": self.diagnostics._asdict()})
 
     @classmethod
-    def load(cls, folder: str | Path, *, encoder: str | Path | None = None) -> DensityRatio:
-        """What `save` wrote; encoder: where the sentence encoder now is. Errors: InputError for anything else."""
+    def load(
+        cls, folder: str | Path, *, encoder: str | Path | None = None, given: Given | None = None
+    ) -> DensityRatio:
+        """What `save` wrote; encoder: where the sentence encoder now is; given: the body, where `fit` was given one.
+
+        Errors: InputError for anything else.
+        """
         from textgan.augmentation.bodies import make_body
 
         folder = Path(folder)
@@ -156,11 +165,17 @@ class DensityRatio:
             low, high = (np.array(part, dtype=float) for part in facts.pop("knots"))
             found = Diagnostics(**facts.pop("diagnostics"))
             folds, kind, seen = int(facts["folds"]), facts["body"], encoder or facts["encoder"]
+            known = kind if isinstance(kind, str) else kind["run"]
         except FileNotFoundError:
             raise InputError(f"{folder}: no {FACTS}; give a folder that DensityRatio.save has written") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / FACTS}: cannot be read ({type(error).__name__}); fit the ratio anew") from None
-        body = make_body(kind, seen)
+        if isinstance(kind, str) is not (given is None):
+            raise InputError(
+                f"{folder} rests on a new D, {known}; leave --run out" if given
+                else f"{folder} rests on D of the run {known!r}; give it as --run, too"
+            )  # fmt: skip
+        body: Body = given or make_body(kind, seen)
         return cls([body.load(folder / f"fold-{k}") for k in range(folds)], (low, high), found, facts)
 
 

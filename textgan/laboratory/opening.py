@@ -14,14 +14,13 @@ from textgan.experiment import Job
 from textgan.laboratory.cells import Lab, Place
 from textgan.laboratory.study import source
 from textgan.lm import Lm, load_lm, write_text
-from textgan.lm.likelihood import IGNORE, collate, pieces
+from textgan.lm.likelihood import IGNORE, answers, prepared, row_nll
 from textgan.metrics.likelihoods import ModelNLL
 from textgan.oracle import truth_of
 from textgan.runs import Run
 from textgan.text import read_lines, write_lines
 
 BINS = 10  # of the calibration error
-ROWS = 64
 WRITTEN = ("LM-score", "self-BLEU-3", "self-BLEU-4", "distinct-4", "novel-4-grams", "copies")
 
 
@@ -37,7 +36,7 @@ def measure(out: Path, **arguments: Any) -> dict[str, Any]:
     lab, place = Lab(out), Place(**arguments)
     training, n, seed = lab.training(place), place.n, place.seed
     lm = load_lm(lab.model(training), device="auto")
-    test = lab.split("test")
+    real, test = lab.real(n, seed), lab.split("test")
     nats, tokens, error = line_nats(lm, test)
     folder = lab.work / "nats"
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,8 +46,8 @@ def measure(out: Path, **arguments: Any) -> dict[str, Any]:
         "training": training.name, "nll_per_byte": nats.sum() / size, "nll_per_token": nats.sum() / tokens,
         "calibration_error": error, "valid_nll_per_byte": lab.valid_nll(training),
     }  # fmt: skip
-    found |= _beyond_truth(lab, test, nats) | _synthetic(lab, lab.model(training) / "synthetic.txt", n, seed)
-    return found | {"written": _written(lab, lm, n, seed)}
+    found |= _beyond_truth(lab, test, nats) | _synthetic(lab, lab.model(training) / "synthetic.txt", real, test, seed)
+    return found | {"written": _written(lab, lm, real, lab.cell(n, seed), seed)}
 
 
 def line_nats(lm: Lm, lines: Sequence[str]) -> tuple[np.ndarray, int, float]:
@@ -56,28 +55,18 @@ def line_nats(lm: Lm, lines: Sequence[str]) -> tuple[np.ndarray, int, float]:
 
     ECE = sum over BINS of share x |accuracy - confidence| of the likeliest token. Naeini et al. 2015; Guo et al. 2017.
     """
-    import torch
-
-    nats = np.zeros(len(lines))
-    confident, hits, tokens = [], [], 0
-    with torch.no_grad():
-        found = pieces(lm.model, lm.tokenizer, lines)
-        line = np.cumsum([piece.first == 0 for piece in found]) - 1  # of each piece
-        for start in range(0, len(found), ROWS):
-            batch = collate([(piece, piece.first, len(piece.inputs)) for piece in found[start : start + ROWS]])
-            labels = batch.pop("labels").to(lm.model.device)
-            logits = lm.model(**{key: x.to(lm.model.device) for key, x in batch.items()}).logits.float()
-            logs, real = logits.log_softmax(-1), labels != IGNORE
-            own = logs.gather(2, labels.clamp_min(0)[..., None]).squeeze(2).double() * real
-            np.add.at(nats, line[start : start + ROWS], -own.sum(1).cpu().numpy())
-            best = logs.max(-1)
-            confident.append(best.values[real].exp().cpu().numpy())
-            hits.append((best.indices[real] == labels[real]).cpu().numpy())
-            tokens += int(real.sum())
+    text = prepared(lm.model, lm.tokenizer, lines)
+    nats, confident, hits = np.zeros(len(lines)), [], []
+    for logits, labels, line in answers(lm.model, text):
+        np.add.at(nats, line, row_nll(logits, labels).double().cpu().numpy())
+        real = labels != IGNORE
+        best = logits[real].float().softmax(-1).max(-1)
+        confident.append(best.values.cpu().numpy())
+        hits.append((best.indices == labels[real]).cpu().numpy())
     sure, right = np.concatenate(confident), np.concatenate(hits)
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     gaps = np.bincount(place, weights=right - sure.astype(np.float64), minlength=BINS)
-    return nats, tokens, float(np.abs(gaps).sum() / len(sure))
+    return nats, text.tokens, float(np.abs(gaps).sum() / len(sure))
 
 
 def _beyond_truth(lab: Lab, test: Sequence[str], nats: np.ndarray) -> dict[str, float]:
@@ -94,15 +83,15 @@ def _beyond_truth(lab: Lab, test: Sequence[str], nats: np.ndarray) -> dict[str, 
     return {"kl_per_line": float((logs + nats).mean()), "entropy_per_line": float(-logs.mean())}
 
 
-def _synthetic(lab: Lab, path: Path, n: int, seed: int) -> dict[str, Any]:
+def _synthetic(lab: Lab, path: Path, real: list[str], test: list[str], seed: int) -> dict[str, Any]:
     """Of an arm's synthetic text: its copies of the N real lines beside those of held-out lines, and its groups."""
     if not path.exists():
         return {}
     from textgan.augmentation.audit import load_lexicon, overlap, shares
 
-    lines, real = list(read_lines(path)), lab.real(n, seed)
+    lines = list(read_lines(path))
     found: dict[str, Any] = {"synthetic": len(lines), "distinct": len(set(lines)) / len(lines)}
-    copied, test = overlap(lines, real, lab.split("control"), seed=seed), set(lab.split("test"))
+    copied, held = overlap(lines, real, lab.split("control"), seed=seed), set(test)
     for name, excess in (("lines", copied.verbatim), (f"{copied.order}-grams", copied.ngram)):
         if excess is not None:
             found["overlap"] = found.get("overlap", {}) | {name: {"train": excess.train, "control": excess.control}}
@@ -112,10 +101,10 @@ def _synthetic(lab: Lab, path: Path, n: int, seed: int) -> dict[str, Any]:
         group: {"synthetic": share.share, "real": beside[group].share}
         for group, share in shares(lines, lexicon).items()
     }
-    return found | {"in_test": sum(line in test for line in lines)}
+    return found | {"in_test": sum(line in held for line in lines)}
 
 
-def _written(lab: Lab, lm: Lm, n: int, seed: int) -> list[dict[str, Any]]:
+def _written(lab: Lab, lm: Lm, real: list[str], cell: Path, seed: int) -> list[dict[str, Any]]:
     """What the model writes at each temperature, judged by models of the judges' text."""
     writing, rows = lab.study.writing, list[dict[str, Any]]()
     if not writing.n:
@@ -127,11 +116,11 @@ def _written(lab: Lab, lm: Lm, n: int, seed: int) -> list[dict[str, Any]]:
         if len(lines) < writing.n / 2:
             rows.append({"temperature": temperature, "blank": writing.n - len(lines)})
             continue
-        judged = evaluate(lines, lab.split("judge"), train=lab.real(n, seed), metrics=metrics)
+        judged = evaluate(lines, lab.split("judge"), train=real, metrics=metrics)
         scores = {score.name: score.value for score in judged.scores}
         rows.append({"temperature": temperature, "blank": writing.n - len(lines), "scores": scores})
         if temperature == 1.0:
-            write_lines(lab.cell(n, seed) / "written.txt", lines)
+            write_lines(cell / "written.txt", lines)
     return rows
 
 

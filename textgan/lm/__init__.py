@@ -6,8 +6,8 @@ fixed number of *predicted tokens*, so two trainings of equal steps are equal to
 """
 
 from textgan.lm.finetuning import FineTuned, finetune, pretrain_small
-from textgan.lm.likelihood import Nll, nll
+from textgan.lm.likelihood import Nll, line_nll, nll
 from textgan.lm.loading import Lm, load_lm
 from textgan.lm.writing import write_text
 
-__all__ = ["FineTuned", "Lm", "Nll", "finetune", "load_lm", "nll", "pretrain_small", "write_text"]
+__all__ = ["FineTuned", "Lm", "Nll", "finetune", "line_nll", "load_lm", "nll", "pretrain_small", "write_text"]

@@ -133,17 +133,26 @@ def summed_nll(logits: Tensor, labels: Tensor, weights: Tensor | None = None) ->
 
     (B, T, V), (B, T), (B,) -> (), float32, differentiable.
     """
-    flat, wanted = logits.float().flatten(0, 1), labels.flatten()
     if weights is None:
+        flat, wanted = logits.float().flatten(0, 1), labels.flatten()
         return F.cross_entropy(flat, wanted, ignore_index=IGNORE, reduction="sum")
-    each = F.cross_entropy(flat, wanted, ignore_index=IGNORE, reduction="none").view(labels.shape)  # (B, T)
-    return (each.sum(1) * weights).sum()
+    return (row_nll(logits, labels) * weights).sum()
+
+
+def row_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log p summed over each row's labels that are not IGNORE: (B, T, V), (B, T) -> (B,), float32."""
+    flat, wanted = logits.float().flatten(0, 1), labels.flatten()
+    return F.cross_entropy(flat, wanted, ignore_index=IGNORE, reduction="none").view(labels.shape).sum(1)
 
 
 class Prepared(NamedTuple):
-    """A text ready to be measured, as often as one likes: its batches (input_ids, attention_mask, labels)."""
+    """A text ready to be measured, as often as one likes.
+
+    batches: input_ids, attention_mask, labels. lines: for each batch (B,) int64, which of the lines a row is of.
+    """
 
     batches: list[dict[str, Tensor]]
+    lines: list[np.ndarray]
     tokens: int
     bytes: int
     unk_rate: float
@@ -155,11 +164,13 @@ def prepared(model: Any, tokenizer: Any, lines: Sequence[str]) -> Prepared:
         raise InputError("there is no line to measure; give a text with one sentence a line")
     most = WIDE if model.device.type == "cuda" else NARROW
     room = max(1, min(LOGITS // model.config.vocab_size, most))
-    batches = [collate(parts) for parts in _even_batches(pieces(model, tokenizer, lines), room)]
+    cut = list(_even_batches(pieces(model, tokenizer, lines), room))
+    batches = [collate(parts) for parts in cut]
+    rows = [np.array([piece.line for piece, _, _ in parts]) for parts in cut]
     unk = unknown_id(tokenizer)
     tokens = sum(int((batch["labels"] != IGNORE).sum()) for batch in batches)
     unknown = 0 if unk is None else sum(int((batch["labels"] == unk).sum()) for batch in batches)
-    return Prepared(batches, tokens, sum(len(line.encode("utf-8")) + 1 for line in lines), unknown / tokens)
+    return Prepared(batches, rows, tokens, sum(len(line.encode("utf-8")) + 1 for line in lines), unknown / tokens)
 
 
 def nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> Nll:
@@ -172,26 +183,46 @@ def nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> Nll:
     return measured(model, prepared(model, tokenizer, lines))
 
 
-@torch.no_grad()
 def measured(model: Any, text: Prepared) -> Nll:
     """`nll` of what `prepared` made."""
-    total = 0.0
+    total = sum(summed_nll(logits, labels).item() for logits, labels, _ in answers(model, text))
+    return Nll(_finite(total), text.tokens, text.bytes, text.unk_rate)
+
+
+def line_nll(model: Any, tokenizer: Any, lines: Sequence[str]) -> np.ndarray:
+    """`nll` of each line, (lines,) float64 nats."""
+    found = np.zeros(len(lines))
+    for logits, labels, line in answers(model, prepared(model, tokenizer, lines)):
+        np.add.at(found, line, row_nll(logits, labels).double().cpu().numpy())
+    _finite(found.sum())
+    return found
+
+
+@torch.no_grad()
+def answers(model: Any, text: Prepared) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+    """For each batch what the model says, logits (B, T, V), of its labels (B, T), and its rows' lines (B,).
+
+    Without dropout, and without the tokens that the model's own generation settings forbid.
+    """
     settings = getattr(model, "generation_config", None)
     never = torch.tensor(getattr(settings, "suppress_tokens", None) or [], dtype=torch.long, device=model.device)
     training = model.training
     model.eval()
     try:
-        for batch in text.batches:
+        for batch, lines in zip(text.batches, text.lines, strict=True):
             inputs = {name: x.to(model.device) for name, x in batch.items()}
             labels = inputs.pop("labels")
-            logits = model(**inputs).logits  # (B, T, V)
+            logits = model(**inputs).logits
             logits[..., never] = NEVER
-            total += summed_nll(logits, labels).item()
+            yield logits, labels, lines
     finally:
         model.train(training)
+
+
+def _finite(total: float) -> float:
     if not math.isfinite(total):
         raise NotFinite(f"the NLL of the text is {total}; the model's weights are broken")
-    return Nll(total, text.tokens, text.bytes, text.unk_rate)
+    return total
 
 
 def _even_batches(found: list[Piece], room: int) -> Iterator[list[tuple[Piece, int, int]]]:

@@ -44,6 +44,7 @@ class CatGAN:
     bridge: ClassVar[str] = "Gumbel-softmax, temperatures that evolve; labels"
     opponent: ClassVar[str] = "CNN over several representations, relativistic in each class"
     classes: ClassVar[bool] = True
+    no_logit: ClassVar[str] = "it has a logit a class, and a line of a pool names none"
 
     batch: int = 64
     mle_steps: int = 1500

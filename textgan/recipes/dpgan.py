@@ -48,6 +48,7 @@ class DPGAN:
     paper: ClassVar[str] = "Xu et al. 2018"
     bridge: ClassVar[str] = "REINFORCE; what is novel to D is rewarded"
     opponent: ClassVar[str] = "a language model"
+    no_logit: ClassVar[str] = "it is a language model, which knows likely from novel and not real from written"
 
     batch: int = 64
     mle_steps: int = 1500

@@ -48,6 +48,7 @@ class RankGAN:
     paper: ClassVar[str] = "Lin et al. 2017"
     bridge: ClassVar[str] = "REINFORCE with roll-outs"
     opponent: ClassVar[str] = "ranker: cosines of CNN features with real sentences"
+    no_logit: ClassVar[str] = "it compares a line's features with other lines'"
 
     batch: int = 64
     mle_steps: int = 1500

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
 STYLES = {"real": "real", "control": "c2", "pool": "c0", "selected": "c1", "selected, weighted": "c3"}
-NATS = {"generator": " nats", "language model": " nats"}  # other scorers have units of their own
+UNITS = {"generator": " nats", "language model": " nats", "discriminator": " in its logit"}  # others have their own
 ALIKE = 0.05  # of the control's lines; where more of them stand in the training text, the reader must know
 UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw: 1 / ln 2
 
@@ -47,7 +47,7 @@ def findings(done: Audit) -> list[str]:
     for model, found in done.counterfactual.items():
         size = found.size
         said.append(
-            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)}{NATS.get(model, '')} "
+            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)}{UNITS.get(model, '')} "
             f"on average (95 % interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
         )
     if done.exposure:

@@ -17,7 +17,6 @@ from textgan.augmentation.audit.shares import (
     Share,
     amplification,
     cells,
-    effective,
     shares,
     total_variation,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "cells",
     "constrain",
     "counterfactual",
-    "effective",
     "exposure",
     "extracted",
     "load_lexicon",

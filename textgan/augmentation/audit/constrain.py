@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from textgan.augmentation.audit.lexicon import Lexicon, mentions
-from textgan.augmentation.audit.shares import cell_codes, effective, shares_of
+from textgan.augmentation.audit.shares import cell_codes, shares_of
+from textgan.augmentation.calibration import effective_size
 from textgan.errors import InputError
 
 ROUNDS = 10_000
@@ -97,7 +98,8 @@ def constrain(
             raise InputError(f"target {name}={share:g} cannot be had: {lines} {name}; generate more or leave it out")
     index, weights = by(found, {names.index(name): share for name, share in target.items()}, seed)
     now = shares_of(found[index], lexicon, weights)
-    return Constrained(index, weights, dict(target), {name: now[name].share for name in target}, effective(weights))
+    achieved = {name: now[name].share for name in target}
+    return Constrained(index, weights, dict(target), achieved, effective_size(weights))
 
 
 def _raked(found: np.ndarray, wanted: Mapping[int, float]) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgan.augmentation.audit.lexicon import Lexicon, mentions
+from textgan.augmentation.calibration import effective_size
 from textgan.errors import InputError
 from textgan.metrics.intervals import CONFIDENCE, half_width, wilson
 
@@ -58,7 +59,7 @@ def shares_of(found: np.ndarray, lexicon: Lexicon, weights: np.ndarray | None = 
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     if weights.shape != (n,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.sum():
         raise InputError(f"weights {weights.shape} must be {n} finite numbers of at least 0, and not all 0")
-    size = effective(weights)
+    size = effective_size(weights)
     result = {}
     for place, group in enumerate(lexicon.groups):
         here = found[:, place]
@@ -73,11 +74,6 @@ def difference(one: Share, other: Share) -> tuple[float, float, float]:
     low = ((one.share - one.low) ** 2 + (other.high - other.share) ** 2) ** 0.5
     high = ((one.high - one.share) ** 2 + (other.share - other.low) ** 2) ** 0.5
     return value, value - low, value + high
-
-
-def effective(weights: np.ndarray) -> float:
-    """How many equally weighted lines the weights (n,) are worth: (sum w)^2 / sum w^2. Kish 1965."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def cells(found: np.ndarray, lexicon: Lexicon, weights: np.ndarray | None = None) -> dict[str, float]:
