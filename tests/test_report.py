@@ -15,7 +15,7 @@ from textgan.report import markdown, report
 from textgan.report.charts import ENOUGH, Line, thin
 from textgan.report.figures import bands_of, front
 from textgan.report.findings import augmentation, best, headline, not_measured, trials
-from textgan.report.markup import clean, number, signed, tag
+from textgan.report.markup import clean, tag
 from textgan.report.results import read_run, read_runs
 from textgan.report.settings import commands
 from textgan.report.svg import PLAIN, Scale, extent, spread, tick_text
@@ -398,22 +398,6 @@ def test_tags_escape_everything_but_tags() -> None:
         == '<p class="a"><b title="&quot;&amp;">&lt;i&gt;</b>&lt;</p>'
     )
     assert clean("a\tb\ud800\x7f") == "a\u2409b\ufffd\u2421"
-
-
-def test_numbers_are_written_for_people() -> None:
-    values = [0.12345, 3.14159, 25.13, 1234.5, 1000, 0, -0.5, 1e-5, None]
-    assert [number(value) for value in values] == [
-        "0.123",
-        "3.14",
-        "25.1",
-        "1,234",
-        "1,000",
-        "0",
-        "\u22120.500",
-        "1.00e\u221205",
-        "\u2013",
-    ]
-    assert [signed(value) for value in (0.1, -0.1, 0.0, 1e-6)] == ["+0.100", "\u22120.100", "0.000", "\u00b10.000"]
 
 
 def test_scales_meet_their_ends_and_ticks_are_round() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgan.errors import InputError
+from textgan.sources import register
 from textgan.text import one_line, read_lines, read_text, replacing, write_json, write_lines
 
 REMEDY = "; mend the text, or read it with --encoding-errors replace or skip"
@@ -110,6 +111,19 @@ def test_standard_input_and_the_grammar_are_sources(monkeypatch: pytest.MonkeyPa
     assert len(read_lines("grammar:5")) == 5
     assert read_text("grammar:5:3").name == "grammar:5:3"
     assert read_lines("grammar:5:3") != read_lines("grammar:5:4")
+
+
+def test_a_corpus_of_ones_own_is_read_like_a_file_once_it_has_a_name() -> None:
+    register("counts", lambda word: (f"number {i}" for i in range(int(word.removeprefix("counts:")))))
+    found = read_text("counts:3")
+    assert (found.name, found.lines) == ("counts:3", ["number 0", "number 1", "number 2"])
+    register("counts", lambda word: [""])
+    with pytest.raises(InputError, match="counts:3 holds no text"):
+        read_text("counts:3")
+    with pytest.raises(InputError, match="no such file"):
+        read_text("numbers:3")
+    with pytest.raises(InputError, match="two at least, was wanted, got 'c'"):
+        register("c", lambda word: [])
 
 
 def test_a_pool_gives_the_text_of_its_selected_rows(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Text-native GANs. Importing textgan does no work: each public name below loads its module when it is first used."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from textgan import autoload
+from textgan import autoload, sources
 
 __version__ = "0.1.0"
 
@@ -50,4 +51,12 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
+def _corpus(source: str) -> Iterable[str]:
+    """The sentences of `MODULE:...`, by the `lines` of that module."""
+    sentences: Iterable[str] = import_module(f"textgan.{source.partition(':')[0]}").lines(source)
+    return sentences
+
+
+for _name in ("grammar", "oracle"):
+    sources.register(_name, _corpus)
 autoload.install()

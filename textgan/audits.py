@@ -10,15 +10,11 @@ import numpy as np
 
 from textgan.augmentation import read_pool
 from textgan.augmentation.audit import (
-    Amplification,
     Canaries,
     Constrained,
     Counterfactual,
-    Distance,
     Lexicon,
     Overlap,
-    Setting,
-    Share,
     amplification,
     cells,
     constrain,
@@ -34,13 +30,14 @@ from textgan.augmentation.audit import (
     sensitivity,
     swaps,
 )
+from textgan.augmentation.audit.found import Audit
 from textgan.augmentation.audit.privacy import ORDER
 from textgan.augmentation.audit.shares import difference, distance_of, shares_of
 from textgan.augmentation.pool import is_row, parse_row
 from textgan.errors import InputError
 from textgan.metrics.reasons import Unmeasurable
-from textgan.metrics.tables import printable
 from textgan.opponents import Opponent
+from textgan.report.audit import page
 from textgan.runs import Run
 from textgan.text import Text, digests, make_folder, read_text, write_json, write_lines
 
@@ -49,85 +46,6 @@ Scorer = Callable[[Sequence[str]], np.ndarray]
 REAL, CONTROL, POOL, SELECTED, WEIGHTED = "real", "control", "pool", "selected", "selected, weighted"
 SCORES = ("ratio", "d_calibrated", "d")  # of a row, the first that all rows have orders the pool
 SWAPPED = 500  # pairs of lines that each model reads
-
-
-class Audit(NamedTuple):
-    """What was found. By text (real, control, pool, selected, weighted): shares and cells of the groups; by text but
-    real: differences of shares from real text's, total variation, amplification. constrained: by way, the selected rows
-    brought to real text's shares. counterfactual: by model. absent: what could not be had, and why.
-    """
-
-    about: dict[str, Any]
-    lexicon: Lexicon
-    shares: dict[str, dict[str, Share]]
-    cells: dict[str, dict[str, float]]
-    differences: dict[str, dict[str, tuple[float, float, float]]]
-    distances: dict[str, Distance]
-    amplification: dict[str, Amplification]
-    constrained: dict[str, Constrained]
-    counterfactual: dict[str, Counterfactual]
-    sensitivity: list[Setting]
-    overlap: Overlap | None
-    exposure: list[float]
-    extracted: float | None
-    absent: dict[str, str]
-
-    def findings(self) -> list[str]:
-        """What the figures support, a sentence each."""
-        from textgan.report.audit import findings
-
-        return findings(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values only."""
-        groups = {name: list(words) for name, words in self.lexicon.groups.items()}
-        over = self.overlap
-        return {
-            "about": self.about,
-            "groups": groups,
-            "shares": {text: {g: s._asdict() for g, s in found.items()} for text, found in self.shares.items()},
-            "cells": self.cells,
-            "differences": {
-                text: {g: dict(zip(("value", "low", "high"), d, strict=True)) for g, d in found.items()}
-                for text, found in self.differences.items()
-            },
-            "total_variation": {text: found._asdict() for text, found in self.distances.items()},
-            "amplification": {text: found._asdict() for text, found in self.amplification.items()},
-            "constrained": {
-                way: {
-                    "target": done.target,
-                    "achieved": done.achieved,
-                    "rows": len(done.rows),
-                    "effective_sample": done.effective_sample,
-                }
-                for way, done in self.constrained.items()
-            },
-            "counterfactual": {
-                model: {
-                    "size": found.size._asdict(),
-                    "toward": {way: shift._asdict() for way, shift in found.toward.items()},
-                }
-                for model, found in self.counterfactual.items()
-            },
-            "sensitivity": [setting._asdict() for setting in self.sensitivity],
-            "overlap": over
-            and over._asdict()
-            | {"verbatim": over.verbatim._asdict(), "ngram": None if over.ngram is None else over.ngram._asdict()},
-            "canaries": {"exposure": self.exposure, "extracted": self.extracted} if self.exposure else None,
-            "absent": self.absent,
-            "findings": self.findings(),
-        }
-
-    def to_lines(self) -> list[str]:
-        """Tables for a terminal, the sentences last."""
-        from textgan.report.audit import tables
-
-        lines: list[str] = []
-        for _, head, rows in tables(self):
-            cells = [[printable(cell) for cell in row] for row in (head, *rows)]
-            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-            lines += ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells] + [""]
-        return lines + [printable(sentence) for sentence in self.findings()]
 
 
 class _Pool(NamedTuple):
@@ -198,8 +116,6 @@ def audit(
         absent=absent,
     )
     if out is not None:
-        from textgan.report.audit import page
-
         folder = make_folder(out)
         write_lines(folder / "audit.html", page(done).rstrip("\n").split("\n"))
         write_json(folder / "audit.json", done.to_json())

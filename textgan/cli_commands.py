@@ -26,6 +26,7 @@ from textgan.cli_usage import (
     seed,
     whole,
 )
+from textgan.readable import columns
 
 ABOUT = """\
 Text-native GANs: train them, sample from them, measure their text, and see what it does to a language model.
@@ -92,9 +93,7 @@ def _run_recipes(options: argparse.Namespace) -> None:
             print(f"| `{row['recipe']}` | {row['paper']} | {row['bridge']} | {row['opponent']} | {presets} |")
         return
     table = [list(found[0]), *(list(row.values()) for row in found)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    print("\n".join(columns(table)))
 
 
 def _selftest(commands: Any) -> None:

@@ -13,7 +13,8 @@ from .evaluation import Evaluation, Reference, Source, choose_metrics, draw, eva
 from .metrics import Metric, Score, Unmeasurable, require_comparable
 from .metrics.fronts import Matched, Point, matched
 from .metrics.intervals import GROUPS, degrees_of_freedom, half_width, holm, two_sided_p
-from .metrics.tables import ARROWS, number, printable
+from .metrics.tables import ARROWS, number
+from .readable import columns, printable
 from .text import Text, read_text
 
 LEVEL = 0.05
@@ -69,13 +70,11 @@ class Comparison(NamedTuple):
             mark = " *" if d.p <= LEVEL else ""
             cells = (d.name, number(d.a), number(d.b), real, ARROWS[d.better], f"{d.difference:+.3g}{mark}", span)
             table.append((*cells, f"{d.effect:+.2f}", f"{d.p:.2g}"))
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table]
-        lines.insert(1, "-" * max(map(len, lines)))
         head = f"{self.b} against {self.a}: {self.n} lines each, reference {self.reference}"
         reasons = [f"not measured: {name}: {reason}" for name, reason in self.absent.items()]
         warnings = [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(printable(line) for line in [head, "", *lines, "", self.sentence, *reasons, *warnings])
+        said = [head, "", *columns(table, rule=True), "", self.sentence, *reasons, *warnings]
+        return "\n".join(map(printable, said))
 
 
 def compare(

@@ -168,6 +168,7 @@ LISTS = {
     "Items[bedroom]": "a_bed a_lamp a_desk a_window a_chair",
 }
 
+MOST = 10_000_000  # sentences of a corpus
 Symbols = tuple[str, ...]
 Rules = Mapping[str, tuple[tuple[float, Symbols], ...]]  # name -> (probability, symbols) of each alternative
 
@@ -177,6 +178,14 @@ def sample(n: int, seed: int = 0) -> list[str]:
     if n < 0 or seed < 0:
         raise InputError(f"grammar.sample got n={n}, seed={seed}; both must be 0 or more")
     return list(sentences(n, seed))
+
+
+def lines(source: str) -> Iterator[str]:
+    """The sentences of a `grammar:N` or `grammar:N:SEED` corpus."""
+    asked = re.fullmatch(r"grammar:([0-9]{1,8})(?::([0-9]{1,9}))?", source)
+    if asked is None or not 1 <= int(asked[1]) <= MOST:
+        raise InputError(f"{source!r}: grammar:N or grammar:N:SEED was wanted, N from 1 to {MOST:,}")
+    return sentences(int(asked[1]), int(asked[2] or 0))
 
 
 def sentences(n: int, seed: int = 0) -> Iterator[str]:

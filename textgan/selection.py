@@ -27,8 +27,8 @@ from textgan.checkpoints import replace_folder
 from textgan.errors import InputError
 from textgan.experiment import commit, versions
 from textgan.manifest import facts
+from textgan.readable import number
 from textgan.report.funnel import selection_page
-from textgan.report.markup import number
 from textgan.text import Text, folded, read_text, spool, write_lines
 
 PAGE = "funnel.html"

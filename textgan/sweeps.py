@@ -20,6 +20,7 @@ from textgan.metrics import Metric, ModelNLL, Score
 from textgan.metrics.encoders import AnyEncoder
 from textgan.metrics.fronts import Matched
 from textgan.metrics.tables import ARROWS, number
+from textgan.readable import columns, printable
 from textgan.runs import Run
 
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
@@ -80,14 +81,11 @@ class Sweep(NamedTuple):
                 means = [_mean([e.scores for e in evaluations], name) for name in names]
                 rows.append([model.name, f"{temperature:g}", *("-" if m is None else number(m) for m in means)])
         rows.append(["real text", "", *(number(s.value) for s in self.real)])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines.insert(1, "-" * max(map(len, lines)))
         notes = [f"not compared: {name}: {reason}" for name, reason in self.absent.items()]
         warned = [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(
-            [*lines, "", f"{self.n} sentences a point, reference {self.reference}", *self.sentences, *notes, *warned]
-        )
+        of = f"{self.n} sentences a point, reference {self.reference}"
+        said = ["", of, *self.sentences, *notes, *warned]
+        return "\n".join([*columns(rows, rule=True), *map(printable, said)])
 
     def to_html(self) -> str:
         """A page with one plot for each measure of quality."""

@@ -27,8 +27,9 @@ from textgan.laboratory.statistics import (
 )
 from textgan.laboratory.study import REGIMES, Study
 from textgan.metrics.intervals import half_width
+from textgan.readable import DASH, number, signed
 from textgan.report.charts import DotRow, Line, dots, line_chart
-from textgan.report.markup import DASH, Markup, figure, join, legend, number, signed, table, tag
+from textgan.report.markup import Markup, figure, join, legend, table, tag
 from textgan.report.svg import Axis, Point
 from textgan.report.theme import COLOURS, document
 

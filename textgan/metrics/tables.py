@@ -7,9 +7,10 @@ import html
 import io
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from textgan.readable import columns, printable
 
 from .score import Score
 
@@ -131,11 +132,6 @@ def summary(evaluation: Evaluation) -> list[str]:
     return [f"{verdict}: {together(names)}" for verdict, names in said.items()]
 
 
-def printable(text: str) -> str:
-    """Without control characters, so that a file's name or a reason cannot steer a terminal."""
-    return "".join(char if unicodedata.category(char)[0] != "C" else "?" for char in text)
-
-
 def heading(evaluation: Evaluation) -> str:
     """What was measured, in one line."""
     return (
@@ -162,12 +158,9 @@ def to_text(evaluation: Evaluation) -> str:
     table = [("metric", "text", "real text", "", "than real text")]
     for score, real, verdict in rows(evaluation):
         table.append((score.name, with_interval(score), with_interval(real), ARROWS[score.better], brief(verdict)))
-    widths = [max(len(row[column]) for row in table) for column in range(5)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    lines.insert(1, "-" * max(map(len, lines)))
     short = [*summary(evaluation), ""] if evaluation.verdicts else []
     key = "± half of a 95 % interval; better: ↑ higher, ↓ lower, = as real text" if len(table) > 1 else ""
-    said = [heading(evaluation), "", *short, *lines, "", key, *notes(evaluation)]
+    said = [heading(evaluation), "", *short, *columns(table, rule=True), "", key, *notes(evaluation)]
     return "\n".join(printable(line) for line in said)
 
 

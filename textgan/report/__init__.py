@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from textgan.errors import InputError
+from textgan.readable import number
 from textgan.report.findings import headline, label, not_measured, trials
-from textgan.report.markup import clean, number
+from textgan.report.markup import clean
 from textgan.report.results import read_runs
 from textgan.report.sections import ARROWS, page
 

@@ -1,132 +1,17 @@
-"""The page of an audit, its tables and its sentences."""
+"""The page of an audit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from textgan.augmentation.audit.found import UNSEEN, Audit, tables
+from textgan.readable import percent
 from textgan.report.charts import DotRow, Line, dots, line_chart
-from textgan.report.markup import Markup, figure, join, legend, number, signed, table, tag
+from textgan.report.markup import Markup, figure, join, legend, table, tag
 from textgan.report.svg import Axis, Point
 from textgan.report.theme import COLOURS, document
 
-if TYPE_CHECKING:
-    from textgan.audits import Audit
-
-Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
 STYLES = {"real": "real", "control": "c2", "pool": "c0", "selected": "c1", "selected, weighted": "c3"}
-UNITS = {"generator": " nats", "language model": " nats", "discriminator": " in its logit"}  # others have their own
-ALIKE = 0.05  # of the control's lines; where more of them stand in the training text, the reader must know
-UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw: 1 / ln 2
-
-
-def percent(value: float) -> str:
-    """A share for readers."""
-    return f"{100 * value:.2f} %"
-
-
-def span(low: float, high: float) -> str:
-    """An interval of shares, in per cent."""
-    return f"{100 * low:.2f} to {100 * high:.2f}".replace("-", "\u2212")
-
-
-def findings(done: Audit) -> list[str]:
-    """The sentences that the figures support."""
-    said = []
-    texts = [text for text in done.differences if text != "control"]
-    for text in dict.fromkeys((texts[0], texts[-1])):  # the pool as it came, and as it would be used
-        for group, (value, low, high) in done.differences[text].items():
-            verdict = "more than" if low > 0 else "less than" if high < 0 else "not told apart from"
-            said.append(
-                f"{percent(done.shares[text][group].share)} of the {text} lines mention {group}, {verdict} real text's "
-                f"{percent(done.shares['real'][group].share)} (difference {signed(100 * value, 2)} points, 95 % "
-                f"interval {span(low, high)})."
-            )
-    if done.overlap is not None:
-        said += _copied(done)
-    for model, found in done.counterfactual.items():
-        size = found.size
-        said.append(
-            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)}{UNITS.get(model, '')} "
-            f"on average (95 % interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
-        )
-    if done.exposure:
-        mean = sum(done.exposure) / len(done.exposure)
-        wrote = "none" if not done.extracted else percent(done.extracted)
-        said.append(
-            f"The {len(done.exposure)} canaries are exposed by {mean:.2f} bits on average, where a line that was never "
-            f"seen has {UNSEEN}; the pool holds {wrote} of them."
-        )
-    return said
-
-
-def _copied(done: Audit) -> list[str]:
-    over, said = done.overlap, []
-    assert over is not None
-    for what, found in ((f"a run of {over.order} words", over.ngram), ("the whole line", over.verbatim)):
-        if found is None:
-            continue
-        much = f"{percent(found.train)} of the pool's lines share {what} with the training text"
-        other = f"{percent(found.control)} with as much text that was never seen"
-        gap = f"difference {signed(100 * found.difference, 2)} points, 95 % interval {span(found.low, found.high)}"
-        verdict = "lines came through" if found.above else "no copying beyond the language itself is shown"
-        if found.high < 0:
-            verdict = "the control is nearer, so the two are no draws of one text, and nothing is shown either way"
-        said.append(f"{much}, {other} ({gap}): {verdict}.")
-    if (shared := done.about["control"]["also_in_real"]) > ALIKE:
-        said.append(
-            f"{percent(shared)} of the control's lines stand in the training text too, so it is a weak control."
-        )
-    return said
-
-
-def tables(done: Audit) -> list[Table]:
-    """All figures, as tables of text."""
-    found: list[Table] = []
-    rows = []
-    for text, groups in done.shares.items():
-        for group, share in groups.items():
-            gap = done.differences.get(text, {}).get(group)
-            shown = ["-", "-"] if gap is None else [signed(100 * gap[0], 2), span(gap[1], gap[2])]
-            rows.append([text, group, number(share.lines), number(share.n), percent(share.share),
-                         span(share.low, share.high), *shown])  # fmt: skip
-    head = ["text", "group", "lines", "of", "share", "95 %", "minus real", "95 %"]
-    found.append(("Lines that mention a group; intervals in per cent and percentage points", head, rows))
-    rows = [[text, number(gap.value), number(gap.chance), *_lean(done, text)] for text, gap in done.distances.items()]
-    head = ["text", "total variation", "by chance below", "amplification", "95 %", "words"]
-    found.append(("Distance from real text, and the change of lean of the words beside the groups", head, rows))
-    rows = [
-        [way, group, percent(made.target[group]), percent(share), number(len(made.rows)),
-         number(made.effective_sample)]
-        for way, made in done.constrained.items() for group, share in made.achieved.items()
-    ]  # fmt: skip
-    if rows:
-        head = ["way", "group", "target", "achieved", "rows", "effective rows"]
-        found.append(("The selected rows brought to real text's shares", head, rows))
-    rows = [
-        [model, way, number(shift.lines), signed(shift.mean), f"{signed(shift.low)} to {signed(shift.high)}"]
-        for model, moved in done.counterfactual.items()
-        for way, shift in (("size", moved.size), *moved.toward.items())
-    ]
-    if rows:
-        found.append(("Swapped groups: change of the score", ["model", "swap", "lines", "mean", "95 %"], rows))
-    if done.overlap is not None:
-        over = done.overlap
-        rows = [
-            [what, percent(one.train), percent(one.control), signed(100 * one.difference, 2), span(one.low, one.high)]
-            for what, one in (("whole line", over.verbatim), (f"{over.order} words in a row", over.ngram))
-            if one is not None
-        ]
-        head = ["found again", "in training text", "in control", "difference", "95 %"]
-        found.append((f"Overlap of {over.lines:,} lines with {over.size:,} of each text", head, rows))
-    return found
-
-
-def _lean(done: Audit, text: str) -> list[str]:
-    lean = done.amplification.get(text)
-    if lean is None:
-        return ["-", "-", "-"]
-    return [signed(lean.value), f"{signed(lean.low)} to {signed(lean.high)}", number(lean.words)]
 
 
 def page(done: Audit) -> str:

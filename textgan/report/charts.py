@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from textgan.report.markup import Markup, join, number
+from textgan.readable import number
+from textgan.report.markup import Markup, join
 from textgan.report.svg import (
     FONT,
     PLAIN,

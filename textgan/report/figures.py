@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Sequence
 
 from textgan.metrics.score import Score, why_incomparable
+from textgan.readable import number
 from textgan.report.charts import Band, DotRow, Line, dots, line_chart, scatter
 from textgan.report.findings import ORDERS, Trial, best, label, quality_and_diversity
-from textgan.report.markup import Markup, figure, join, legend, number, tag
+from textgan.report.markup import Markup, figure, join, legend, tag
 from textgan.report.results import Arm, Evaluated, Row, RunData
 from textgan.report.svg import PLAIN, Axis, Point
 from textgan.report.theme import COLOURS

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from textgan.metrics.score import Score
-from textgan.report.markup import number, signed
+from textgan.readable import number, signed
 from textgan.report.results import Arm, Augmented, Evaluated, Row, RunData, dig, words
 
 ORDERS = (4, 3, 5, 2)  # which BLEU-n and self-BLEU-n speak for a text, by preference

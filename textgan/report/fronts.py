@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from textgan.readable import number
 from textgan.report.charts import Line, line_chart
-from textgan.report.markup import Markup, figure, join, legend, number, table, tag
+from textgan.report.markup import Markup, figure, join, legend, table, tag
 from textgan.report.svg import Axis, Point
 from textgan.report.theme import COLOURS, document
 

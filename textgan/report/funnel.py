@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textgan.readable import number
 from textgan.report.charts import DotRow, dots
-from textgan.report.markup import Markup, figure, join, number, table, tag
+from textgan.report.markup import Markup, figure, join, table, tag
 from textgan.report.svg import Axis, Point
 from textgan.report.theme import document
 

@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from textgan.readable import number
 from textgan.report.charts import Line, line_chart
-from textgan.report.markup import Markup, figure, join, legend, number, table, tag
+from textgan.report.markup import Markup, figure, join, legend, table, tag
 from textgan.report.svg import Axis
 from textgan.report.theme import COLOURS, document
 

@@ -13,7 +13,6 @@ from html import escape
 ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]")
 VOID = frozenset({"meta", "circle", "line", "path", "polygon", "rect"})
 CUT = 1200  # characters of one text that a page shows; the rest is counted, not shown
-DASH = "\u2013"
 
 
 class Markup(str):
@@ -69,30 +68,6 @@ def table(
     ]
     inner = tag("table", tag("caption", tag("span", caption)), tag("thead", top), tag("tbody", *body))
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number as people read it: `digits` significant ones, whole ones grouped, a true minus, a dash if absent."""
-    if value is None:
-        return DASH
-    size = abs(value)
-    if value == int(value) and size < 1e15:
-        written = f"{int(value):,}"
-    elif size >= 1e7 or size < 10.0**-digits:
-        written = f"{value:.{digits - 1}e}"
-    else:
-        places = digits if size < 1 else max(0, digits - len(str(int(size))))
-        written = f"{value:,.{places}f}"
-    return written.replace("-", "\u2212")
-
-
-def signed(value: float | None, places: int = 3) -> str:
-    """A difference with its sign, to fixed places; one too small for them is said to be nearly 0."""
-    if value is None:
-        return DASH
-    if abs(value) < 0.5 * 10.0**-places:
-        return f"\u00b1{0:.{places}f}" if value else f"{0:.{places}f}"
-    return f"{value:+,.{places}f}".replace("-", "\u2212")
 
 
 def figure(title: str, about: str, plot: Markup) -> Markup:

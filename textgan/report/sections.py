@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from textgan.metrics.score import Score
+from textgan.readable import DASH, number, signed
 from textgan.report import figures
 from textgan.report.figures import Judged, style_of
 from textgan.report.findings import (
@@ -21,7 +22,7 @@ from textgan.report.findings import (
     training,
     trials,
 )
-from textgan.report.markup import DASH, Markup, join, number, signed, table, tag
+from textgan.report.markup import Markup, join, table, tag
 from textgan.report.results import Arm, Augmented, Evaluated, RunData, words
 from textgan.report.settings import settings
 from textgan.report.specimens import model_lines, specimens

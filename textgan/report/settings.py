@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from textgan.readable import DASH
 from textgan.report.findings import recipe_of
-from textgan.report.markup import DASH, Markup, join, table, tag
+from textgan.report.markup import Markup, join, table, tag
 from textgan.report.results import RunData, dig, finite, words
 
 GROUPS = {

@@ -4,7 +4,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from textgan.report.markup import Markup, join, number, tag
+from textgan.readable import number
+from textgan.report.markup import Markup, join, tag
 from textgan.report.results import Arm, Lines, RunData
 
 BESIDE = 20  # sentences shown beside real ones

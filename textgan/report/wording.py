@@ -7,8 +7,9 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from textgan.readable import number
 from textgan.report.charts import Bars, Line, histogram, line_chart
-from textgan.report.markup import Markup, figure, join, legend, number, tag
+from textgan.report.markup import Markup, figure, join, legend, tag
 from textgan.report.results import RunData, dig
 from textgan.report.svg import Axis
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from textgan.errors import InputError
+from textgan.sources import made
 
 from .spooling import spool
 
 LINE_LIMIT = 1_000_000  # bytes (characters, where strings are given); a longer "line" is not a line of text
-GRAMMAR_LIMIT = 10_000_000  # sentences
 ERRORS = ("strict", "replace", "skip")
 REMEDY = "mend the text, or read it with --encoding-errors"
 BOM = b"\xef\xbb\xbf"
@@ -49,9 +49,9 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
     """Read lines strictly: bytes split on newlines only, UTF-8, one sentence a line.
 
     source: a file; "-" for standard input; "grammar:N" or "grammar:N:SEED" for N sentences of the embedded corpus;
-        "oracle:N:LENGTH" for N sentences of LENGTH tokens of an LSTM (textgan.oracle has more such names); a
-        .jsonl file, whose rows give their field "text" unless they say `"selected": false`; a sequence of strings; or
-        a Text, which is given back.
+        "oracle:N:LENGTH" for N sentences of LENGTH tokens of an LSTM (textgan.oracle has more such names); another
+        corpus that `sources.register` has named; a .jsonl file, whose rows give their field "text" unless they say
+        `"selected": false`; a sequence of strings; or a Text, which is given back.
     errors: what to do with a line that is not UTF-8 or holds a control character (the tab is none): "strict" refuses
         it, "replace" puts U+FFFD for bad bytes and a space for control characters, "skip" drops it.
 
@@ -194,12 +194,8 @@ def _rows(source: str | Path | Sequence[str], errors: str) -> tuple[str, str, It
     if isinstance(source, str | Path):
         if str(source) == "-":
             return "standard input", "standard input", _byte_lines(source)
-        if str(source).startswith("grammar:"):
-            return str(source), str(source), enumerate(_grammar(str(source)), 1)
-        if str(source).startswith("oracle:"):
-            from textgan import oracle
-
-            return str(source), str(source), enumerate(oracle.lines(str(source)), 1)
+        if (lines := made(str(source))) is not None:
+            return str(source), str(source), enumerate(lines, 1)
         shown, rows = _shown(source), _byte_lines(source)
         if str(source).endswith(".jsonl"):
             return shown, Path(source).name, _json_texts(rows, shown, errors)
@@ -273,13 +269,3 @@ def _json_texts(rows: Iterable[tuple[int, bytes]], shown: str, errors: str) -> I
             raise InputError(f'{where}: a JSON object with a string "text" was wanted')
         if row.get("selected", True) is not False:
             yield number, row["text"]
-
-
-def _grammar(source: str) -> Iterator[str]:
-    """Sentences of the embedded corpus for "grammar:N" or "grammar:N:SEED"."""
-    asked = re.fullmatch(r"grammar:([0-9]{1,8})(?::([0-9]{1,9}))?", source)
-    if asked is None or not 1 <= int(asked[1]) <= GRAMMAR_LIMIT:
-        raise InputError(f"{source!r}: grammar:N or grammar:N:SEED was wanted, N from 1 to {GRAMMAR_LIMIT:,}")
-    from textgan.grammar import sentences
-
-    return sentences(int(asked[1]), int(asked[2] or 0))

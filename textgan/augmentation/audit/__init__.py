@@ -3,6 +3,7 @@
 lexicon: groups of words. shares: their shares, distances, amplification. constrain: a pool brought to wanted shares.
 counterfactual: what a model thinks of a line with its groups swapped. sensitivity: over ratio x threshold x seed.
 privacy: overlap with the training text beside a control. canaries: random lines planted to be found again.
+found: all of it, as `textgan.audits.audit` gives it.
 """
 
 from textgan.augmentation.audit.canaries import Canaries, exposure, extracted, plant, plant_canaries, read_canaries

@@ -12,7 +12,7 @@ from textgan.augmentation.rating.answers import Answer, read_answers
 from textgan.augmentation.rating.sheets import KEY
 from textgan.errors import InputError
 from textgan.metrics.intervals import CONFIDENCE, wilson
-from textgan.metrics.tables import printable
+from textgan.readable import printable
 
 DRAWS = 2000
 FAILED = 0.25  # share of attention items; a rater who fails more is left out

@@ -1,0 +1,190 @@
+"""What an audit found: its figures, and the same as JSON, as tables of text and as sentences."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from textgan.augmentation.audit.constrain import Constrained
+from textgan.augmentation.audit.counterfactual import Counterfactual
+from textgan.augmentation.audit.lexicon import Lexicon
+from textgan.augmentation.audit.privacy import Overlap
+from textgan.augmentation.audit.sensitivity import Setting
+from textgan.augmentation.audit.shares import Amplification, Distance, Share
+from textgan.readable import columns, number, percent, printable, signed, span
+
+Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
+UNITS = {"generator": " nats", "language model": " nats", "discriminator": " in its logit"}  # others have their own
+ALIKE = 0.05  # of the control's lines; where more of them stand in the training text, the reader must know
+UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw: 1 / ln 2
+
+
+class Audit(NamedTuple):
+    """What was found. By text (real, control, pool, selected, weighted): shares and cells of the groups; by text but
+    real: differences of shares from real text's, total variation, amplification. constrained: by way, the selected rows
+    brought to real text's shares. counterfactual: by model. absent: what could not be had, and why.
+    """
+
+    about: dict[str, Any]
+    lexicon: Lexicon
+    shares: dict[str, dict[str, Share]]
+    cells: dict[str, dict[str, float]]
+    differences: dict[str, dict[str, tuple[float, float, float]]]
+    distances: dict[str, Distance]
+    amplification: dict[str, Amplification]
+    constrained: dict[str, Constrained]
+    counterfactual: dict[str, Counterfactual]
+    sensitivity: list[Setting]
+    overlap: Overlap | None
+    exposure: list[float]
+    extracted: float | None
+    absent: dict[str, str]
+
+    def findings(self) -> list[str]:
+        """What the figures support, a sentence each."""
+        return sentences(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        groups = {name: list(words) for name, words in self.lexicon.groups.items()}
+        over = self.overlap
+        return {
+            "about": self.about,
+            "groups": groups,
+            "shares": {text: {g: s._asdict() for g, s in found.items()} for text, found in self.shares.items()},
+            "cells": self.cells,
+            "differences": {
+                text: {g: dict(zip(("value", "low", "high"), d, strict=True)) for g, d in found.items()}
+                for text, found in self.differences.items()
+            },
+            "total_variation": {text: found._asdict() for text, found in self.distances.items()},
+            "amplification": {text: found._asdict() for text, found in self.amplification.items()},
+            "constrained": {
+                way: {
+                    "target": done.target,
+                    "achieved": done.achieved,
+                    "rows": len(done.rows),
+                    "effective_sample": done.effective_sample,
+                }
+                for way, done in self.constrained.items()
+            },
+            "counterfactual": {
+                model: {
+                    "size": found.size._asdict(),
+                    "toward": {way: shift._asdict() for way, shift in found.toward.items()},
+                }
+                for model, found in self.counterfactual.items()
+            },
+            "sensitivity": [setting._asdict() for setting in self.sensitivity],
+            "overlap": over
+            and over._asdict()
+            | {"verbatim": over.verbatim._asdict(), "ngram": None if over.ngram is None else over.ngram._asdict()},
+            "canaries": {"exposure": self.exposure, "extracted": self.extracted} if self.exposure else None,
+            "absent": self.absent,
+            "findings": self.findings(),
+        }
+
+    def to_lines(self) -> list[str]:
+        """Tables for a terminal, the sentences last."""
+        shown = [[*columns([head, *rows]), ""] for _, head, rows in tables(self)]
+        return [*itertools.chain(*shown), *map(printable, self.findings())]
+
+
+def sentences(done: Audit) -> list[str]:
+    """The sentences that the figures support."""
+    said = []
+    texts = [text for text in done.differences if text != "control"]
+    for text in dict.fromkeys((texts[0], texts[-1])):  # the pool as it came, and as it would be used
+        for group, (value, low, high) in done.differences[text].items():
+            verdict = "more than" if low > 0 else "less than" if high < 0 else "not told apart from"
+            said.append(
+                f"{percent(done.shares[text][group].share)} of the {text} lines mention {group}, {verdict} real text's "
+                f"{percent(done.shares['real'][group].share)} (difference {signed(100 * value, 2)} points, 95 % "
+                f"interval {span(low, high)})."
+            )
+    if done.overlap is not None:
+        said += _copied(done)
+    for model, found in done.counterfactual.items():
+        size = found.size
+        said.append(
+            f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)}{UNITS.get(model, '')} "
+            f"on average (95 % interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
+        )
+    if done.exposure:
+        mean = sum(done.exposure) / len(done.exposure)
+        wrote = "none" if not done.extracted else percent(done.extracted)
+        said.append(
+            f"The {len(done.exposure)} canaries are exposed by {mean:.2f} bits on average, where a line that was never "
+            f"seen has {UNSEEN}; the pool holds {wrote} of them."
+        )
+    return said
+
+
+def _copied(done: Audit) -> list[str]:
+    over, said = done.overlap, []
+    assert over is not None
+    for what, found in ((f"a run of {over.order} words", over.ngram), ("the whole line", over.verbatim)):
+        if found is None:
+            continue
+        much = f"{percent(found.train)} of the pool's lines share {what} with the training text"
+        other = f"{percent(found.control)} with as much text that was never seen"
+        gap = f"difference {signed(100 * found.difference, 2)} points, 95 % interval {span(found.low, found.high)}"
+        verdict = "lines came through" if found.above else "no copying beyond the language itself is shown"
+        if found.high < 0:
+            verdict = "the control is nearer, so the two are no draws of one text, and nothing is shown either way"
+        said.append(f"{much}, {other} ({gap}): {verdict}.")
+    if (shared := done.about["control"]["also_in_real"]) > ALIKE:
+        said.append(
+            f"{percent(shared)} of the control's lines stand in the training text too, so it is a weak control."
+        )
+    return said
+
+
+def tables(done: Audit) -> list[Table]:
+    """All figures, as tables of text."""
+    found: list[Table] = []
+    rows = []
+    for text, groups in done.shares.items():
+        for group, share in groups.items():
+            gap = done.differences.get(text, {}).get(group)
+            shown = ["-", "-"] if gap is None else [signed(100 * gap[0], 2), span(gap[1], gap[2])]
+            rows.append([text, group, number(share.lines), number(share.n), percent(share.share),
+                         span(share.low, share.high), *shown])  # fmt: skip
+    head = ["text", "group", "lines", "of", "share", "95 %", "minus real", "95 %"]
+    found.append(("Lines that mention a group; intervals in per cent and percentage points", head, rows))
+    rows = [[text, number(gap.value), number(gap.chance), *_lean(done, text)] for text, gap in done.distances.items()]
+    head = ["text", "total variation", "by chance below", "amplification", "95 %", "words"]
+    found.append(("Distance from real text, and the change of lean of the words beside the groups", head, rows))
+    rows = [
+        [way, group, percent(made.target[group]), percent(share), number(len(made.rows)),
+         number(made.effective_sample)]
+        for way, made in done.constrained.items() for group, share in made.achieved.items()
+    ]  # fmt: skip
+    if rows:
+        head = ["way", "group", "target", "achieved", "rows", "effective rows"]
+        found.append(("The selected rows brought to real text's shares", head, rows))
+    rows = [
+        [model, way, number(shift.lines), signed(shift.mean), f"{signed(shift.low)} to {signed(shift.high)}"]
+        for model, moved in done.counterfactual.items()
+        for way, shift in (("size", moved.size), *moved.toward.items())
+    ]
+    if rows:
+        found.append(("Swapped groups: change of the score", ["model", "swap", "lines", "mean", "95 %"], rows))
+    if done.overlap is not None:
+        over = done.overlap
+        rows = [
+            [what, percent(one.train), percent(one.control), signed(100 * one.difference, 2), span(one.low, one.high)]
+            for what, one in (("whole line", over.verbatim), (f"{over.order} words in a row", over.ngram))
+            if one is not None
+        ]
+        head = ["found again", "in training text", "in control", "difference", "95 %"]
+        found.append((f"Overlap of {over.lines:,} lines with {over.size:,} of each text", head, rows))
+    return found
+
+
+def _lean(done: Audit, text: str) -> list[str]:
+    lean = done.amplification.get(text)
+    if lean is None:
+        return ["-", "-", "-"]
+    return [signed(lean.value), f"{signed(lean.low)} to {signed(lean.high)}", number(lean.words)]
