@@ -24,11 +24,12 @@ os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan.experiment import commit, read_results, versions  # noqa: E402
 from textgan.laboratory.running import run_study  # noqa: E402
-from textgan.laboratory.statistics import Paired, against_best  # noqa: E402
+from textgan.laboratory.statistics import Paired, against_best, best_real, select_rows  # noqa: E402
 from textgan.laboratory.study import read_study  # noqa: E402
 from textgan.text import write_json  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
+POOLED = ("grammar-first-100", "grammar-100", "grammar-own-100")  # N = 100 on the grammar, 24 different seeds
 SHOWN = ("selected", "two-stage", "before-two-stage", "self", "word-shuffled", "fresh")
 
 
@@ -66,7 +67,28 @@ def table() -> str:
         lines.append(f"| `{path.stem}` | {' | '.join(_percent(found.get(arm)) for arm in SHOWN)} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
         said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
-    return "\n".join([*lines, "", *said])
+    return "\n".join([*lines, "", *said, *(pooled(arm) for arm in ("selected", "two-stage", "before-two-stage"))])
+
+
+def pooled(arm: str) -> str:
+    """An arm against each experiment's best real-only arm, all seeds of POOLED: mean relative difference, Student."""
+    import numpy as np
+    from scipy import stats
+
+    found: list[float] = []
+    for name in POOLED:
+        rows = [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        base = select_rows(rows, arm=best_real(rows, 100, "steps", 1.0))
+        ours = select_rows(rows, arm=arm, ratio=1.0)
+        found += [100 * (ours[seed]["nll_per_byte"] / base[seed]["nll_per_byte"] - 1) for seed in ours]
+    if not found:
+        return f"* pooled, {arm}: no rows"
+    test = stats.ttest_1samp(found, 0)
+    low, high = test.confidence_interval()
+    return (
+        f"* **{', '.join(POOLED)} pooled, {arm}**: {np.mean(found):+.2f} % ({low:+.2f} to {high:+.2f}), "
+        f"{len(found)} seeds, better in {sum(x < 0 for x in found)}, p = {test.pvalue:.4f}, not adjusted"
+    )
 
 
 def _percent(one: Paired | None) -> str:
