@@ -98,8 +98,8 @@ class Generator(nn.Module, ABC):
         """Logits (..., H) -> (..., V) of the next token, ids below `first_id` and labels forbidden."""
         logits = self.logits(hidden)
         if self.labels:
-            logits[..., self.vocab_size - self.labels :] = NEVER
-        logits[..., : self.first_id] = NEVER  # in place: a linear layer's backward pass does not need its output
+            logits[..., self.vocab_size - self.labels :].fill_(NEVER)
+        logits[..., : self.first_id].fill_(NEVER)  # in place: a linear layer's backward pass does not need its output
         return logits
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -240,7 +240,8 @@ class Generator(nn.Module, ABC):
         noise: (B, T - t) uniform numbers, one for each draw.
         """
         if fixed_shapes(tokens.device):
-            return self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature)
+            self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature)
+            return
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
             ended = int(done.sum())
