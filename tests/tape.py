@@ -92,26 +92,12 @@ class Tape(NoWaiting):
                         old.copy_(new)
 
 
-def record(work: Work, inputs: Sequence[Tensor]) -> Recording:
-    """The work on a tape. Recording does it once, which stands for the first replay."""
-    tape, places, first = Tape(), [x.clone() for x in inputs], True
-    with tape:
-        outputs = work(*places)
-
-    def replay() -> None:
-        nonlocal first
-        if not first:
-            tape.replay()
-        first = False
-
-    return Recording(places, replay, outputs)
-
-
 class Card:
     """How a test speaks of the card that it plays."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monkeypatch, self.recorded, self.busy = monkeypatch, 0, False
+        self.monkeypatch, self.busy = monkeypatch, False
+        self.tapes: list[tuple[str, Tape]] = []  # with the names of their works
 
     def fixed(self) -> None:
         """From now on every part takes the form of a card, and is called as it is."""
@@ -138,8 +124,20 @@ class Card:
         set_(Noise, "uniform", lambda noise, *shape, **_: torch.empty(noise.rows, *shape, device="meta"))
 
     def _record(self, work: Work, inputs: Sequence[Tensor]) -> Recording:
-        self.recorded, self.busy = self.recorded + 1, True
+        """The work on a tape. Recording does it once, which stands for the first replay."""
+        tape, places, first = Tape(), [x.clone() for x in inputs], True
+        self.tapes.append((work.__qualname__, tape))
+        self.busy = True
         try:
-            return record(work, inputs)
+            with tape:
+                outputs = work(*places)
         finally:
             self.busy = False
+
+        def replay() -> None:
+            nonlocal first
+            if not first:
+                tape.replay()
+            first = False
+
+        return Recording(places, replay, outputs)

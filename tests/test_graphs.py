@@ -148,7 +148,7 @@ def test_a_recorded_game_is_the_game(recipe: type, card: Card) -> None:
     called = play(recipe, 5)
     card.recording()
     assert play(recipe, 5) == called
-    assert card.recorded
+    assert card.tapes
 
 
 def test_a_recorded_game_of_a_transformer_is_the_game(card: Card) -> None:
@@ -159,7 +159,7 @@ def test_a_recorded_game_of_a_transformer_is_the_game(card: Card) -> None:
         assert one == pytest.approx(other, abs=1e-4)
     card.recording()
     assert play(SeqGAN, 5, generator=Transformer(8, 1, 2, dropout=0.0)) == called
-    assert card.recorded == 5  # steps of likelihood, D and policy; a token of 8 sentences, and of their 16 roll-outs
+    assert len(card.tapes) == 5  # steps of likelihood, D and policy; a token of 8 sentences, and of their 16 roll-outs
 
 
 HOST = {("pgbleu", "adversarial")}  # BLEU is counted by the host
@@ -231,14 +231,14 @@ def test_a_copied_net_records_anew(card: Card) -> None:
     generator = build("lstm")
     for _ in range(2):
         generator.sample(8, rng=rng())
-    assert card.recorded == 1
+    assert len(card.tapes) == 1
     copied = copy.deepcopy(generator)
     with torch.no_grad():
         for weight in copied.parameters():
             weight.zero_()
     assert not torch.equal(copied.sample(8, rng=rng()).log_probs, generator.sample(8, rng=rng()).log_probs)
     copied.sample(8, rng=rng())
-    assert card.recorded == 2
+    assert len(card.tapes) == 2
 
 
 @pytest.mark.gpu

@@ -52,8 +52,8 @@ class CausalLM(Generator):
         return out.last_hidden_state if self._split else out.logits
 
     def start(self, n: int) -> State:
-        """A cache that grows; or where shapes are fixed its tensors: a layer's keys and values of max_len places, and how
-        many are filled. Not where a gradient is kept, since they are changed in place.
+        """A cache that grows; or where shapes are fixed its tensors: a layer's keys and values of max_len places, and
+        how many are filled. Not where a gradient is kept, since they are changed in place.
         """
         from transformers import DynamicCache
 
