@@ -88,7 +88,19 @@ def operations(work: Callable[[], object]) -> float:
     def lstm_backward(x: Any, w: Any, u: Any, *rest: Any, out_shape: Any = None, **named: Any) -> int:
         return 2 * lstm(x, w, u)
 
-    layers = {torch.ops.aten.mkldnn_rnn_layer: lstm, torch.ops.aten.mkldnn_rnn_layer_backward: lstm_backward}
+    def card_lstm(x: Any, weights: Any, *rest: Any, out_shape: Any = None, **named: Any) -> int:
+        return 2 * math.prod(x[:-1]) * sum(math.prod(w) for w in weights if len(w) == 2)
+
+    def card_lstm_backward(x: Any, weights: Any, *rest: Any, out_shape: Any = None, **named: Any) -> int:
+        return 2 * card_lstm(x, weights)
+
+    aten = torch.ops.aten
+    layers = {
+        aten.mkldnn_rnn_layer: lstm,
+        aten.mkldnn_rnn_layer_backward: lstm_backward,
+        aten._cudnn_rnn: card_lstm,
+        aten._cudnn_rnn_backward: card_lstm_backward,
+    }
     with FlopCounterMode(display=False, custom_mapping=layers) as counter:
         work()
     return counter.get_total_flops() / 1e9

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tape import Card, NoWaiting, Waits
+from test_training import every_recipe, tiny
 from textgan.errors import NotFinite
 from textgan.estimators import rollout_rewards
-from textgan.generators import LSTM
+from textgan.generators import LSTM, Generator, Transformer
 from textgan.graphs import Graphs
-from textgan.recipes import SeqGAN
-from textgan.sequences import pad_to
+from textgan.recipes import RECIPES, RelGAN, SeqGAN
+from textgan.sequences import EOS, PAD, pad_to
 from textgan.training import Schedule, fit
 from textgan.updates import Player, adam
-from tape import Card
 from toys import FAMILIES, MAX_LEN, all_sentences, build
 
 families = pytest.mark.parametrize("family", FAMILIES)
@@ -102,6 +108,137 @@ def test_off_a_card_graphed_work_is_called_as_it_is() -> None:
     graphs = Graphs()
     assert [float(graphs("work", work, torch.tensor(float(i)))["y"]) for i in range(5)] == [1, 2, 3, 4, 5]
     assert len(calls) == 5
+
+
+def play(recipe: type, rounds: int, **changes: Any) -> list[dict[str, float]]:
+    """The logs of some steps of each phase, on sentences of many lengths."""
+    torch.manual_seed(0)
+    classes = {"labels": 2} if hasattr(recipe, "classes") else {}
+    chosen = tiny(recipe, mle_steps=rounds, discriminator_updates=1, **changes)
+    players = chosen.players(14, 5, **classes)
+    for player in players.values():
+        player.to(torch.device("cpu"))
+        if isinstance(player.net, Generator):
+            player.net.labels = len(classes) * 2
+    stream, logs = sentences(bool(classes)), []
+    for phase in chosen.phases(players, rng()):
+        logs += [{k: float(v) for k, v in phase.update(step, stream).items()} for step in range(rounds)]
+    for player in players.values():
+        player.check()
+    return logs
+
+
+def sentences(labelled: bool) -> Iterator[torch.Tensor]:
+    """Batches of 8 sentences of 1 to 5 tokens of 4..11, their ends included, with a label before each where asked."""
+    noise = rng(1)
+    while True:
+        tokens = torch.randint(4, 12, (8, 5), generator=noise)
+        last = torch.randint(0, 5, (8, 1), generator=noise)
+        at = torch.arange(5)
+        tokens = tokens.masked_fill(at == last, EOS).masked_fill(at > last, PAD)
+        labels = torch.randint(12, 14, (8, 1), generator=noise)
+        yield torch.cat([labels, tokens], 1) if labelled else tokens
+
+
+@every_recipe
+def test_a_recorded_game_is_the_game(recipe: type, card: Card) -> None:
+    """Five steps of each phase: three are called, one is recorded, one is replayed. To the bit: the operations are
+    the same, whether Python or the tape asks for them."""
+    card.fixed()
+    called = play(recipe, 5)
+    card.recording()
+    assert play(recipe, 5) == called
+    assert card.tapes
+
+
+def test_a_recorded_game_of_a_transformer_is_the_game(card: Card) -> None:
+    free = play(SeqGAN, 5, generator=Transformer(8, 1, 2, dropout=0.0))
+    card.fixed()
+    called = play(SeqGAN, 5, generator=Transformer(8, 1, 2, dropout=0.0))
+    for one, other in zip(free, called, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    card.recording()
+    assert play(SeqGAN, 5, generator=Transformer(8, 1, 2, dropout=0.0)) == called
+    assert len(card.tapes) == 5  # steps of likelihood, D and policy; a token of 8 sentences, and of their 16 roll-outs
+
+
+HOST = {("pgbleu", "adversarial")}  # BLEU is counted by the host
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [(recipe, {}) for recipe in RECIPES] + [(r, {"generator": Transformer(8, 1, 2)}) for r in (SeqGAN, RelGAN)],
+    ids=lambda x: x.name if isinstance(x, type) else "-".join(x),
+)
+def test_no_update_waits_for_a_card_or_brings_it_more_than_noise_and_text(
+    recipe: type, changes: dict[str, Any], card: Card
+) -> None:
+    card.far()
+    classes = {"labels": 2} if hasattr(recipe, "classes") else {}
+    chosen = tiny(recipe, rollouts=1, discriminator_updates=1, mle_every=2, judge_every=1, **changes)
+    with torch.device("meta"):
+        players = chosen.players(14, 3, **classes)
+    for player in players.values():
+        player.to(torch.device("meta"))
+        if isinstance(player.net, Generator):
+            player.net.labels = len(classes) * 2
+    real = torch.zeros(8, 3 + len(classes), dtype=torch.int64, device="meta")
+    for phase in chosen.phases(players, rng()):
+        waits = (recipe.name, phase.name) in HOST  # type: ignore[attr-defined]
+        for step in (0, 1):
+            with pytest.raises(NotImplementedError) if waits else nullcontext(), NoWaiting():
+                phase.update(step, itertools.repeat(real))
+
+
+def test_a_tape_goes_wrong_where_a_recording_would(card: Card) -> None:
+    """A number of the host is held fast; a tensor that takes another's place is not the one that is read again; and a
+    value that Python wants, or brings, cannot be had."""
+    card.recording()
+    state = {"rate": 0.0, "sum": torch.zeros(())}
+
+    def by_number(x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": x * state["rate"]}
+
+    def elsewhere(x: torch.Tensor) -> dict[str, torch.Tensor]:
+        state["sum"] = state["sum"] + x
+        return {"y": state["sum"]}
+
+    def in_place(x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": total.add_(x)}
+
+    total, found = torch.zeros(()), {}
+    for work in (by_number, elsewhere, in_place):
+        graphs = Graphs()
+        for i in range(6):
+            state["rate"] = float(i)
+            found.setdefault(work.__name__, []).append(float(graphs("work", work, torch.ones(()))["y"]))
+    assert found["by_number"] == [0, 1, 2, 3, 3, 3]  # the fourth call is the recorded one
+    assert found["elsewhere"] == [1, 2, 3, 4, 4, 4]
+    assert found["in_place"] == [1, 2, 3, 4, 5, 6]
+    for work in (
+        lambda x: {"y": x * float(x)},
+        lambda x: {"y": x[x > 0]},
+        lambda x: {"y": x * torch.tensor(2.0)},
+    ):
+        graphs = Graphs()
+        with pytest.raises(Waits):
+            for _ in range(4):
+                graphs("work", work, torch.ones(1))
+
+
+def test_a_copied_net_records_anew(card: Card) -> None:
+    card.recording()
+    generator = build("lstm")
+    for _ in range(2):
+        generator.sample(8, rng=rng())
+    assert len(card.tapes) == 1
+    copied = copy.deepcopy(generator)
+    with torch.no_grad():
+        for weight in copied.parameters():
+            weight.zero_()
+    assert not torch.equal(copied.sample(8, rng=rng()).log_probs, generator.sample(8, rng=rng()).log_probs)
+    copied.sample(8, rng=rng())
+    assert len(card.tapes) == 2
 
 
 @pytest.mark.gpu

@@ -31,7 +31,8 @@ def test_fillings_follow_the_likelihood_of_the_hidden_words_and_leave_the_others
     generator, n = build("infill"), 8000
     row, hole = torch.tensor([[4, 0, 5]]), torch.tensor([[False, True, False]])
     visible = row.masked_fill(hole, VOCAB)
-    filled = fill(generator, Holes(*(x.expand(n, -1) for x in (row, hole, visible))), torch.Generator().manual_seed(1))
+    noise = torch.rand(n, 3, generator=torch.Generator().manual_seed(1))
+    filled = fill(generator, Holes(*(x.expand(n, -1) for x in (row, hole, visible))), noise)
     assert torch.equal(filled.tokens[:, [0, 2]], row[:, [0, 2]].expand(n, -1))
     for token in range(EOS, VOCAB):
         p = log_probs(generator, Holes(torch.tensor([[4, token, 5]]), hole, visible))[0].sum().exp().item()
@@ -45,7 +46,7 @@ def test_a_sentence_hidden_whole_is_a_sample_of_the_language_model() -> None:
     assert torch.allclose(own, generator.log_probs(sentences).sum(1), atol=1e-5)
     n = 8000
     blank = Holes(torch.full((n, MAX_LEN), 4), torch.ones(n, MAX_LEN).bool(), torch.full((n, MAX_LEN), VOCAB))
-    filled = fill(generator, blank, torch.Generator().manual_seed(2))
+    filled = fill(generator, blank, torch.rand(n, MAX_LEN, generator=torch.Generator().manual_seed(2)))
     assert torch.equal(filled.hole, mask_of(filled.tokens))
     for sentence, p in zip(sentences, own.exp(), strict=True):
         assert abs((filled.tokens == sentence).all(1).float().mean() - p) < 0.025
@@ -65,7 +66,7 @@ def test_a_filling_heeds_the_words_behind_the_hole() -> None:
             optimizer.zero_grad()
             (-log_probs(generator, given)[hole].mean()).backward()
             optimizer.step()
-    assert (fill(generator, given, rng).tokens[:, 0] == word[:, 0]).float().mean() > 0.8
+    assert (fill(generator, given, torch.rand(64, 3, generator=rng)).tokens[:, 0] == word[:, 0]).float().mean() > 0.8
 
 
 def test_maskgan_refuses_a_generator_that_cannot_read_around_a_hole() -> None:

@@ -271,7 +271,7 @@ class TransformerDiscriminator(Discriminator):
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         embedded = embed(x, self.bert.get_input_embeddings().weight)
         seen = mask.long()
-        if fixed_shapes(mask.device):  # the finished mask, (B, 1, T, T); of the other it would be read whether it hides any
+        if fixed_shapes(mask.device):  # the finished mask, (B, 1, T, T): of the other BERT reads whether it hides any
             hidden = ~mask[:, None, None].expand(-1, 1, mask.shape[1], -1)
             seen = torch.zeros_like(hidden, dtype=embedded.dtype).masked_fill(hidden, torch.finfo(embedded.dtype).min)
         states = self.bert(inputs_embeds=embedded, attention_mask=seen).last_hidden_state

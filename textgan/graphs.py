@@ -46,11 +46,11 @@ class Graphs:
     """Works of one net or player; on a card each becomes a CUDA graph once it has been done WARM times.
 
     graphs(name, work, *tensors) gives what work(*tensors) does, a dict of tensors. `name` must say all that a recording
-    holds fast: the nets and their modes, and every number that is no tensor. A work takes fixed shapes, reads no value on
-    the host, brings none from it, and draws random numbers from the card's default generator alone (dropout does);
-    what outlives it (weights, an optimiser's state with capturable=True) it changes in place. times: that many times in
-    a row, for a work that changes its own tensors in place; they are the caller's to give away. A copy knows no works,
-    since they are those of another net. The recording itself has not yet run on a card; tests/tape.py is its twin.
+    holds fast: the nets and their modes, and every number that is no tensor. A work takes fixed shapes, reads no value
+    on the host, brings none from it, and draws random numbers from the card's default generator alone (dropout does);
+    what outlives it (weights, an optimiser's state with capturable=True) it changes in place. times: that many times
+    in a row, for a work that changes its own tensors in place; they are the caller's to give away. A copy knows no
+    works, since they are those of another net. Nothing was recorded on a card yet; tests/tape.py is its twin.
     """
 
     def __init__(self) -> None:

@@ -72,7 +72,10 @@ class Player(Generic[Net]):
                 group["capturable"], group["lr"] = True, torch.full((), float(group["lr"]), device=device)
 
     def at(self, rate: float) -> None:
-        """Steps from now on take `rate` times the learning rate; no part of a recorded work, which would hold it fast."""
+        """Steps from now on take `rate` times the learning rate; to be said outside a recorded work.
+
+        A recorded step reads the rate from its place on the card, and would hold a number fast.
+        """
         groups = self.optimizer.param_groups if self.optimizer else []
         for group, lr in zip(groups, self.rates, strict=True):
             if isinstance(group["lr"], Tensor):

@@ -266,7 +266,8 @@ class Generator(nn.Module, ABC):
         noise: (B, T - t) uniform numbers, one for each draw.
         """
         if fixed_shapes(tokens.device):
-            return self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature)
+            self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature)
+            return
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
             ended = int(done.sum())

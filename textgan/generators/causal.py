@@ -52,11 +52,12 @@ class CausalLM(Generator):
         return out.last_hidden_state if self._split else out.logits
 
     def start(self, n: int) -> State:
-        """A cache that grows, or where shapes are fixed its tensors: keys and values of max_len places, and how many are
-        filled, for each layer. Only there is each token attended to beside the places still empty."""
+        """A cache that grows; or where shapes are fixed its tensors: a layer's keys and values of max_len places, and
+        how many are filled. Not where a gradient is kept, since they are changed in place.
+        """
         from transformers import DynamicCache
 
-        if not fixed_shapes(self.device):
+        if not fixed_shapes(self.device) or torch.is_grad_enabled():
             return DynamicCache()
         state: list[Tensor] = []
         for heads, key, value in self._sizes:

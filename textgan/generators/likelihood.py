@@ -17,8 +17,8 @@ NEVER = -1e9  # a forbidden token's logit; finite, since 0 * (-inf - -inf) makes
 
 def forbid(logits: Tensor, allowed: slice) -> Tensor:
     """Logits (..., V), in place, where ids outside `allowed` have no probability."""
-    logits[..., : allowed.start] = NEVER
-    logits[..., allowed.stop :] = NEVER
+    logits[..., : allowed.start].fill_(NEVER)
+    logits[..., allowed.stop :].fill_(NEVER)
     return logits
 
 

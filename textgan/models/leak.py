@@ -135,13 +135,13 @@ class LeakForCausalLM(StatefulForCausalLM):
 def longer(prefix: Tensor, x: Tensor, here: Tensor | None, at: Tensor | None = None) -> State:
     """The tokens so far and the next: (t, B[, V]), (B,) or (B, V) -> (t + 1, B[, V]).
 
-    BOS, and what `here` (B,) hides, stand as PAD: they are no text. With `at`, (1, B), the next is put there instead, and
-    the count of the following one comes too.
+    BOS, and what `here` (B,) hides, stand as PAD: they are no text. With `at`, (1, B), the next is put there instead,
+    and the place of the following one comes too.
     """
     if x.dtype == torch.int64:
         x = x.masked_fill(x == BOS if here is None else (x == BOS) | ~here, PAD)
     elif prefix.dtype == torch.int64:
-        prefix = torch.zeros(*prefix.shape, x.shape[-1], dtype=x.dtype, device=x.device).scatter_(2, prefix[..., None], 1)
+        prefix = x.new_zeros(*prefix.shape, x.shape[-1]).scatter_(2, prefix[..., None], 1)
     if at is None:
         return (torch.cat([prefix, x[None]]),)
     place = at if x.dim() == 1 else at[..., None].expand(-1, *x.shape)

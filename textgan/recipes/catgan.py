@@ -99,11 +99,11 @@ class CatGAN:
             of_real, of_fake = logits_of(real, mask_of(real), label), logits_of(fake.probs, fake.mask, label)
             return RELATIVISTIC.generator(of_real, of_fake), fake, label
 
-        def fitness(tokens: Tensor, temperature: float) -> float:
+        def fitness(tokens: Tensor, temperature: float) -> Tensor:
             with torch.no_grad():
                 loss, fake, label = loss_of(tokens, temperature)
                 entropy = -gather(g.net.log_probs(fake.tokens, label)).sum() / gather(fake.mask).sum()
-            return average([self.diversity * entropy - loss])[0].item()
+            return average([self.diversity * entropy - loss])[0]
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             middle = self.beta_max ** (-step / max(1, self.adversarial_steps))
@@ -116,17 +116,22 @@ class CatGAN:
                 g.net.load_state_dict(parent)
                 temperature = middle * spread(child, self.children, self.mutation)
                 loss = g.minimise(loss_of(tokens, temperature)[0])
-                child_logs = {"g_loss": loss, "temperature": temperature, "fitness": fitness(test, middle)}
-                grown.append((child_logs, copy.deepcopy(g.net.state_dict())))
-            fittest, weights = max(grown, key=lambda child: child[0]["fitness"])
-            g.net.load_state_dict(weights)
-            return logs | fittest
+                own = {"g_loss": loss, "temperature": loss.new_full((), temperature, dtype=torch.float64)}
+                grown.append((own | {"fitness": fitness(test, middle)}, copy.deepcopy(g.net.state_dict())))
+            best = torch.stack([child["fitness"] for child, _ in grown]).argmax()
+            g.net.load_state_dict(chosen([weights for _, weights in grown], best))
+            return logs | chosen([child for child, _ in grown], best)
 
         return (
             likelihood_phase(players["likelihood"], self),
             Phase("judge", self.judge_steps, lambda step, batches: judge_step(batches, 1.0)),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+def chosen(children: list[dict[str, Tensor]], best: Tensor) -> dict[str, Tensor]:
+    """The child at the place `best` (), which is not waited for."""
+    return {key: torch.stack([child[key] for child in children]).index_select(0, best[None])[0] for key in children[0]}
 
 
 def spread(child: int, children: int, mutation: float) -> float:

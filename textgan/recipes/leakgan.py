@@ -100,14 +100,27 @@ class LeakGAN:
             follow(leak, d.net, keep=0.0)
             return logs
 
-        def imitate(tokens: Tensor, rate: float) -> Logs:
-            worker, manager, mask = players["worker_likelihood"], players["manager_likelihood"], gather(mask_of(tokens))
+        worker, manager = players["worker_likelihood"], players["manager_likelihood"]
+
+        def follow_text(tokens: Tensor) -> Logs:
+            mask = gather(mask_of(tokens))
             log_probs, aligned = (gather(x) for x in read(g.net.train(), tokens)[:2])
-            worker.at(rate)
-            manager.at(rate)
             return {
                 "g_loss": worker.minimise(-log_probs.sum() / mask.sum()),
                 "goal_loss": manager.minimise(-mean_within(aligned, mask)),
+            }
+
+        def imitate(tokens: Tensor, rate: float) -> Logs:
+            worker.at(rate)
+            manager.at(rate)
+            return worker.graphs("follow text", follow_text, tokens)
+
+        def follow_reward(tokens: Tensor, mask: Tensor, quality: Tensor) -> Logs:
+            log_probs, aligned, intrinsic = read(g.net.eval(), tokens)
+            advantages = intrinsic - position_baseline(intrinsic, mask)
+            return {
+                "g_loss": g.minimise(reinforce(log_probs, advantages, mask)),
+                "goal_loss": players["manager"].minimise(-(quality * aligned * mask).sum(1).mean()),
             }
 
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
@@ -120,12 +133,7 @@ class LeakGAN:
             fake = g.net.sample(self.batch, rng=rng)
             rewards = rollout_rewards(g.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
             quality = ranked(rewards, fake.mask, self.rank_sharpness)
-            log_probs, aligned, intrinsic = read(g.net.eval(), fake.tokens)
-            advantages = intrinsic - position_baseline(intrinsic, fake.mask)
-            logs = {
-                "g_loss": g.minimise(reinforce(log_probs, advantages, fake.mask)),
-                "goal_loss": players["manager"].minimise(-(quality * aligned * fake.mask).sum(1).mean()),
-            }
+            logs = g.graphs("follow reward", follow_reward, fake.tokens, fake.mask, quality)
             if (step + 1) % self.mle_every == 0:
                 imitate(next(batches), self.generator_lr / self.mle_lr if self.mle_lr else 0.0)
             return logs | judge(batches, self.discriminator_updates) | reward_logs(last_of(rewards, fake.mask))

@@ -79,26 +79,38 @@ class MaskGAN:
         def holes(batches: Iterator[Tensor]) -> Holes:
             return make_holes(pad_to(next(batches), g.net.max_len), self.mask_rate, g.net.vocab_size, rng)
 
-        def learn(step: int, batches: Iterator[Tensor]) -> Logs:
-            given = holes(batches)
-            loss = -gather(log_probs(g.net.train(), given)).sum() / gather(given.hole).sum()
-            players["likelihood"].at(cosine(step, self.mle_steps, last=self.mle_final_rate))
+        def imitate(*given: Tensor) -> Logs:
+            real = Holes(*given)
+            loss = -gather(log_probs(g.net.train(), real)).sum() / gather(real.hole).sum()
             return {"g_loss": players["likelihood"].minimise(loss)}
+
+        def learn(step: int, batches: Iterator[Tensor]) -> Logs:
+            players["likelihood"].at(cosine(step, self.mle_steps, last=self.mle_final_rate))
+            return players["likelihood"].graphs("imitate", imitate, *holes(batches))
 
         def judged(given: Holes) -> Tensor:
             return d.net.step_logits(given.tokens, mask_of(given.tokens), given.visible).float()
 
-        def judge(step: int, batches: Iterator[Tensor]) -> Logs:
-            real = holes(batches)
-            fake = fill(g.net, real, rng)
+        def tell_apart(noise: Tensor, *given: Tensor) -> Logs:
+            real = Holes(*given)
+            fake = fill(g.net, real, noise)
             d.net.train()
             ours, theirs, hidden, filled = (gather(x) for x in (judged(real), judged(fake), real.hole, fake.hole))
             loss = d.minimise(token_cross_entropy(ours, theirs, hidden, filled))
             right = mean_within((ours > 0).float(), hidden) + mean_within((theirs < 0).float(), filled)
             return {"d_loss": loss, "word_accuracy": right / 2}
 
+        def judge(step: int, batches: Iterator[Tensor]) -> Logs:
+            real = holes(batches)
+            return d.graphs(("tell apart", d.frozen), tell_apart, noise_for(real), *real)
+
+        def noise_for(given: Holes) -> Tensor:
+            batch, length = given.tokens.shape
+            return Noise(batch, rng, given.tokens.device).uniform(length)
+
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
-            fake = fill(g.net, holes(batches), rng)
+            given = holes(batches)
+            fake = fill(g.net, given, noise_for(given))
             d.net.eval()
             rewards = F.logsigmoid(judged(fake).detach()) * fake.hole  # (B, L)
             returns = discounted_returns(rewards, mask_of(fake.tokens), gamma=self.discount)
@@ -169,14 +181,16 @@ def log_probs(generator: Generator, given: Holes) -> Tensor:
 
 
 @torch.no_grad()
-def fill(generator: Generator, given: Holes, rng: torch.Generator) -> Holes:
-    """The holes filled by G, word after word, without dropout; a sentence hidden whole ends where G ends it."""
+def fill(generator: Generator, given: Holes, noise: Tensor) -> Holes:
+    """The holes filled by G, word after word, without dropout; a sentence hidden whole ends where G ends it.
+
+    noise: (B, L) uniform numbers, one for each draw.
+    """
     model, batch = generator.eval().model, len(given.tokens)
     state: Any = model.state_of(model.body.contexts(given.visible))
     x = torch.full((batch,), BOS, device=given.tokens.device)
     free = (given.visible == generator.vocab_size).all(1)
     done, tokens, hole = torch.zeros_like(free), given.tokens.clone(), given.hole.clone()
-    noise = Noise(batch, rng, tokens.device).uniform(tokens.shape[1])
     for t in range(tokens.shape[1]):
         out, state = generator.advance(x, state)
         drawn = generator.draw(out, noise[:, t]).tokens

@@ -84,7 +84,7 @@ class TextGAIL:
             fake = g.net.sample(len(real), rng=rng).tokens
             rewards = (score(fake) - score(real)).sigmoid()  # (B,)
             part = linear_temperature(step, steps=self.adversarial_steps, first=self.demonstrations, last=0.0)
-            shown = evenly(part, len(real)).to(real.device)  # (B,) where a demonstration takes a sample's place
+            shown = evenly(part, len(real), real.device)  # (B,) where a demonstration takes a sample's place
             width = max(real.shape[1], fake.shape[1])
             tokens = torch.where(shown[:, None], pad_to(real, width), pad_to(fake, width))
             advantages = whitened(rewards).masked_fill(shown, self.demonstration_reward)
@@ -113,9 +113,9 @@ def whitened(rewards: Tensor) -> Tensor:
     return ((rewards - whole.mean()) / whole.std(correction=0).clamp(min=1e-6)).clamp(-2, 2)
 
 
-def evenly(part: float, n: int) -> Tensor:
+def evenly(part: float, n: int, device: torch.device | None = None) -> Tensor:
     """That part of the whole batch's rows, spread evenly by the golden ratio; here the n own ones, (n,) bool."""
-    places = share().rank * n + torch.arange(n)
+    places = share().rank * n + torch.arange(n, device=device)
     return torch.frac(places * 0.6180339887498949) < part
 
 
