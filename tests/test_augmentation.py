@@ -341,6 +341,31 @@ def test_several_seeds_share_the_base_model_and_are_put_together(tmp_path: Path)
     assert json.loads((tmp_path / "comparison.json").read_text()) == json.loads(json.dumps(done))
 
 
+def test_a_comparison_that_was_stopped_ends_as_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It breaks off in the second arm of the second seed; what was done by then is not done again."""
+    monkeypatch.setattr("textgan.lm.watching.SECONDS", 0.0)  # a checkpoint at each step
+    told: list[tuple[str, int]] = []
+
+    def tell(row: dict[str, Any]) -> None:
+        told.append((row["stage"], row["step"]))
+        if told.count(("fine-tuning on real + synthetic", 4)) == 2:
+            raise KeyboardInterrupt
+
+    same: dict[str, Any] = {"valid": VALID, "test": TEST, "seeds": [0, 1], "steps": 6, **QUICK}
+    whole = compare_seeds(TRAIN, rows(MADE), out=tmp_path / "whole", **same)
+    with pytest.raises(KeyboardInterrupt):
+        compare_seeds(TRAIN, rows(MADE), out=tmp_path / "cut", on_progress=tell, **same)
+    with pytest.raises(InputError, match="holds a training that was stopped; give --resume, or another --out"):
+        compare_seeds(TRAIN, rows(MADE), out=tmp_path / "cut", **same)
+    told = []
+    assert compare_seeds(TRAIN, rows(MADE), out=tmp_path / "cut", resume=True, on_progress=tell, **same) == whole
+    assert {stage for stage, _ in told} == {"fine-tuning on real + synthetic"} and told[0][1] >= 3
+    for name in ("comparison.json", "augmentation-seed-1.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def made_up(changes: list[float]) -> list[dict[str, Any]]:
     """Results whose arms differ in NLL per byte by so much, around 1."""
     return [

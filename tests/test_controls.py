@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from test_training import LINES, OFTEN, tiny, trace
+from test_training import LINES, OFTEN, tiny, told, trace
 from textgan.checkpoints import checkpoints
 from textgan.controls import CONTROLS, spoil_answers
 from textgan.discriminators import CNN, MultiCNN, Recurrent
 from textgan.errors import InputError
-from textgan.recipes import DPGAN, RECIPES, RelGAN, SeqGAN
+from textgan.recipes import DPGAN, RECIPES, CatGAN, LeakGAN, RankGAN, RelGAN, SentiGAN, SeqGAN
 from textgan.runs import Run
 from textgan.sequences import mask_of
 from textgan.training import fit
@@ -40,6 +40,37 @@ def test_a_constant_reward_leaves_the_generator_where_it_was(recipe: type, tmp_p
     assert nets(none, "likelihood") == nets(constant, "likelihood") != nets(true, "likelihood")
     assert nets(none, "discriminator") != nets(constant, "discriminator")  # D goes on learning
     assert constant.settings["control"] == "constant" and "control" not in true.settings
+
+
+@pytest.mark.parametrize("recipe", [LeakGAN, SentiGAN, CatGAN, RankGAN], ids=lambda r: r.name)
+def test_under_a_constant_reward_nothing_of_d_reaches_the_generator(recipe: type, tmp_path: Path) -> None:
+    """Two Ds that learn at unlike rates: G is the same to the bit, and is not where G may hear them."""
+    lines, found = told(recipe, LINES), {}
+    for control in ("constant", None):
+        for rate in (1e-4, 1e-2):
+            spec = tiny(recipe, discriminator_lr=rate, judge_steps=0)
+            out = tmp_path / f"{control}-{rate}"
+            found[control, rate] = fit(spec, lines, out=out, schedule=OFTEN, progress=False, control=control)
+    name = "worker_likelihood" if recipe is LeakGAN else "likelihood"
+    assert nets(found["constant", 1e-4], name) == nets(found["constant", 1e-2], name)
+    assert nets(found["constant", 1e-4], "discriminator") != nets(found["constant", 1e-2], "discriminator")
+    assert nets(found[None, 1e-4], name) != nets(found[None, 1e-2], name)
+
+
+@pytest.mark.parametrize("control", ["constant", "shuffled"])
+def test_the_copy_of_d_that_leakgan_reads_stays_untrained_and_frozen_it_is_d_itself(
+    control: str, tmp_path: Path
+) -> None:
+    """Untrained: all that the seed has made, as in a run of no step."""
+    steps = {"judge_steps": 0, "mle_steps": 0, "adversarial_steps": 0}
+    untrained, spoilt = play(LeakGAN, tmp_path / "a", None, **steps), play(LeakGAN, tmp_path / "b", control)
+    frozen = play(LeakGAN, tmp_path / "c", "frozen")
+    before, after, copied = (
+        {k.partition("leak.")[2]: v for k, v in nets(run, "worker_likelihood").items() if "leak." in k}
+        for run in (untrained, spoilt, frozen)
+    )
+    assert before == after != nets(spoilt, "discriminator") and len(before) > 5
+    assert copied == nets(frozen, "discriminator") != before
 
 
 @pytest.mark.parametrize("recipe", GAMES, ids=lambda r: r.name)

@@ -21,11 +21,12 @@ from textgan.errors import InputError
 from textgan.generators import LSTM
 from textgan.laboratory import statistics
 from textgan.laboratory.arms import ARMS, edited, noisy, shuffled_words
-from textgan.laboratory.cells import Lab, Place, training_jobs
+from textgan.laboratory.cells import Lab, Place, Training, training_jobs
 from textgan.laboratory.opening import BINS, line_nats
 from textgan.laboratory.page import page
-from textgan.laboratory.running import one_job, run_study, write_report
+from textgan.laboratory.running import freeze, one_job, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
+from textgan.laboratory.standing import standing
 from textgan.laboratory.study import Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
 from textgan.text import save_tokenizer, train_tokenizer
@@ -390,9 +391,58 @@ def test_killed_three_times_it_ends_as_if_unbroken(unbroken: Lab, tmp_path: Path
     assert one == other and len(one.splitlines()) == 9
 
 
-def test_a_single_job_waits_for_what_it_needs_and_the_test_text_for_all(tmp_path: Path) -> None:
-    from textgan.laboratory.running import freeze
+def test_before_the_test_text_the_report_says_how_the_arms_stand_on_the_validation_text(tmp_path: Path) -> None:
+    """Seeds of unlike level, .5 and .6: gan is .05 below real-only on both, fresh .11 above on the one that it has."""
+    freeze(small(**(FEW | {"seeds": 2, "regimes": ("steps",)})), tmp_path)
+    lab, trained = Lab(tmp_path), dict[str, Any]()
+    assert standing(lab, trained, 0) is None
+    above = {"real": 0.0, "duplicated": 0.0, "gan": -0.05, "fresh": 0.11}
+    for training in (t for place in lab.places() for t in lab.candidates(place)):
+        worse = 0.2 if (training.temperature or 1.0) != 1.0 else 0.0  # the best candidate stands for its arm
+        value = 0.5 + 0.1 * training.seed + above[training.arm] + worse
+        trained[training.name] = {"valid_nll_per_byte": value}
+    del trained[Training("fresh", 100, 1, 1.0, "steps").name]
+    found = standing(lab, trained, 3)
+    assert found is not None
+    arms = {arm.arm: arm for arm in found.arms}
+    assert arms["gan"].relative == pytest.approx(-0.05 / 0.55) and arms["gan"].against == "real"
+    assert arms["fresh"].relative == pytest.approx(0.11 / 0.5) and (arms["fresh"].seeds, arms["fresh"].wanted) == (1, 2)
+    lines = found.lines()
+    assert "supports no claim" in lines[0] and "3 failed" in lines[0]
+    assert any(" gan " in line and line.endswith("\u22129.09 % (real)") for line in lines)
 
+
+INTERRUPTED = """
+import sys
+from textgan.cli import main
+reads = []
+def hook(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("splits/test.txt") and "r" in str(arguments[1] or "r"):
+        reads.append(arguments[0])
+sys.addaudithook(hook)
+code = main(["experiment", sys.argv[1], "--out", sys.argv[2]])
+main(["experiment", sys.argv[1], "--out", sys.argv[2], "--report"])
+print(code, len(reads))
+"""
+
+
+def test_an_experiment_that_is_broken_off_leaves_a_report_and_the_test_text_unread(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(json.dumps(small(**FEW).to_json()))
+    freeze(small(**FEW), tmp_path / "out")  # writes the splits and reads them once, for their hashes
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "c.yaml"), str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 240
+    while len(list((tmp_path / "out" / "results").glob("real-*.json"))) < 4 and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, problem = process.communicate(timeout=120)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "So far, on the validation text" in page and "the best" in page, problem
+    assert "validation NLL a byte" in said and said.splitlines()[-1] == "130 0", problem
+    assert not (tmp_path / "out" / "opened.json").exists() and "test NLL" not in said
+
+
+def test_a_single_job_waits_for_what_it_needs_and_the_test_text_for_all(tmp_path: Path) -> None:
     freeze(small(**FEW), tmp_path)
     names = [job.name for job in training_jobs(tmp_path)]
     with pytest.raises(InputError, match="base must be done before"):

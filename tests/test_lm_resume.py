@@ -100,6 +100,21 @@ def test_a_process_that_was_killed_leaves_what_another_ends_to_the_byte(base: Pa
     assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
 
 
+def test_a_folder_that_is_being_written_is_refused_and_free_again_afterwards(base: Path, tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def tell(row: dict[str, Any]) -> None:  # while the training works
+        if row["step"] == 3:
+            for other in (finetune, lambda *a, **k: pretrain_small(TRAIN, tmp_path, layers=1, width=16, steps=2)):
+                with pytest.raises(InputError) as error:
+                    other(base, TRAIN, out=tmp_path, **USUAL)
+                refused.append(str(error.value))
+
+    done = finetune(base, TRAIN, out=tmp_path, on_progress=tell, **USUAL)
+    assert refused == [f"{tmp_path}: another process is writing here; wait for it or give another --out"] * 2
+    assert finetune(base, TRAIN, out=tmp_path, resume=True, **USUAL) == done
+
+
 def test_a_signal_saves_the_step_and_says_so(base: Path, tmp_path: Path) -> None:
     whole = finetune(base, TRAIN, out=tmp_path / "whole", **USUAL)
 

@@ -21,12 +21,12 @@ from textgan.augmentation import verify_pool
 from textgan.checkpoints import checkpoints
 from textgan.errors import InputError, Interrupted
 from textgan.processes import ALONE, Noise, Share, gather, share, sharing
-from textgan.recipes import RECIPES, from_dict
+from textgan.recipes import RECIPES, SeqGAN, from_dict
 from textgan.runs import Run
 from textgan.sequences import Samples, pad_to
 from textgan.training import fit
 from toys import FAMILIES, MAX_LEN, build
-from two_processes import DRAWN, RESUMED, draw, play
+from two_processes import CONTROLLED, DRAWN, RESUMED, draw, play
 
 # Their gradients are 0 but for rounding, of which Adam makes whole steps: attention does not see what all keys share,
 # nor does textgail's loss, which compares two sentences, see what all sentences share.
@@ -47,8 +47,18 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @every_recipe
 def test_two_processes_equal_one_with_the_whole_batch(recipe: type, together: Path, tmp_path: Path) -> None:
+    same(Run.open(together / recipe.name), play(recipe, tmp_path / "one"))
+
+
+@pytest.mark.parametrize("control", CONTROLLED)
+def test_two_processes_play_a_control_as_one_does(control: str, together: Path, tmp_path: Path) -> None:
+    two = Run.open(together / f"seqgan-{control}")
+    assert two.settings["control"] == control
+    same(two, play(SeqGAN, tmp_path / "one", control=control))
+
+
+def same(two: Run, one: Run) -> None:
     """Logs and every tensor, after two steps of each phase; a step of the game moves a weight by 1e-4."""
-    two, one = Run.open(together / recipe.name), play(recipe, tmp_path / "one")
     assert two.settings["processes"] == 2
     assert two.settings["fields"] == one.settings["fields"]
     for a, b in zip(two.log, one.log, strict=True):
@@ -101,6 +111,16 @@ def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(machine, "accelerator", lambda *_: SimpleNamespace(num_processes=3, is_main_process=True))
     with pytest.raises(InputError, match="--batch 8 must be a multiple of the 3 processes, which share it evenly"):
         fit(tiny(RECIPES[0]), LINES, out=tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("control", ["random", "shuffled"])
+def test_a_control_that_mixes_a_whole_batch_is_for_one_process(
+    control: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "accelerator", lambda *_: SimpleNamespace(num_processes=2, is_main_process=True))
+    said = rf"--control {control} mixes .* start it without torchrun \(several can play constant and frozen\)"
+    with pytest.raises(InputError, match=said):
+        fit(tiny(SeqGAN), LINES, out=tmp_path / "run", progress=False, control=control)
 
 
 @pytest.mark.parametrize("world", [2, 3, 6])

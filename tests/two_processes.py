@@ -21,6 +21,7 @@ from textgan.runs import Run
 from textgan.training import Schedule, fit
 
 RESUMED = ("seqgan", "relgan")
+CONTROLLED = ("constant", "frozen")
 SHORT = {"mle_steps": 2, "judge_steps": 2, "adversarial_steps": 2}
 DRAWN = {"text": 2500, "jsonl": 1500}  # blocks of 1,024: two turns, the second without one's block; one turn, half full
 
@@ -38,9 +39,9 @@ def train(recipe: Any, out: Path, schedule: Schedule = OFTEN, **options: Any) ->
     return fit(recipe, lines, out=out, schedule=schedule, progress=False, device="cpu", **options)
 
 
-def play(recipe: type, out: Path) -> Run:
+def play(recipe: type, out: Path, **options: Any) -> Run:
     """Two steps of each phase, without dropout, each logged."""
-    return train(without_dropout(tiny(recipe, **SHORT)), out, Schedule(log_every=1))
+    return train(without_dropout(tiny(recipe, **SHORT)), out, Schedule(log_every=1), **options)
 
 
 def draw(run: Path, out: Path) -> None:
@@ -70,6 +71,8 @@ def _kill_after_checkpoint(run: Path) -> None:
 def main(out: Path) -> None:
     for recipe in RECIPES:
         play(recipe, out / recipe.name)  # type: ignore[attr-defined]
+    for control in CONTROLLED:
+        play(find_recipe("seqgan"), out / f"seqgan-{control}", control=control)
     draw(out / "mle", out / "drawn")
     for recipe in map(find_recipe, RESUMED):
         train(tiny(recipe), out / f"{recipe.name}-whole")  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ def add_experiment(commands: Any) -> None:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--list", action="store_true", help="freeze, and print a command a job for a batch scheduler")
     only.add_argument("--job", metavar="NAME", help="do this job alone, here")
-    only.add_argument("--report", action="store_true", help="write the report from what is there")
+    only.add_argument("--report", action="store_true", help="write the report of what is there, also while it runs")
 
 
 def _run_experiment(options: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def _run_experiment(options: argparse.Namespace) -> None:
     else:
         how = {"workers": options.workers, "backend": options.backend, "address": options.address}
         report = running.run_study(options.config, options.out, progress=complain, **how)
-    for line in report.said or ["Nothing is measured yet."]:
+    for line in report.said or report.so_far or ["Nothing is measured yet."]:
         print(line)
     if report.failed:
         sys.stderr.write(f"{len(report.failed)} jobs failed; {options.out}/report.html says why\n")

@@ -2,6 +2,16 @@
 
 A discriminator in training mode learns, in evaluation mode it answers G (as `updates` and all recipes have it), so
 the answers alone can be changed, without a word in any recipe. A reward that is worth something beats all four.
+
+Where a generator reads D's features (LeakGAN), they are part of p(tokens): noise or another sentence's features in
+their place would be another policy at each reading, and no step could be taken on what was sampled. So the copy of D
+inside the generator is kept as it began instead, an untrained reader of the text, and nothing of D reaches it.
+
+MaskGAN's critic reads D's states. What it foretells is a baseline: it changes the noise of a step and not its mean.
+
+Of several processes, each holds its rows: what is constant or frozen is so on all of them. Noise of the mean and spread
+of D's answers, and answers that change places, are of a whole call of D, and the processes' calls differ in length
+(roll-outs are as long as the own longest sentence): K processes could not do what one does, and are refused.
 """
 
 from __future__ import annotations
@@ -41,27 +51,38 @@ CONTROLS = {
     "shuffled": "D's answers go to other sentences of the batch",
     "frozen": "D stops learning when the game begins",
 }
-METHODS = ("forward", "features", "step_logits", "sentence_logits", "log_probs")  # the last of a language model
+SHARED = ("constant", "frozen")  # those that several processes may play
+METHODS = ("forward", "features", "step_logits", "sentence_logits", "class_logits", "log_probs")  # the last of a model
 
 
-def check_control(control: str) -> None:
-    """Errors: InputError for a word that is none of CONTROLS."""
+def check_control(control: str, processes: int = 1) -> None:
+    """Errors: InputError for a word that is none of CONTROLS, and for one that so many processes cannot play."""
     if control not in CONTROLS:
         raise InputError(f"--control {control!r} is not one of {', '.join(CONTROLS)}")
+    if processes > 1 and control not in SHARED:
+        raise InputError(
+            f"--control {control} mixes the answers of a whole batch and is for one process; start it without torchrun "
+            f"(several can play {' and '.join(SHARED)})"
+        )
 
 
 def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
     """Make every discriminator answer by the control from now on; to be called before the phases are built.
 
     Hard tokens: the rows of an answer (logits, features) are replaced. Soft tokens: the answer stands and the gradient
-    that flows back to each sentence is replaced, since that is what D tells G there. Errors: InputError where the
-    recipe has no discriminator.
+    that flows back to each sentence is replaced, since that is what D tells G there. A copy of D inside another net
+    stays as it is now. Errors: InputError where the recipe has no discriminator.
     """
     nets = {id(player.net): player.net for player in _judges(players)}
     if not nets:
         raise InputError("--control changes what a discriminator tells the generator, and this recipe has none")
-    for net in nets.values() if control in SPOILS else ():
+    if control not in SPOILS:
+        return
+    for net in nets.values():
         _spoil(net, SPOILS[control], rng)
+    for part in (part for player in players.values() for part in player.net.modules()):
+        if isinstance(part, Discriminator) and id(part) not in nets:
+            part.deaf = True
 
 
 def frozen_phases(phases: tuple[Phase, ...], players: Players, control: str) -> tuple[Phase, ...]:

@@ -27,6 +27,7 @@ class Discriminator(nn.Module, ABC):
     """D(x) = sigmoid(logit): the probability that x is real text. Logits are (B,), or (B, R) for R representations."""
 
     scored_rows = 1024  # sentences at once while scoring: bounds memory
+    deaf = False  # True: `updates.follow` leaves it alone, and nothing follows it
 
     @abstractmethod
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -108,7 +108,8 @@ def fit(
     the recipe mle_steps=0). Its text settings, family and sizes must be the same.
     preset: the name of the settings that the recipe has (where its name alone is given) or began from; recorded, with
     the fields that have left it.
-    control: a word of `controls.CONTROLS`; the same game, in which what D tells G is spoilt.
+    control: a word of `controls.CONTROLS`; the same game, in which what D tells G is spoilt (with several processes
+    constant and frozen alone).
     The resumed run equals the unbroken one bit for bit on the CPU. SIGINT and SIGTERM finish the step, save, and raise
     Interrupted, and so does the end of another process of the run, which saves nothing. The caller's global random
     state is left alone. Of several processes (torchrun), each plays its rows of every batch, and all together one
@@ -132,8 +133,8 @@ def fit(
     if chosen.batch % accelerator.num_processes:
         several = f"{accelerator.num_processes} processes, which share it evenly"
         raise InputError(f"--batch {chosen.batch} must be a multiple of the {several}")
-    if control is not None and accelerator.num_processes > 1:
-        raise InputError(f"--control {control} is for one process; start it without torchrun")
+    if control is not None:
+        check_control(control, accelerator.num_processes)
     main = accelerator.is_main_process
     board = folder / "tensorboard" if tensorboard and main else None
     with locked(folder) if main else nullcontext():

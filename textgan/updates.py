@@ -363,6 +363,8 @@ def sentence_score(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:
 
 @torch.no_grad()
 def follow(slow: nn.Module, fast: nn.Module, *, keep: float) -> None:
-    """slow <- keep slow + (1 - keep) fast, parameter by parameter."""
+    """slow <- keep slow + (1 - keep) fast, parameter by parameter; nothing, where one of them is deaf (`controls`)."""
+    if getattr(slow, "deaf", False) or getattr(fast, "deaf", False):
+        return
     for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
         a.mul_(keep).add_(b, alpha=1 - keep)

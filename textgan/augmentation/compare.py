@@ -48,6 +48,7 @@ def compare(
     temperature: float = 1.0,
     metrics: Sequence[str] = METRICS,
     device: str = "auto",
+    resume: bool = False,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Fine-tune one language model on real text and on real + synthetic text, and measure what the synthetic text did.
@@ -57,6 +58,7 @@ def compare(
     weights of their lowest validation NLL, so more passes over the real text do not just overfit it. steps: None means
     three passes over the mixed text (50 to 3,000). Each model then writes n sentences at `temperature`; they are scored
     against `test` with `real` as the training text (as many of them as test has lines, at most).
+    resume: go on where a comparison that was stopped, however, has left `out`; the end is that of an unbroken one.
 
     Gives and writes as out/augmentation.json {"lm", "ratio", "seed", "arms": [...], "real": [...], "finding", ...};
     out/real-only and out/real-synthetic hold model, finetune.json, train.txt and text.txt.
@@ -68,12 +70,14 @@ def compare(
     mixture = blend(texts["real"], synthetic, MixPlan(ratio, seed))
     base = base_model(
         lm, texts["real"], out=out, valid=texts["valid"], steps=base_steps, seed=seed, tokens_per_step=tokens_per_step,
-        device=device, on_progress=on_progress,
+        device=device, resume=resume, on_progress=on_progress,
     )  # fmt: skip
     chosen = Settings(steps, seed, n, tokens_per_step, lr, temperature, tuple(metrics), device)
     chosen = chosen._replace(steps=_steps(base, mixture.lines, chosen))
     fed = dict(zip(ARMS, (texts["real"].lines, mixture.lines), strict=True))
-    done = [_arm(name, lines, texts, base, out / ARMS[name], chosen, on_progress) for name, lines in fed.items()]
+    done = [
+        _arm(name, lines, texts, base, out / ARMS[name], chosen, resume, on_progress) for name, lines in fed.items()
+    ]
     result = {
         "lm": done[0][0].lm, "ratio": ratio, "seed": seed, "arms": [arm for _, arm, _ in done],
         "real": done[0][2].to_json()["real"], "synthetic": _drawn(mixture, texts), "settings": chosen._asdict(),
@@ -96,6 +100,7 @@ def compare_seeds(
     base_steps: int | None = None,
     tokens_per_step: int = 512,
     device: str = "auto",
+    resume: bool = False,
     on_progress: Progress | None = None,
     **same: Any,
 ) -> dict[str, Any]:
@@ -109,7 +114,9 @@ def compare_seeds(
         raise InputError(f"seeds {list(seeds)} cannot be compared; give one or more, each once")
     out, real, valid = Path(out), read_text(real), read_text(valid)
     synthetic = pool_texts(synthetic)  # once: it may be an iterator
-    shared: dict[str, Any] = {"tokens_per_step": tokens_per_step, "device": device, "on_progress": on_progress}
+    shared: dict[str, Any] = {
+        "tokens_per_step": tokens_per_step, "device": device, "resume": resume, "on_progress": on_progress,
+    }  # fmt: skip
     base = base_model(lm, real, out=out, valid=valid, steps=base_steps, seed=seeds[0], **shared)
     results = []
     for seed in seeds:
@@ -173,7 +180,7 @@ def finding(results: Sequence[dict[str, Any]]) -> str:
 
 def _arm(
     name: str, lines: Sequence[str], texts: dict[str, Text], base: str | Path, out: Path, chosen: Settings,
-    on_progress: Progress | None,
+    resume: bool, on_progress: Progress | None,
 ) -> tuple[Any, dict[str, Any], Any]:  # fmt: skip
     """Fine-tune, let the model write, score what it wrote; gives FineTuned, the arm's part of the JSON, Evaluation."""
     from textgan.evaluation import evaluate
@@ -186,7 +193,7 @@ def _arm(
     tuned = finetune(
         base, read_text(lines)._replace(name=name), valid=texts["valid"], test=texts["test"], out=out,
         steps=chosen.steps, seed=chosen.seed, tokens_per_step=chosen.tokens_per_step, lr=chosen.lr,
-        device=chosen.device, on_progress=tell,
+        device=chosen.device, resume=resume, on_progress=tell,
     )  # fmt: skip
     write_lines(out / "train.txt", lines)
     wrote = write_text(out, chosen.n, seed=chosen.seed, temperature=chosen.temperature, device=chosen.device)

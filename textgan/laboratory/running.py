@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textgan.errors import InputError
+from textgan.errors import InputError, Interrupted
 from textgan.experiment import Job, read_results, run_grid, run_job
 from textgan.laboratory.cells import Lab, training_jobs
 from textgan.laboratory.opening import test_jobs
 from textgan.laboratory.page import page
 from textgan.laboratory.splits import make_splits
+from textgan.laboratory.standing import standing
 from textgan.laboratory.statistics import sentences
 from textgan.laboratory.study import Study, read_study
 from textgan.text import make_folder, write_json, write_lines
@@ -25,12 +26,14 @@ LEFT_OUT = ("seconds", "commit", "versions", "job", "arguments")  # of a row, wh
 
 
 class Report(NamedTuple):
-    """What an experiment found. rows: those of results.jsonl. failed: job -> reason. said: sentences."""
+    """What an experiment found. rows: those of results.jsonl. failed: job -> reason. said: sentences, which rest on
+    the test text; so_far: lines about the validation text, while nothing is measured on the test text."""
 
     hash: str
     rows: list[dict[str, Any]]
     failed: dict[str, str]
     said: list[str]
+    so_far: list[str]
 
 
 def run_study(
@@ -44,7 +47,8 @@ def run_study(
 ) -> Report:
     """Do what is left of an experiment and write OUT/results.jsonl and OUT/report.html.
 
-    It may be killed at any time and started again: every job is done once, and the end is the same. The test text is
+    It may be killed at any time and started again: every job is done once, and the end is the same. Broken off by a
+    signal, it leaves the report of what is there, as `write_report` makes it at any time. The test text is
     opened when every training has been done or has failed; OUT/opened.json says so, and from then on nothing is chosen.
     Errors: InputError for a configuration that cannot be, for splits that overlap, for a folder of another experiment.
     """
@@ -53,9 +57,13 @@ def run_study(
     freeze(config if isinstance(config, Study) else read_study(config), out)
     lab = Lab(out)
     said(f"configuration {lab.frozen['hash']}, frozen before the test text is opened")
-    outcome = run_grid(training_jobs(out), lab.results, **how)
-    open_test(lab, outcome)
-    run_grid(test_jobs(out, _done(lab)), lab.results, **how)
+    try:
+        outcome = run_grid(training_jobs(out), lab.results, **how)
+        open_test(lab, outcome)
+        run_grid(test_jobs(out, _done(lab)), lab.results, **how)
+    except (KeyboardInterrupt, Interrupted):
+        write_report(out)
+        raise
     return write_report(out)
 
 
@@ -114,7 +122,10 @@ def all_jobs(out: str | Path) -> list[Job]:
 
 
 def write_report(out: str | Path) -> Report:
-    """OUT/results.jsonl, a row an arm, N, seed and ratio, and OUT/report.html, from the results that are there."""
+    """OUT/results.jsonl, a row an arm, N, seed and ratio, and OUT/report.html, from the results that are there.
+
+    The test text is not read. While nothing is measured on it, the page says what the validation text says so far.
+    """
     lab = Lab(out)
     rows = []
     for name, found in read_results(lab.results, "test-").items():
@@ -128,10 +139,13 @@ def write_report(out: str | Path) -> Report:
     }
     files = {row["name"]: lab.work / "nats" / f"{row['name']}.npy" for row in rows}
     nats = {name: np.load(path, allow_pickle=False) for name, path in files.items() if path.exists()}
-    report = Report(str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats))
-    write_lines(lab.out / "results.jsonl", [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows])
     trained = {name: r for name, r in read_results(lab.results).items() if not name.startswith("test-")}
-    html = page(lab.study, report.hash, rows, failed, report.said, nats, trained)
+    early = None if rows else standing(lab, trained, len(failed))
+    report = Report(
+        str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats), early.lines() if early else []
+    )
+    write_lines(lab.out / "results.jsonl", [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows])
+    html = page(lab.study, report.hash, rows, failed, report.said, nats, trained, early and early.section())
     write_lines(lab.out / "report.html", html.rstrip("\n").split("\n"))
     return report
 

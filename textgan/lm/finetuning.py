@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from textgan.checkpoints import forget
+from textgan.checkpoints import forget, locked
 from textgan.errors import InputError
 from textgan.lm.adapters import LR as LORA_LR
 from textgan.lm.adapters import adapted, merged
@@ -103,7 +103,8 @@ def finetune(
     lora: train adapters of this rank (lr None: 2e-4) instead of all weights; the folder gets the merged model.
     resume: go on from the checkpoint that a stopped training left in `out` (none: begin; finished: give the result):
     the end is that of an unbroken one, bit for bit on the CPU. There is a checkpoint every save_every steps (None: once
-    a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted.
+    a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted. While it works, another
+    process that wants the same folder is refused (InputError).
     """
     mixture = text if isinstance(text, Feed) else None
     lines = read_text(mixture.lines)._replace(name="mixture") if mixture else read_text(text)  # type: ignore[arg-type]
@@ -116,47 +117,48 @@ def finetune(
         raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
-    if is_small(lm):
-        layers, width = small_size(str(lm))
-        base = texts["text"] if base_text is None else read_text(base_text)
-        lm = pretrain_small(
-            base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
-            valid=texts.get("valid"), tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
-            on_progress=on_progress,
+    with locked(out):
+        if is_small(lm):
+            layers, width = small_size(str(lm))
+            base = texts["text"] if base_text is None else read_text(base_text)
+            lm = pretrain_small(
+                base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
+                valid=texts.get("valid"), tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
+                on_progress=on_progress,
+            )  # fmt: skip
+        base_lm = load_lm(lm, device=device)
+        rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else LORA_LR if lora else 5e-5
+        schedule = plan(
+            base_lm, texts["text"].lines, **budget, tokens_per_step=tokens_per_step, lr=rate, seed=seed,
+            eval_every=eval_every, patience=patience,
         )  # fmt: skip
-    base_lm = load_lm(lm, device=device)
-    rate = lr if lr is not None else 1e-3 if base_lm.name.startswith(MADE_HERE) else LORA_LR if lora else 5e-5
-    schedule = plan(
-        base_lm, texts["text"].lines, **budget, tokens_per_step=tokens_per_step, lr=rate, seed=seed,
-        eval_every=eval_every, patience=patience,
-    )  # fmt: skip
-    held = "test" if "test" in texts else "valid"
-    before = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
-    settings = {
-        **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
-        **({"mixture": mixture.to_json()} if mixture else {}), **({"lora": lora} if lora is not None else {}),
-    }  # fmt: skip
-    same = _same({"lm": base_lm.name, "before": before.figures(), **settings})
-    if resume and (old := _finished(out, same)):
-        return old
-    if lora is not None:
-        with seeded(seed, base_lm.model.device):
-            base_lm = adapted(base_lm, lora)
-    done = train(
-        base_lm, mixture or texts["text"].lines, valid=steering[:STEER], schedule=schedule, scratch=out,
-        stage="fine-tuning", on_progress=on_progress, saving=Saving(out, same, save_every, resume),
-    )  # fmt: skip
-    if lora is not None:
-        base_lm = merged(base_lm)
-    after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
-    result = FineTuned(
-        out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
-        measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts), curve=done.curve,
-        settings=settings,
-    )  # fmt: skip
-    save_lm(base_lm, out, "finetune.json", result.to_json())
-    forget(out)
-    return result
+        held = "test" if "test" in texts else "valid"
+        before = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
+        settings = {
+            **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
+            **({"mixture": mixture.to_json()} if mixture else {}), **({"lora": lora} if lora is not None else {}),
+        }  # fmt: skip
+        same = _same({"lm": base_lm.name, "before": before.figures(), **settings})
+        if resume and (old := _finished(out, same)):
+            return old
+        if lora is not None:
+            with seeded(seed, base_lm.model.device):
+                base_lm = adapted(base_lm, lora)
+        done = train(
+            base_lm, mixture or texts["text"].lines, valid=steering[:STEER], schedule=schedule, scratch=out,
+            stage="fine-tuning", on_progress=on_progress, saving=Saving(out, same, save_every, resume),
+        )  # fmt: skip
+        if lora is not None:
+            base_lm = merged(base_lm)
+        after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
+        result = FineTuned(
+            out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
+            measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts),
+            curve=done.curve, settings=settings,
+        )  # fmt: skip
+        save_lm(base_lm, out, "finetune.json", result.to_json())
+        forget(out)
+        return result
 
 
 def chosen_budget(
@@ -213,38 +215,40 @@ def pretrain_small(
         raise InputError(f"{layers} layers x {width}, context {context}, vocabulary {vocab_size}: too small; give more")
     out = make_folder(out)
     words = given if vocabulary is None else read_text(vocabulary)
-    save_tokenizer(train_tokenizer(words.lines, level="bpe", vocab_size=vocab_size), out)
-    tokenizer = AutoTokenizer.from_pretrained(str(out))
-    heads = next(h for h in range(max(1, width // 32), 0, -1) if width % h == 0)
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=context, n_embd=width, n_layer=layers, n_head=heads,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
-    with seeded(seed, torch.device("cpu")):
-        fresh = Lm(GPT2LMHeadModel(config).to(pick_device(device)), tokenizer, MADE_HERE)
-    schedule = plan(
-        fresh, lines, steps=steps, passes=10, bounds=(200, 2000), tokens_per_step=tokens_per_step, seed=seed,
-        lr=min(0.32 / width, 5e-3) if lr is None else lr,
-    )  # fmt: skip
-    same = _same({
-        "layers": layers, "width": width, "vocab_size": vocab_size, "context": context, **schedule._asdict(),
-        "text": given.sha256, "words": words.sha256, "valid": None if valid is None else read_text(valid).sha256,
-    })  # fmt: skip
-    if resume and _note(out / "pretrained.json").get("began") == same:
+    with locked(out):
+        save_tokenizer(train_tokenizer(words.lines, level="bpe", vocab_size=vocab_size), out)
+        tokenizer = AutoTokenizer.from_pretrained(str(out))
+        heads = next(h for h in range(max(1, width // 32), 0, -1) if width % h == 0)
+        config = GPT2Config(
+            vocab_size=len(tokenizer), n_positions=context, n_embd=width, n_layer=layers, n_head=heads,
+            pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
+        with seeded(seed, torch.device("cpu")):
+            fresh = Lm(GPT2LMHeadModel(config).to(pick_device(device)), tokenizer, MADE_HERE)
+        schedule = plan(
+            fresh, lines, steps=steps, passes=10, bounds=(200, 2000), tokens_per_step=tokens_per_step, seed=seed,
+            lr=min(0.32 / width, 5e-3) if lr is None else lr,
+        )  # fmt: skip
+        same = _same({
+            "layers": layers, "width": width, "vocab_size": vocab_size, "context": context, **schedule._asdict(),
+            "text": given.sha256, "words": words.sha256, "valid": None if valid is None else read_text(valid).sha256,
+        })  # fmt: skip
+        if resume and _note(out / "pretrained.json").get("began") == same:
+            return out
+        done = train(
+            fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress,
+            saving=Saving(out, same, save_every, resume),
+        )  # fmt: skip
+        what = "given lines" if given.name == "lines" else f"lines of {given.name}"
+        about = (
+            f"{MADE_HERE}: {layers} layers x {width}, {count_parameters(fresh.model)} parameters, byte-level BPE of "
+            f"{len(tokenizer)}, pre-trained on {len(lines):,} {what} ({done.best_step} steps)"
+        )
+        note = {"lm": about, "curve": done.curve, "settings": schedule._asdict(), "began": same}
+        save_lm(fresh, out, "pretrained.json", note)
+        forget(out)
         return out
-    done = train(
-        fresh, lines, valid=held, schedule=schedule, scratch=out, stage="pre-training", on_progress=on_progress,
-        saving=Saving(out, same, save_every, resume),
-    )  # fmt: skip
-    what = "given lines" if given.name == "lines" else f"lines of {given.name}"
-    about = (
-        f"{MADE_HERE}: {layers} layers x {width}, {count_parameters(fresh.model)} parameters, byte-level BPE of "
-        f"{len(tokenizer)}, pre-trained on {len(lines):,} {what} ({done.best_step} steps)"
-    )
-    note = {"lm": about, "curve": done.curve, "settings": schedule._asdict(), "began": same}
-    save_lm(fresh, out, "pretrained.json", note)
-    forget(out)
-    return out
 
 
 def is_small(lm: str | Path) -> bool:
