@@ -24,8 +24,8 @@ FLOORS = {
     "objectives oracle processes readable sequences sources text",
     2: "augmentation comparisons controls estimators evaluation lm updates",
     3: "adoption audits batches experiment judges labels laboratory loop opponents papers pools progress "
-    "quickstart recipes report runs selection selftest settings sweeps training trl watch",
-    4: "__main__ cli cli_audit cli_commands cli_compare cli_experiment cli_lm cli_pool cli_rate cli_train "
+    "quickstart recipes report runs selection selftest settings state sweeps training trl watch",
+    4: "__main__ cli cli_audit cli_commands cli_compare cli_experiment cli_lm cli_options cli_pool cli_rate cli_train "
     "cli_usage",
 }
 FLOOR_OF = {f"textgan.{name}": floor for floor, names in FLOORS.items() for name in names.split()}

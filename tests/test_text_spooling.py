@@ -161,7 +161,7 @@ def _dies_after(step: int):
 
     def dying(self: _Training) -> None:
         save(self)
-        if self.step == step:
+        if self.state.step == step:
             raise KeyboardInterrupt
 
     return dying

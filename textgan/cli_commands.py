@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from textgan import __version__
@@ -13,19 +12,20 @@ from textgan.cli_audit import add_audit, add_canaries
 from textgan.cli_compare import add_compare, add_sweep
 from textgan.cli_experiment import add_experiment
 from textgan.cli_lm import add_finetune, add_loop, add_mix, add_pairs
+from textgan.cli_options import (
+    add_drawing,
+    add_errors,
+    add_json,
+    add_metrics,
+    add_reference,
+    add_seed,
+    add_sentence_encoder,
+    add_threads,
+    command,
+)
 from textgan.cli_pool import add_generate, add_select, add_verify
 from textgan.cli_rate import add_rate
-from textgan.cli_usage import (
-    MOST_THREADS,
-    Parser,
-    count,
-    file,
-    folder,
-    number,
-    once_from_standard_input,
-    seed,
-    whole,
-)
+from textgan.cli_usage import Parser, count, file, folder, once_from_standard_input
 from textgan.readable import columns
 
 ABOUT = """\
@@ -50,33 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, run: Callable[[argparse.Namespace], None], name: str, usage: str, about: str) -> Any:
-    parser = commands.add_parser(
-        name, usage=f"textgan {name} {usage}", help=about, description=about[0].upper() + about[1:] + "."
-    )
-    parser.set_defaults(command=run)
-    return parser
-
-
-def _add_seed(parser: Any) -> None:
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
-
-
-def _add_threads(parser: Any, default: str) -> None:
-    parser.add_argument(
-        "--threads", type=whole(1, MOST_THREADS), metavar="N", help=f"processor threads (default: {default})"
-    )
-
-
-def _add_errors(parser: Any) -> None:
-    parser.add_argument(
-        "--encoding-errors", choices=("strict", "replace", "skip"), default="strict", metavar="HOW",
-        help="strict, replace or skip lines that are not UTF-8 or hold control characters (default: strict)",
-    )  # fmt: skip
-
-
 def _recipes(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, _run_recipes, "recipes", "[options]", "list the recipes: paper, bridge, opponent, presets"
     )
     parser.add_argument("--markdown", action="store_true", help="as the table of README.md")
@@ -97,11 +72,11 @@ def _run_recipes(options: argparse.Namespace) -> None:
 
 
 def _selftest(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, _run_selftest, "selftest", "RECIPE [options]", "say whether a recipe learns a trivial pattern"
     )
     parser.add_argument("recipe", metavar="RECIPE", help="its name, as `textgan recipes` has it")
-    _add_seed(parser)
+    add_seed(parser)
 
 
 def _run_selftest(options: argparse.Namespace) -> None:
@@ -114,16 +89,12 @@ def _run_selftest(options: argparse.Namespace) -> None:
 
 
 def _sample(commands: Any) -> None:
-    parser = _command(commands, _run_sample, "sample", "RUN -n N [options]", "write sentences of a trained run")
+    parser = command(commands, _run_sample, "sample", "RUN -n N [options]", "write sentences of a trained run")
     parser.add_argument("run", metavar="RUN", help="folder of a run")
     parser.add_argument("-n", type=count, required=True, metavar="N", help="how many sentences")
-    parser.add_argument(
-        "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
-        help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
-    )  # fmt: skip
-    parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
-    _add_seed(parser)
-    _add_threads(parser, "by the size of the net")
+    add_drawing(parser)
+    add_seed(parser)
+    add_threads(parser, "by the size of the net")
     parser.add_argument(
         "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
         help="text, or jsonl: rows with their provenance (default: text)",
@@ -150,31 +121,30 @@ def _run_sample(options: argparse.Namespace) -> None:
 
 
 def _evaluate(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, _run_evaluate, "evaluate", "TEXT --reference REF [options]",
         "score a text beside real held-out text at the same n",
     )  # fmt: skip
     parser.add_argument("text", metavar="TEXT", help="the text to score")
-    parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
-    parser.add_argument("--train", metavar="TRAIN", help="the training text, for novelty and copying")
+    add_reference(parser)
     parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smaller text)")
     parser.add_argument(
         "--references", type=count, metavar="N", help="compare with so many drawn lines of REF and TRAIN (default: all)"
     )
-    _add_seed(parser)
-    parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
+    add_seed(parser)
+    add_metrics(parser)
     parser.add_argument(
         "--tokenise", choices=("words", "characters"), default="words", metavar="HOW",
         help="words, or characters for text without spaces (default: words)",
     )  # fmt: skip
-    parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
-    _add_threads(parser, "torch's choice; the encoder alone uses them")
+    add_sentence_encoder(parser)
+    add_threads(parser, "torch's choice; the encoder alone uses them")
     parser.add_argument(
         "--protocol", default="default", metavar="NAME",
         help="count as texygen, textgan-pytorch, relgan or gansfallingshort did, faults included",
     )  # fmt: skip
-    _add_errors(parser)
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    add_errors(parser)
+    add_json(parser)
     for word, what in (("csv", "a CSV"), ("html", "an HTML"), ("tex", "a LaTeX")):
         parser.add_argument(f"--{word}", type=file, metavar="FILE", help=f"write {what} table there")
 
@@ -216,7 +186,7 @@ def _encoder_threads(options: argparse.Namespace) -> contextlib.AbstractContextM
 
 
 def _split(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, _run_split, "split", "FILE... --parts NAME=SHARE,... --out DIR [options]",
         "divide text into parts that share no duplicate and no near-duplicate",
     )  # fmt: skip
@@ -225,8 +195,8 @@ def _split(commands: Any) -> None:
         "--parts", required=True, type=_parts, metavar="NAME=SHARE,...",
         help="such as train=.8,valid=.1,test=.1, or numbers of lines",
     )  # fmt: skip
-    _add_seed(parser)
-    _add_errors(parser)
+    add_seed(parser)
+    add_errors(parser)
     parser.add_argument(
         "--out", type=folder, required=True, metavar="DIR", help="gets NAME.txt for each part, and split.json"
     )
@@ -271,7 +241,7 @@ def _run_split(options: argparse.Namespace) -> None:
 
 
 def _report(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, _run_report, "report", "RUN... --out FILE.html", "write one HTML page about one or several runs"
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
@@ -287,14 +257,14 @@ def _run_report(options: argparse.Namespace) -> None:
 
 
 def _quickstart(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, _run_quickstart, "quickstart", "[options]",
         "the whole path on the built-in corpus, in some minutes, with a report",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=folder, default="quickstart-run", metavar="DIR", help="a new folder (default: quickstart-run)"
     )
-    _add_seed(parser)
+    add_seed(parser)
 
 
 def _run_quickstart(options: argparse.Namespace) -> None:

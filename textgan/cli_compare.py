@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from textgan.cli_usage import complain, count, file, once_from_standard_input, seed
+from textgan.cli_options import add_json, add_metrics, add_reference, add_seed, add_sentence_encoder, command, progress
+from textgan.cli_usage import count, file, once_from_standard_input
 from textgan.errors import InputError
 
 
 def add_compare(commands: Any) -> None:
     """TEXT against TEXT; a text may be several files, one a training run of the same model."""
-    parser = commands.add_parser(
-        "compare", usage="textgan compare A B --reference REF [options]",
-        help="say what the difference of two texts supports",
-        description="Say what the difference of two texts supports: intervals, Holm over the metrics, one sentence.",
+    parser = command(
+        commands, _run_compare, "compare", "A B --reference REF [options]",
+        "say what the difference of two texts supports",
+        "Say what the difference of two texts supports: intervals, Holm over the metrics, one sentence.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_compare)
     parser.add_argument("a", metavar="A", help="a text; or several, separated by commas, one a training run")
     parser.add_argument("b", metavar="B", help="the text to compare with it; several likewise")
-    parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
-    parser.add_argument("--train", metavar="TRAIN", help="the training text, for novelty and copying")
+    add_reference(parser)
     parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smallest text)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same draw (default: 0)")
-    parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    add_seed(parser, "same seed, same draw")
+    add_metrics(parser)
+    add_json(parser)
 
 
 def _run_compare(options: argparse.Namespace) -> None:
@@ -42,7 +40,7 @@ def _run_compare(options: argparse.Namespace) -> None:
         n=options.n,
         seed=options.seed,
         metrics=options.metrics,
-        progress=complain if sys.stderr.isatty() else None,
+        progress=progress(),
     )
     if options.json != "-":
         print(done.to_table())
@@ -52,26 +50,24 @@ def _run_compare(options: argparse.Namespace) -> None:
 
 def add_sweep(commands: Any) -> None:
     """Runs over temperatures."""
-    parser = commands.add_parser(
-        "sweep", usage="textgan sweep RUN... --reference REF [options]",
-        help="quality against diversity over temperatures, for several runs",
-        description="Quality against diversity over temperatures. Runs that differ in their seed alone are one model; "
+    parser = command(
+        commands, _run_sweep, "sweep", "RUN... --reference REF [options]",
+        "quality against diversity over temperatures, for several runs",
+        "Quality against diversity over temperatures. Runs that differ in their seed alone are one model; "
         "each model is compared with the mle one at equal self-BLEU-4.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_sweep)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs; one of them an mle run")
-    parser.add_argument("--reference", required=True, metavar="REF", help="real text that was not trained on")
-    parser.add_argument("--train", metavar="TRAIN", help="the training text; warns where it is unlike the reference")
+    add_reference(parser, "; warns where it is unlike the reference")
     parser.add_argument(
         "--temperatures", type=_temperatures, default=None, metavar="T,T,...", help="default: .7,.8,.9,1,1.1,1.2"
     )
     parser.add_argument(
         "--judge", action="append", default=[], metavar="RUN", help="a run whose likelihood also judges"
     )
-    parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
+    add_sentence_encoder(parser)
     parser.add_argument("--n", type=count, metavar="N", help="sentences a point (default: half of REF, 2000 at most)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    add_seed(parser)
+    add_json(parser)
     parser.add_argument("--html", type=file, metavar="FILE", help="write the fronts as a page there")
 
 
@@ -100,7 +96,7 @@ def _run_sweep(options: argparse.Namespace) -> None:
         encoder=options.encoder,
         n=options.n,
         seed=options.seed,
-        progress=complain if sys.stderr.isatty() else None,
+        progress=progress(),
     )
     if "-" not in (options.json, options.html):
         print(done.to_table())

@@ -7,18 +7,18 @@ import shlex
 import sys
 from typing import Any
 
+from textgan.cli_options import command
 from textgan.cli_usage import complain, folder, whole
 
 
 def add_experiment(commands: Any) -> None:
     """CONFIG --out DIR."""
-    parser = commands.add_parser(
-        "experiment", usage="textgan experiment CONFIG --out DIR [options]",
-        help="say whether generated text makes a language model better, under controls",
-        description="Say whether generated text makes a language model better: every arm, every seed, the test text "
+    parser = command(
+        commands, _run_experiment, "experiment", "CONFIG --out DIR [options]",
+        "say whether generated text makes a language model better, under controls",
+        "Say whether generated text makes a language model better: every arm, every seed, the test text "
         "opened once. It may be killed and started again; what is done is not done again.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_experiment)
     parser.add_argument("config", metavar="CONFIG", help="YAML file; benchmarks/augmentation/ has examples")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="folder of the experiment")
     parser.add_argument("--workers", type=whole(1, 4096), default=1, metavar="N", help="jobs at a time (default: 1)")

@@ -8,29 +8,20 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from textgan.cli_usage import (
-    MOST_THREADS,
-    complain,
-    file,
-    folder,
-    number,
-    once_from_standard_input,
-    seed,
-    usage_error,
-    whole,
+from textgan.cli_options import (
+    add_errors,
+    add_json,
+    add_out_file,
+    add_real_and_pool,
+    add_seed,
+    add_threads,
+    command,
+    progress,
 )
+from textgan.cli_usage import MOST_THREADS, complain, folder, number, once_from_standard_input, usage_error, whole
 
 RATIO = "synthetic lines for each real line"
 PLAN = ("schedule", "regime", "weight_by")
-
-
-def _add_usual(parser: Any, run: Callable[[argparse.Namespace], None]) -> None:
-    parser.set_defaults(command=run)
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
-    parser.add_argument(
-        "--encoding-errors", choices=("strict", "replace", "skip"), default="strict", metavar="HOW",
-        help="strict, replace or skip lines that are not UTF-8 or hold control characters (default: strict)",
-    )  # fmt: skip
 
 
 def _add_plan(parser: Any) -> None:
@@ -65,19 +56,19 @@ def _blend(options: argparse.Namespace, real: Any, tokens: int | None = None) ->
 
 def add_mix(commands: Any) -> None:
     """REAL POOL --ratio R --out FILE."""
-    parser = commands.add_parser(
-        "mix", usage="textgan mix REAL POOL --ratio R --out FILE [options]",
-        help="blend real lines with synthetic ones",
-        description="Blend real lines with synthetic ones. The order of the lines is the schedule's; a FILE.jsonl gets "
+    parser = command(
+        commands, _run_mix, "mix", "REAL POOL --ratio R --out FILE [options]",
+        "blend real lines with synthetic ones",
+        "Blend real lines with synthetic ones. The order of the lines is the schedule's; a FILE.jsonl gets "
         "rows that say which line is real and what it counts.",
     )  # fmt: skip
-    parser.add_argument("real", metavar="REAL", help="real text")
-    parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (folder or file) or plain lines")
+    add_real_and_pool(parser)
     parser.add_argument("--ratio", type=number(0, 1e6), required=True, metavar="R", help=RATIO)
     parser.add_argument("--tokens", type=whole(1, 10**12), metavar="N", help="at most so many words in all")
     _add_plan(parser)
-    _add_usual(parser, _run_mix)
-    parser.add_argument("--out", type=file, required=True, metavar="FILE", help="- is standard output")
+    add_seed(parser)
+    add_errors(parser)
+    add_out_file(parser)
 
 
 def _run_mix(options: argparse.Namespace) -> None:
@@ -97,21 +88,21 @@ def _run_mix(options: argparse.Namespace) -> None:
 
 def add_pairs(commands: Any) -> None:
     """REAL POOL --out FILE."""
-    parser = commands.add_parser(
-        "pairs", usage="textgan pairs REAL POOL --out FILE [options]",
-        help="write real and generated texts as a preference set",
-        description="Write real (chosen) and generated (rejected) texts as a preference set: JSON lines with prompt, "
+    parser = command(
+        commands, _run_pairs, "pairs", "REAL POOL --out FILE [options]",
+        "write real and generated texts as a preference set",
+        "Write real (chosen) and generated (rejected) texts as a preference set: JSON lines with prompt, "
         "chosen and rejected, as trainers by preference read them.",
     )  # fmt: skip
-    parser.add_argument("real", metavar="REAL", help="real text")
-    parser.add_argument("pool", metavar="POOL", help="synthetic text: a pool (folder or file) or plain lines")
+    add_real_and_pool(parser)
     parser.add_argument("--n", type=whole(1, 10**9), metavar="N", help="at most so many pairs (default: all)")
     parser.add_argument(
         "--prefix", type=whole(0, 1000), default=0, metavar="K",
         help="words that both begin with, which become the prompt (default: 0)",
     )  # fmt: skip
-    _add_usual(parser, _run_pairs)
-    parser.add_argument("--out", type=file, required=True, metavar="FILE", help="- is standard output")
+    add_seed(parser)
+    add_errors(parser)
+    add_out_file(parser)
 
 
 def _run_pairs(options: argparse.Namespace) -> None:
@@ -126,10 +117,10 @@ def _run_pairs(options: argparse.Namespace) -> None:
 
 def add_finetune(commands: Any) -> None:
     """LM TEXT --valid VALID --out DIR."""
-    parser = commands.add_parser(
-        "finetune", usage="textgan finetune LM TEXT --valid VALID --out DIR [options]",
-        help="fine-tune a causal language model and measure it",
-        description="Fine-tune a causal language model and measure it. With --pool the text is mixed with synthetic "
+    parser = command(
+        commands, _run_finetune, "finetune", "LM TEXT --valid VALID --out DIR [options]",
+        "fine-tune a causal language model and measure it",
+        "Fine-tune a causal language model and measure it. With --pool the text is mixed with synthetic "
         "lines; whatever the schedule, a step is a fixed number of predicted tokens.",
     )  # fmt: skip
     parser.add_argument("lm", metavar="LM", help='hub name, local folder, .gguf file, or "small" (small:LAYERSxWIDTH)')
@@ -158,16 +149,14 @@ def add_finetune(commands: Any) -> None:
     parser.add_argument(
         "--save-every", type=whole(1, 10**9), metavar="N", help="steps between checkpoints (default: one a minute)"
     )
-    _add_usual(parser, _run_finetune)
-    parser.add_argument(
-        "--threads", type=whole(1, MOST_THREADS), metavar="N",
-        help="processor threads (default: torch's choice, 1 for a small model)",
-    )  # fmt: skip
+    add_seed(parser)
+    add_errors(parser)
+    add_threads(parser, "torch's choice, 1 for a small model")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
         help="auto, cpu or cuda (default: auto)",
     )  # fmt: skip
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    add_json(parser)
 
 
 def _run_finetune(options: argparse.Namespace) -> None:
@@ -205,13 +194,12 @@ def _run_finetune(options: argparse.Namespace) -> None:
 
 def add_loop(commands: Any) -> None:
     """TEXT --test TEST --out DIR."""
-    parser = commands.add_parser(
-        "loop", usage="textgan loop TEXT --test TEST --out DIR [options]",
-        help="let a model learn from its own text for generations, and see whether it collapses",
-        description="Let a model learn from its own text for generations, replacing the real text or accumulating with "
+    parser = command(
+        commands, _run_loop, "loop", "TEXT --test TEST --out DIR [options]",
+        "let a model learn from its own text for generations, and see whether it collapses",
+        "Let a model learn from its own text for generations, replacing the real text or accumulating with "
         "it, and see whether it collapses. Stopped, the same command goes on.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_loop)
     parser.add_argument("text", metavar="TEXT", help="real text, which the first generation learns from")
     parser.add_argument("--test", required=True, metavar="TEST", help="held-out real text to measure on")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets loop.html, loop.json, all text")
@@ -254,7 +242,7 @@ def _run_loop(options: argparse.Namespace) -> None:
         temperature=options.temperature,
         seeds=range(options.seeds),
         workers=options.workers,
-        progress=complain if sys.stderr.isatty() else None,
+        progress=progress(),
     )
     print("\n".join(done["findings"]))
 

@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from textgan.cli_usage import (
-    MOST_THREADS,
-    complain,
-    folder,
-    number,
-    once_from_standard_input,
-    seed,
-    usage_error,
-    whole,
-)
+from textgan.cli_options import add_drawing, add_form, add_seed, add_threads, command, progress
+from textgan.cli_usage import complain, folder, number, once_from_standard_input, usage_error, whole
 
 MOST = 10**9  # sentences of a pool; they are never all in memory
 
 
 def add_generate(commands: Any) -> None:
     """A run writes a pool."""
-    parser = commands.add_parser(
-        "generate", usage="textgan generate RUN -n N --out POOL [options]",
-        help="write a pool of a trained run's sentences, of any size",
-        description="Write a pool of a trained run's sentences: a folder of rows with their provenance, a data card "
+    parser = command(
+        commands, _run_generate, "generate", "RUN -n N --out POOL [options]",
+        "write a pool of a trained run's sentences, of any size",
+        "Write a pool of a trained run's sentences: a folder of rows with their provenance, a data card "
         "and a MANIFEST. Broken off, the same command goes on; under torchrun, all processes write.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_generate)
     parser.add_argument("run", metavar="RUN", help="folder of a run")
     parser.add_argument("-n", type=whole(1, MOST), required=True, metavar="N", help="how many sentences")
     parser.add_argument("--out", type=folder, required=True, metavar="POOL", help="a new folder, or one to go on with")
-    parser.add_argument(
-        "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
-        help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
-    )  # fmt: skip
-    parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bytes (default: 0)")
-    parser.add_argument(
-        "--threads", type=whole(1, MOST_THREADS), metavar="N",
-        help="processor threads (default: by the size of the net)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--format", choices=("jsonl", "parquet"), default="jsonl", metavar="HOW",
-        help="jsonl or parquet (default: jsonl)",
-    )  # fmt: skip
-    parser.add_argument("--licence", metavar="NAME", help="licence of the training text, for the data card")
+    add_drawing(parser)
+    add_seed(parser, "same seed, same bytes")
+    add_threads(parser, "by the size of the net")
+    add_form(parser)
 
 
 def _run_generate(options: argparse.Namespace) -> None:
@@ -63,7 +42,7 @@ def _run_generate(options: argparse.Namespace) -> None:
             label=options.label,
             form=options.format,
             licence=options.licence,
-            progress=complain if sys.stderr.isatty() else None,
+            progress=progress(),
         )
     if share.rank == 0:
         complain(f"{options.out}: {done.rows:,} sentences, {done.blank:,} of them blank")
@@ -71,12 +50,11 @@ def _run_generate(options: argparse.Namespace) -> None:
 
 def add_verify(commands: Any) -> None:
     """A pool against its MANIFEST."""
-    parser = commands.add_parser(
-        "verify", usage="textgan verify POOL",
-        help="check a pool's files against its MANIFEST",
-        description="Check a pool's files against its MANIFEST: one line for each that differs, exit code 1.",
+    parser = command(
+        commands, _run_verify, "verify", "POOL",
+        "check a pool's files against its MANIFEST",
+        "Check a pool's files against its MANIFEST: one line for each that differs, exit code 1.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_verify)
     parser.add_argument("pool", metavar="POOL", help="folder of a pool")
 
 
@@ -93,13 +71,12 @@ def _run_verify(options: argparse.Namespace) -> None:
 
 def add_select(commands: Any) -> None:
     """A pool, filtered and chosen from."""
-    parser = commands.add_parser(
-        "select", usage="textgan select POOL --real TEXT --out POOL2 [options]",
-        help="filter a pool and choose from it by how real its texts look",
-        description="Filter a pool and choose from it by how real its texts look to a calibrated discriminator. Every "
+    parser = command(
+        commands, _run_select, "select", "POOL --real TEXT --out POOL2 [options]",
+        "filter a pool and choose from it by how real its texts look",
+        "Filter a pool and choose from it by how real its texts look to a calibrated discriminator. Every "
         "row is kept in POOL2, with its verdict and the reason; a second judge says whether the choice helped.",
     )  # fmt: skip
-    parser.set_defaults(command=_run_select)
     parser.add_argument("pool", metavar="POOL", help="a pool: folder, .jsonl or .parquet")
     parser.add_argument("--real", required=True, metavar="TEXT", help="real text that the generator has not seen")
     parser.add_argument("--out", type=folder, required=True, metavar="POOL2", help="a new folder")
@@ -146,12 +123,8 @@ def add_select(commands: Any) -> None:
     drop.add_argument(
         "--near", type=number(0.05, 1), default=0.8, metavar="X", help="Jaccard of near-duplicates (default: 0.8)"
     )
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bytes (default: 0)")
-    parser.add_argument(
-        "--format", choices=("jsonl", "parquet"), default="jsonl", metavar="HOW",
-        help="jsonl or parquet (default: jsonl)",
-    )  # fmt: skip
-    parser.add_argument("--licence", metavar="NAME", help="licence of the training text, for the data card")
+    add_seed(parser, "same seed, same bytes")
+    add_form(parser)
 
 
 # Each way to choose: its options by their flags, and by their names in the library.
@@ -209,7 +182,7 @@ def _run_select(options: argparse.Namespace) -> None:
         form=options.format,
         licence=options.licence,
         seed=options.seed,
-        progress=complain if sys.stderr.isatty() else None,
+        progress=progress(),
         near=options.near,
         span=options.span,
         blocked=read_lines(options.block) if options.block else None,

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from textgan.cli_usage import Parser, count, file, folder, number, once_from_standard_input, seed, whole
+from textgan.cli_options import add_json, add_seed, command
+from textgan.cli_usage import Parser, count, folder, number, once_from_standard_input, whole
 
 
 def add_rate(commands: Any) -> None:
@@ -20,12 +21,12 @@ def add_rate(commands: Any) -> None:
 
 
 def _make(commands: Any) -> None:
-    parser = commands.add_parser(
-        "make", usage="textgan rate make A B -n N --out DIR [options]", help="draw blind pairs",
-        description="Draw blind pairs of a line of A and a line of B. DIR/for-raters is for the raters: a page, a CSV, "
-        "Label Studio's tasks. DIR/key.json stays with you.",
+    parser = command(
+        commands, _run_make, "make", "A B -n N --out DIR [options]",
+        "draw blind pairs",
+        "Draw blind pairs of a line of A and a line of B. DIR/for-raters is for the raters: a page, a CSV, "
+        "Label Studio's tasks. DIR/key.json stays with you.", under="textgan rate",
     )  # fmt: skip
-    parser.set_defaults(command=_run_make)
     parser.add_argument("a", metavar="A", help="a text, or a pool (.jsonl)")
     parser.add_argument("b", metavar="B", help="the text that it is compared with")
     parser.add_argument("-n", type=count, required=True, metavar="N", help="pairs (textgan rate power says how many)")
@@ -37,7 +38,7 @@ def _make(commands: Any) -> None:
         "--controls", type=whole(0, 10**6), metavar="N", help="control pairs (default: one for ten pairs, with --real)"
     )
     parser.add_argument("--question", metavar="TEXT", help="what the raters are asked")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same sheet (default: 0)")
+    add_seed(parser, "same seed, same sheet")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets for-raters/ and key.json")
 
 
@@ -63,12 +64,12 @@ def _run_make(options: argparse.Namespace) -> None:
 
 
 def _power(commands: Any) -> None:
-    parser = commands.add_parser(
-        "power", usage="textgan rate power --pref P [options]", help="how many pairs a preference needs",
-        description="How many rated pairs find a preference by the exact two-sided sign test, pairs rated as equal not "
-        "counted.",
+    parser = command(
+        commands, _run_power, "power", "--pref P [options]",
+        "how many pairs a preference needs",
+        "How many rated pairs find a preference by the exact two-sided sign test, pairs rated as equal not "
+        "counted.", under="textgan rate",
     )  # fmt: skip
-    parser.set_defaults(command=_run_power)
     parser.add_argument(
         "--pref", type=number(0.505, 0.995), required=True, metavar="P", help="the true preference, such as .6"
     )
@@ -85,11 +86,11 @@ def _run_power(options: argparse.Namespace) -> None:
 
 
 def _score(commands: Any) -> None:
-    parser = commands.add_parser(
-        "score", usage="textgan rate score DIR SHEET... [options]", help="score filled sheets",
-        description="Score filled sheets with the key in DIR: win rate, sign test, agreement.",
+    parser = command(
+        commands, _run_score, "score", "DIR SHEET... [options]",
+        "score filled sheets",
+        "Score filled sheets with the key in DIR: win rate, sign test, agreement.", under="textgan rate",
     )  # fmt: skip
-    parser.set_defaults(command=_run_score)
     parser.add_argument("folder", metavar="DIR", help="the folder that `textgan rate make` has written")
     parser.add_argument(
         "sheets", nargs="+", metavar="SHEET", help="filled sheets: CSV, or JSON of the page or Label Studio"
@@ -98,8 +99,8 @@ def _score(commands: Any) -> None:
         "--failed", type=number(0, 1), default=0.25, metavar="X",
         help="leave raters out who fail more of the attention items (default: .25)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the bootstrap (default: 0)")
-    parser.add_argument("--json", type=file, metavar="FILE", help="write the figures there; - is standard output")
+    add_seed(parser, "of the bootstrap")
+    add_json(parser)
 
 
 def _run_score(options: argparse.Namespace) -> None:

@@ -8,46 +8,34 @@ Only this file writes a run folder:
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from textgan import machine
 from textgan.adoption import adopt
-from textgan.batches import Batches, Data, Source, TextSettings, prepare
-from textgan.checkpoints import (
-    Tensors,
-    checkpoints,
-    clean,
-    load_checkpoint,
-    locked,
-    optimizer_tensors,
-    replace_folder,
-    restore_optimizer,
-    save_checkpoint,
-)
-from textgan.controls import check_control, frozen_phases, spoil_answers
+from textgan.batches import Data, Source, TextSettings, prepare
+from textgan.checkpoints import checkpoints, clean, load_checkpoint, locked, replace_folder, save_checkpoint
+from textgan.controls import check_control
 from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
 from textgan.graphs import fixed_shapes
 from textgan.labels import draw_labels
-from textgan.oracle import FIRST, Oracle
-from textgan.processes import Share, average, gather, sharing
+from textgan.processes import average, gather, sharing
 from textgan.progress import Progress
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
 from textgan.settings import choose, refuse_other_settings, settings_of
+from textgan.state import State
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
-from textgan.updates import Logs, Phase, Players, Recipe, check_recipe
+from textgan.updates import Logs, Phase, Recipe, check_recipe
 from textgan.watch import SELDOM, Best, Watch, held_out_nll
 
 SAMPLED = 200  # sentences drawn at each evaluation
@@ -148,16 +136,20 @@ def fit(
             )  # fmt: skip
         del read, held  # a text that does not fit into memory leaves the disk
         with machine.threads(threads), torch.random.fork_rng(), machine.signals() as asked, machine.enough_memory():
-            training = _Training(chosen, adopted.recipe, data, folder, seed, schedule, accelerator, on_log, control)
-            training.settings |= facts
+            state = State(chosen, adopted.recipe, data, seed=seed, accelerator=accelerator, control=control)
+            settings = settings_of(
+                chosen, state.players, data.facts, seed=seed, schedule=vars(schedule), accelerator=accelerator
+            )
+            settings |= facts
             if start is not None:
-                training.begin_with(Run.open(start))
-            size = max(training.settings["parameters"].values())
+                settings["start"] = state.begin_with(Run.open(start), data.tokenizer)
+            training = _Training(state, data, folder, settings, schedule, accelerator, on_log)
+            size = max(settings["parameters"].values())
             with (
                 machine.suited_threads(size, machine.USUAL_THREADS) as n,
                 Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar,
             ):
-                training.settings["threads"] = n
+                settings["threads"] = n
                 try:
                     training.run(bar, asked)
                 except ConnectionError as error:
@@ -169,133 +161,91 @@ def fit(
 
 
 class _Training:
-    """One run in progress. `step` counts over all phases; everything else that must survive is in `save`."""
+    """One run in progress: its state, and the files that tell of it."""
 
     def __init__(
         self,
-        recipe: Recipe,
-        built: Recipe,
+        state: State,
         data: Data,
         folder: Path,
-        seed: int,
+        settings: dict[str, Any],
         schedule: Schedule,
         accelerator: Any,
         on_log: Callable[[dict[str, Any]], None] | None,
-        control: str | None,
     ) -> None:
-        self.data, self.folder, self.seed, self.schedule = data, folder, seed, schedule
+        self.state, self.data, self.folder, self.settings, self.schedule = state, data, folder, settings, schedule
         self.accelerator, self.on_log = accelerator, on_log
-        device, self.share = accelerator.device, Share(accelerator.process_index, accelerator.num_processes)
-        torch.manual_seed(seed)  # every process builds the same weights ...
-        classes = {"labels": len(data.labels)} if data.labels else {}
-        self.players: Players = built.players(data.tokenizer.get_vocab_size(), data.max_len, **classes)
-        for player in self.players.values():
-            player.to(device)
-            if isinstance(player.net, Generator):
-                player.net.labels = len(data.labels)
-            if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
-                player.net.first_id = FIRST  # neither an end nor an unknown word
-        self.rng = torch.Generator().manual_seed(seed)  # on the CPU: no card is waited for
-        if control is not None:
-            spoil_answers(self.players, control, self.rng)
-        self.phases = replace(recipe, batch=recipe.batch // self.share.world).phases(self.players, self.rng)  # type: ignore[type-var]
-        if control is not None:
-            self.phases = frozen_phases(self.phases, self.players, control)
-        torch.manual_seed(seed + self.share.rank)  # ... and then draws its own dropout
-        self.generator: Generator = self.players["generator"].net
-        width = data.max_len + bool(data.labels) if fixed_shapes(device) else 0
-        self.batches = Batches(data.train, recipe.batch, seed=seed, device=device, share=self.share, width=width)
         self.watch = Watch(data, SAMPLED)
-        self.total = sum(phase.steps for phase in self.phases)
-        self.step = 0
-        self.window: dict[str, tuple[float | Tensor, int]] = {}  # sums and counts since the last row of the log
-        self.best = Best()  # by held-out NLL, of the running keep_best phase
-        self.joint = Best()  # by the joint score, of a run that has other phases too
-        self.keeps_joint = not all(phase.keep_best for phase in self.phases)
-        self.collapsing = 0  # evaluations in a row that looked like collapse
-        self.settings = settings_of(
-            recipe, self.players, data.facts, seed=seed, schedule=vars(schedule), accelerator=accelerator
-        )
-
-    def begin_with(self, run: Run) -> None:
-        """Take over the generator of another run; InputError where its tokens or sizes are not ours."""
-        if run.tokenizer.to_str() != self.data.tokenizer.to_str():
-            raise InputError(
-                f"--start {run.path} was trained on other tokens; train both on the same text and settings"
-            )
-        try:
-            self.generator.load_state_dict(run.generator.state_dict())
-        except RuntimeError as error:
-            raise InputError(
-                f"--start {run.path} has a generator of another family or size; give it those fields"
-            ) from error
-        self.settings["start"] = {"run": run.path.name, "sha256": run.weights_sha256}
+        self.total = state.total
+        self.keeps_joint = not all(phase.keep_best for phase in state.phases)
 
     def run(self, bar: Progress, asked: list[int]) -> None:
         """All phases from wherever the newest checkpoint stands."""
+        state = self.state
         self.restore(bar)
         n, size = self.settings["threads"], max(self.settings["parameters"].values())
         bar.hint(f"{n} thread{'s' * (n > 1)}; the largest net has {size:,} parameters (--threads N overrides)")
-        bar.start(self.step)
-        if self.step == 0:
-            self.record(self.phases[0], bar, evaluate=True)
+        bar.start(state.step)
+        if state.step == 0:
+            self.record(state.phases[0], bar, evaluate=True)
         first = 0
-        for phase in self.phases:
-            for step in range(self.step - first, phase.steps):
-                with self.accelerator.autocast(), sharing(self.share):
-                    logs = self._averaged(phase.update(step, self.batches))
-                self.step += 1
+        for phase in state.phases:
+            for step in range(state.step - first, phase.steps):
+                with self.accelerator.autocast(), sharing(state.share):
+                    logs = self._averaged(phase.update(step, state.batches))
+                state.step += 1
                 bar.step(phase.name)
                 for key, value in logs.items():
-                    total, count = self.window.get(key, (0.0, 0))
-                    self.window[key] = (total + value, count + 1)
+                    total, count = state.window.get(key, (0.0, 0))
+                    state.window[key] = (total + value, count + 1)
                 self.after(phase, bar, ends=step + 1 == phase.steps)
                 if self._stop(asked):
                     self._interrupt("", 128 + asked[0])
-                if 0 < self.schedule.collapse_stop <= self.collapsing:
-                    self._interrupt(f" ({self.collapsing} evaluations in a row looked like collapse)", COLLAPSED)
+                if 0 < self.schedule.collapse_stop <= state.collapsing:
+                    self._interrupt(f" ({state.collapsing} evaluations in a row looked like collapse)", COLLAPSED)
             first += phase.steps
         self.save()
 
     def _interrupt(self, why: str, code: int) -> None:
         self.save()
-        raise Interrupted(f"{self.folder}: stopped at step {self.step}{why}; saved, --resume goes on", code)
+        raise Interrupted(f"{self.folder}: stopped at step {self.state.step}{why}; saved, --resume goes on", code)
 
     def after(self, phase: Phase, bar: Progress, *, ends: bool) -> None:
         """What is due once a step is done: a row of the log, an evaluation, a checkpoint."""
-        costly = self.schedule.metrics_every
-        fully = costly > 0 and (self.step == self.total or self.step % costly == 0)
-        evaluate = ends or fully or self.step % self.schedule.eval_every == 0
-        if evaluate or self.step % self.schedule.log_every == 0:
+        state, costly = self.state, self.schedule.metrics_every
+        fully = costly > 0 and (state.step == self.total or state.step % costly == 0)
+        evaluate = ends or fully or state.step % self.schedule.eval_every == 0
+        if evaluate or state.step % self.schedule.log_every == 0:
             self.record(phase, bar, evaluate=evaluate, fully=fully)
-        if ends and self.best.weights:
-            self.generator.load_state_dict(self.best.weights)
-            bar.say(f"{phase.name}: kept step {self.best.step}, held-out NLL {self.best.score:.4f} nats a token")
-            self.best = Best()
-        if self.step % self.schedule.save_every == 0 and self.step < self.total:
+        if ends and state.best.weights:
+            state.generator.load_state_dict(state.best.weights)
+            bar.say(f"{phase.name}: kept step {state.best.step}, held-out NLL {state.best.score:.4f} nats a token")
+            state.best = Best()
+        if state.step % self.schedule.save_every == 0 and state.step < self.total:
             self.save()
 
     def record(self, phase: Phase, bar: Progress, *, evaluate: bool, fully: bool = False) -> None:
         """One row of log.jsonl; with evaluate also held-out scores, samples, and the collapse watch."""
-        row: dict[str, Any] = {"step": self.step, "phase": phase.name}
-        self._check()
-        row |= {key: float(total) / count for key, (total, count) in self.window.items()}
-        self.window = {}
+        state = self.state
+        row: dict[str, Any] = {"step": state.step, "phase": phase.name}
+        state.check()
+        row |= {key: float(total) / count for key, (total, count) in state.window.items()}
+        state.window = {}
         if evaluate:
-            row["valid_nll"] = held_out_nll(self.generator, self.data.held_out)
+            row["valid_nll"] = held_out_nll(state.generator, self.data.held_out)
             samples = self._draw(SAMPLED)
             lines = self._lines(samples)
             row |= self.watch.measure(samples, row["valid_nll"]) | self.watch.scores(lines)
             if self.data.truth is not None:
                 row |= self.data.truth.figures(lines)
-            if fully and self.step:
+            if fully and state.step:
                 row |= self.watch.scores(self._lines(self._draw(MANY)), SELDOM)
-            if self.step:
+            if state.step:
                 self._judge(phase, row)
         if not self.accelerator.is_main_process:
             return
         if evaluate:
-            write_lines(self.folder / "samples" / f"{self.step:06d}.txt", lines)
+            write_lines(self.folder / "samples" / f"{state.step:06d}.txt", lines)
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         bar.row(row)
@@ -305,76 +255,54 @@ class _Training:
     def _averaged(self, logs: Logs) -> Logs:
         """The means over the processes, as numbers where that waits for no card."""
         device = self.accelerator.device
-        if self.share.world == 1:
+        if self.state.share.world == 1:
             return logs if fixed_shapes(device) else {key: float(value) for key, value in logs.items()}
         values = torch.stack([torch.as_tensor(x, dtype=torch.float64, device=device) for x in logs.values()])
         return dict(zip(logs, average([values])[0].tolist(), strict=True))
 
     def _judge(self, phase: Phase, row: dict[str, Any]) -> None:
         """Warn of what looks like collapse, and keep the weights where a score is the best so far."""
+        state = self.state
         if warning := self.watch.warning(row):
             row["warning"] = warning
-        self.collapsing = self.collapsing + 1 if warning else 0
+        state.collapsing = state.collapsing + 1 if warning else 0
         if phase.keep_best:
-            self.best.offer(row["valid_nll"], self.step, self.generator)
+            state.best.offer(row["valid_nll"], state.step, state.generator)
         if self.keeps_joint:
-            self.joint.offer(row["joint"], self.step, self.generator)
+            state.joint.offer(row["joint"], state.step, state.generator)
 
     def _draw(self, n: int) -> Samples:
-        rng = torch.Generator(self.generator.device).manual_seed(self.seed * 1_000_003 + self.step)
-        context = draw_labels(self.data.labels, n, self.generator.vocab_size, rng)
-        return self.generator.sample(n, context=context, rng=rng)
+        generator = self.state.generator
+        rng = torch.Generator(generator.device).manual_seed(self.state.seed * 1_000_003 + self.state.step)
+        context = draw_labels(self.data.labels, n, generator.vocab_size, rng)
+        return generator.sample(n, context=context, rng=rng)
 
     def _lines(self, samples: Samples) -> list[str]:
         return decode(self.data.tokenizer, samples.tokens.cpu().numpy())
 
     def _stop(self, asked: list[int]) -> bool:
         """Whether any process has been signalled; all of them stop at the same step."""
-        if self.share.world == 1:
+        if self.state.share.world == 1:
             return bool(asked)
-        with sharing(self.share):
+        with sharing(self.state.share):
             signalled = int(gather(torch.tensor(asked[:1] or [0], device=self.accelerator.device)).max())
         if signalled and not asked:
             asked.append(signalled)
         return signalled > 0
 
-    def _check(self) -> None:
-        """NotFinite where a player has passed over a step."""
-        for player in self.players.values():
-            player.check()
-
     def save(self) -> None:
-        """A checkpoint of everything, and RUN/generator and RUN/best as Hugging Face folders."""
-        self._check()
-        states = self._random_states()
+        """A checkpoint of the state, and RUN/generator and RUN/best as Hugging Face folders."""
+        self.state.check()
+        tensors, values = self.state.to_checkpoint()
         if not self.accelerator.is_main_process:
             return
-        tensors: Tensors = {"random": states, "best": self.best.weights, "joint": self.joint.weights}
-        groups, seen = {}, set()
-        for name, player in self.players.items():
-            if id(player.net) not in seen:
-                tensors[f"net-{name}"] = player.net.state_dict()
-                seen.add(id(player.net))
-            if player.optimizer is not None:
-                tensors[f"optimizer-{name}"], groups[name] = optimizer_tensors(player.optimizer)
         log = self.folder / "log.jsonl"
-        state = {
-            "step": self.step,
-            "batches": self.batches.cursor,
-            "window": {key: (float(total), count) for key, (total, count) in self.window.items()},
-            "best": self.best.facts,
-            "joint": self.joint.facts,
-            "collapsing": self.collapsing,
-            "optimizers": groups,
-            "log_bytes": log.stat().st_size if log.exists() else 0,
-        }
+        values["log_bytes"] = log.stat().st_size if log.exists() else 0
         with open(log, "a", encoding="utf-8") as file:
             os.fsync(file.fileno())
-        save_checkpoint(self.folder, self.step, tensors, state, keep=self.schedule.keep)
-        replace_folder(self.folder / "generator", lambda folder: self._write(self.generator, folder))
-        if self.joint.weights:
-            best = copy.deepcopy(self.generator)
-            best.load_state_dict(self.joint.weights)
+        save_checkpoint(self.folder, self.state.step, tensors, values, keep=self.schedule.keep)
+        replace_folder(self.folder / "generator", lambda folder: self._write(self.state.generator, folder))
+        if (best := self.state.best_generator()) is not None:
             replace_folder(self.folder / BEST, lambda folder: self._write(best, folder))
 
     def _write(self, generator: Generator, folder: Path) -> None:
@@ -384,22 +312,13 @@ class _Training:
             raise OSError(str(error)) from error
         save_tokenizer(self.data.tokenizer, folder)
 
-    def _random_states(self) -> dict[str, Tensor]:
-        """The states of dropout's and the sampler's random generators, (processes, bytes); the sampler's are alike."""
-        device = self.accelerator.device
-        states = {"dropout": torch.get_rng_state(), "sampler": self.rng.get_state()}
-        if device.type == "cuda":
-            states["dropout_cuda"] = torch.cuda.get_rng_state(device)
-        with sharing(self.share):
-            return {key: gather(state.to(device)[None]).cpu() for key, state in states.items()}
-
     def restore(self, bar: Progress) -> None:
         """Take up the newest good checkpoint, or begin: recipe.json and heldout.txt first, an empty log."""
         main = self.accelerator.is_main_process
         if main:
             clean(self.folder)
         self.accelerator.wait_for_everyone()
-        tensors, state, skipped = load_checkpoint(self.folder)
+        tensors, values, skipped = load_checkpoint(self.folder)
         for line in skipped:
             bar.say(f"skipped {line}")
         if main and (self.folder / "recipe.json").exists():
@@ -410,32 +329,9 @@ class _Training:
         if main:
             (self.folder / "samples").mkdir(exist_ok=True)
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-                log.truncate(state.get("log_bytes", 0))
-        if not state:
-            return
-        self.step, self.batches.cursor = state["step"], state["batches"]
-        self.collapsing = state.get("collapsing", 0)  # runs of older versions lack it and the joint score
-        self.window = {key: tuple(value) for key, value in state["window"].items()}
-        self.best = Best(**state["best"], weights=tensors["best"])
-        self.joint = Best(**state.get("joint", {}), weights=tensors.get("joint"))
-        for name, player in self.players.items():
-            if f"net-{name}" in tensors:
-                player.net.load_state_dict(tensors[f"net-{name}"])
-            if player.optimizer is not None:
-                restore_optimizer(player.optimizer, tensors[f"optimizer-{name}"], state["optimizers"][name])
-                player.to(self.accelerator.device)
-        self._restore_random_states(tensors["random"])
-
-    def _restore_random_states(self, states: dict[str, Tensor]) -> None:
-        """The inverse of `_random_states`; another number of processes than before draws other masks of dropout."""
-        self.rng.set_state(states["sampler"][0])
-        if len(states["dropout"]) != self.share.world:
-            torch.manual_seed(self.seed * 1_000_003 + self.step + self.share.rank)
-            return
-        mine = {key: state[self.share.rank].clone() for key, state in states.items()}  # torch forgets a view's offset
-        torch.set_rng_state(mine["dropout"])
-        if "dropout_cuda" in mine:
-            torch.cuda.set_rng_state(mine["dropout_cuda"], self.accelerator.device)
+                log.truncate(values.get("log_bytes", 0))
+        if values:
+            self.state.take_up(tensors, values)
 
     def standing(self) -> str:
         """Which checkpoint a failure has left."""

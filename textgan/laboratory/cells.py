@@ -48,12 +48,16 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Of its job and its result."""
         return f"test-{self.arm}-r{self.ratio:g}-{self.regime}-N{self.n}-s{self.seed}"
 
 
 class Training(NamedTuple):
-    """One fine-tuning, and its name. rate, temperature: a candidate's; None where another job's choice is taken over.
-    share: of the steps, for candidates of real-only."""
+    """One fine-tuning.
+
+    rate, temperature: a candidate's; None where another job's choice is taken over. share: of the steps, for
+    candidates of real-only, which may also take fewer steps.
+    """
 
     arm: str
     n: int
@@ -66,6 +70,7 @@ class Training(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Of its job, its result and its folder; what does not tell it from others is left out."""
         how = "" if self.arm == "real" else f"-r{self.ratio:g}-{self.regime}"
         candidates = (("lr", self.rate), ("x", self.share if self.share != 1 else None), ("T", self.temperature))
         return f"{self.arm}{how}-N{self.n}-s{self.seed}" + "".join(f"-{k}{v:g}" for k, v in candidates if v is not None)
@@ -80,6 +85,7 @@ class Lab:
 
     @cached_property
     def frozen(self) -> dict[str, Any]:
+        """{"hash", "study", "texts"}, as `running.freeze` wrote them. Errors: InputError where there is no study."""
         try:
             return json.loads((self.out / "study.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -87,9 +93,11 @@ class Lab:
 
     @cached_property
     def study(self) -> Study:
+        """The configuration."""
         return study_of(self.frozen["study"], f"{self.out}/study.json")
 
     def split(self, name: str) -> list[str]:
+        """The lines of a split, by a name of `study.SPLITS`."""
         return list(read_lines(self.out / "splits" / f"{name}.txt"))
 
     def real(self, n: int, seed: int) -> list[str]:
@@ -97,17 +105,21 @@ class Lab:
         return draw(self.split("train"), n, seed)
 
     def cell(self, n: int, seed: int) -> Path:
+        """The folder of all that is made from one seed's N lines."""
         return self.work / f"N{n}-s{seed}"
 
     def model(self, training: Training) -> Path:
+        """The folder of a tuned model."""
         return self.cell(training.n, training.seed) / "models" / training.name
 
     @property
     def base(self) -> str | Path:
+        """What every fine-tuning begins with: a folder, a file or a hub name."""
         return self.work / "base" if self.study.base.lm.startswith("small") else source(self.study.base.lm)
 
     @property
     def judge(self) -> Path:
+        """The folder of the judge's run."""
         return self.work / "judge"
 
     def valid_nll(self, training: Training) -> float:
@@ -120,7 +132,7 @@ class Lab:
         return min(candidates, key=self.valid_nll)
 
     def candidates(self, place: Place) -> list[Training]:
-        """The trainings of which one stands for the arm."""
+        """The trainings of which one, chosen on the validation text, stands for the arm."""
         study, (arm, n, seed, ratio, regime) = self.study, place
         if arm == "real" or (arm == "matched" and regime == "steps"):
             shares = (1.0, SHORTER) if arm == "real" else (1.0,)
@@ -140,7 +152,7 @@ class Lab:
         return found[0] if len(found) == 1 else self.best(found)
 
     def real_training(self, n: int, seed: int) -> Training:
-        """Arm 0's."""
+        """The training that stands for arm 0, real lines only."""
         return self.training(Place("real", n, seed, 0.0, "steps"))
 
     def rate(self, n: int, seed: int) -> float:
@@ -171,7 +183,7 @@ class Lab:
 
 
 def training_jobs(out: Path) -> list[Job]:
-    """Everything before the test text is opened."""
+    """The jobs that are done before the test text is opened, each after those that it needs."""
     lab = Lab(out)
     jobs = {"base": Job("base", partial(make_base, out))}
     if lab.study.writing.n:
@@ -205,7 +217,7 @@ def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
 
 
 def make_base(out: Path) -> dict[str, Any]:
-    """The language model that all fine-tunings begin with."""
+    """Make the language model that all fine-tunings begin with: {"lm": what it is, in words}."""
     lab = Lab(out)
     base = lab.study.base
     if base.lm.startswith("small"):
@@ -220,14 +232,17 @@ def make_base(out: Path) -> dict[str, Any]:
 
 
 def make_judge(out: Path) -> dict[str, Any]:
-    """An LSTM trained on the judges' text: the second opinion on what the models write."""
+    """Train an LSTM on the judges' text, the judge of what the models write: {"held_out_nll": nats a token}."""
     lab = Lab(out)
     run = _fit("mle", JUDGE, "words", lab.split("judge"), lab, lab.judge, 0)
     return {"held_out_nll": _held_out(run)}
 
 
 def play(out: Path, n: int, seed: int) -> dict[str, Any]:
-    """The generator by maximum likelihood, the game that begins with it, and the samples of both."""
+    """Train a generator by maximum likelihood and in the game that begins with it, and sample both.
+
+    Gives {"held_out_nll": {"before", "gan"}, "drawn": sentences a temperature, "seen": lines it learnt from}.
+    """
     lab = Lab(out)
     games, cell = lab.study.games, lab.cell(n, seed)
     seen, _ = parts_of(lab, n, seed)
@@ -278,7 +293,10 @@ def parts_of(lab: Lab, n: int, seed: int) -> tuple[list[str], list[str]]:
 
 
 def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
-    """D between real lines that the generator never saw and its samples, and the samples that D lets pass."""
+    """Fit D between real lines that the generator never saw and its samples, and keep the samples that D lets pass.
+
+    Gives {"funnel": lines left by stage, "diagnostics": of the ratio, "warnings"}.
+    """
     from textgan.augmentation import density, select
 
     lab = Lab(out)
@@ -298,6 +316,7 @@ def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
 
 
 def selector(how: str, share: float, n: int) -> Any:
+    """The selector of that name for n texts. Errors: InputError for an unknown one."""
     from textgan.augmentation import select
 
     kinds = {
@@ -348,7 +367,7 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
 
 
 def train(out: Path, **arguments: Any) -> dict[str, Any]:
-    """One fine-tuning; what it fed and the tuned model lie in the cell, the validation NLL is given."""
+    """One fine-tuning: the model and its synthetic lines lie in the cell; the validation NLL (nats a byte) is given."""
     lab, training = Lab(out), Training(**arguments)
     study, n, seed = lab.study, training.n, training.seed
     real, arm = lab.real(n, seed), ARMS[training.arm]

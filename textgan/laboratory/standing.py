@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from textgan.laboratory.cells import Lab, Place, training_jobs
 from textgan.laboratory.statistics import BEST, best_real, paired
-from textgan.report.markup import DASH, Markup, number, signed, table, tag
+from textgan.readable import DASH, number, signed
+from textgan.report.markup import Markup, table, tag
 
 HEAD = ("N", "regime", "ratio", "arm", "seeds done", "validation NLL a byte", "against the best real-only arm")
 

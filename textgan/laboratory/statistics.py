@@ -74,7 +74,7 @@ class Exchange(NamedTuple):
 
 
 def select_rows(rows: Sequence[Row], **where: Any) -> dict[int, Row]:
-    """Seed -> row."""
+    """The rows that have these values, by seed."""
     return {row["seed"]: row for row in rows if all(row[key] == value for key, value in where.items())}
 
 

@@ -142,8 +142,8 @@ class Writing:
     """What the tuned models write, for diversity at matched quality.
 
     Args:
-        n: sentences a temperature; 0 leaves this part out
-        temperatures: at least three, around 1
+        n: sentences that each model writes at each temperature; 0 leaves this part out
+        temperatures: two at least, better five, around 1: along this curve models are matched in quality
     """
 
     n: int = 500
@@ -217,6 +217,7 @@ class Study:
         return tuple(sorted({self.ratio, *self.sweep}))
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values, from which `study_of` makes it again."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @property
@@ -240,7 +241,7 @@ def read_study(path: str | Path) -> Study:
 
 
 def study_of(content: Any, where: str) -> Study:
-    """A study from nested dictionaries."""
+    """A study from nested dictionaries; `where` names their source. Errors: InputError in one line, as `read_study`."""
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

@@ -15,10 +15,10 @@ from textgan.lm.adapters import LR as LORA_LR
 from textgan.lm.adapters import adapted, merged
 from textgan.lm.feeding import Feed
 from textgan.lm.likelihood import nll
-from textgan.lm.loading import Lm, count_parameters, load_lm, make_folder, pick_device, save_lm
+from textgan.lm.loading import Lm, count_parameters, load_lm, pick_device, save_lm
 from textgan.lm.training import plan, seeded, train
 from textgan.lm.watching import Progress, Saving
-from textgan.text import Text, read_text, save_tokenizer, train_tokenizer
+from textgan.text import Text, make_folder, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
 MADE_HERE = "small GPT-2 made here"

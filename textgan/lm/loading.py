@@ -114,18 +114,8 @@ def save_lm(lm: Lm, out: Path, note: str, value: dict[str, Any]) -> None:
     write_json(out / note, value)
 
 
-def make_folder(out: str | Path) -> Path:
-    """The folder `out`, made where it is not there."""
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder: {error.strerror}; give another one") from None
-    return out
-
-
 def pick_device(device: str) -> torch.device:
-    """auto: a CUDA device where there is one, else the CPU."""
+    """auto: a CUDA device where there is one, else the CPU. Errors: another word, a card that is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda"):

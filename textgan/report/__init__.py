@@ -6,6 +6,7 @@ never drawn as 0.
 
 results: the folder's files, read without trust. findings: sentences computed from them. svg, charts: plots.
 figures, wording: which numbers are plotted. specimens, settings, sections: the page. markup, theme: HTML and its looks.
+audit, fronts, funnel, loops: pages of an audit, a sweep, a selection and a loop.
 """
 
 import re

@@ -21,9 +21,13 @@ UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw:
 
 
 class Audit(NamedTuple):
-    """What was found. By text (real, control, pool, selected, weighted): shares and cells of the groups; by text but
-    real: differences of shares from real text's, total variation, amplification. constrained: by way, the selected rows
-    brought to real text's shares. counterfactual: by model. absent: what could not be had, and why.
+    """What was found.
+
+    By text (real, control, pool, selected, weighted): shares of the groups, and cells, the shares of lines by the very
+    groups they mention. By text but real: differences of shares from real text's (value, low, high), distances (total
+    variation), amplification. constrained: by way, the selected rows brought to real text's shares. counterfactual: by
+    model. sensitivity: one Setting a mix. exposure: bits, of each canary. extracted: the share of the canaries that
+    stand in the pool. absent: what could not be had, and why. about: texts, hashes, lexicon and seed.
     """
 
     about: dict[str, Any]
