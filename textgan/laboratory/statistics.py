@@ -20,6 +20,7 @@ BEST = "best real-only"
 CONTRASTS = (
     ("selected", BEST, "does selected GAN text help?"),
     ("selected", "before", "is it the adversarial training and D together?"),
+    ("gan", "before", "is it the adversarial training alone?"),
     ("selected", "before-selected", "is it only the selection?"),
     ("selected", "self", "is it any synthetic text?"),
     ("two-stage", "selected", "does the order matter?"),
