@@ -148,7 +148,7 @@ def counted(recipe: SeqGAN) -> None:
     with pytest.MonkeyPatch.context() as patch:
         card = Card(patch)
         card.recording()
-        schedule(dataclasses.replace(recipe, rollouts=16), "cpu", ANY)
+        schedule(dataclasses.replace(recipe, adversarial_steps=5, rollouts=1), "cpu", ANY)
         for name, tape in card.tapes:
             launched = sum(not function.is_view for function, *_ in tape.done)
             print(f"{name!s:40.40s} {launched:6,} operations")

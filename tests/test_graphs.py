@@ -14,6 +14,7 @@ import torch
 
 from tape import Card, NoWaiting, Waits
 from test_training import every_recipe, tiny
+from textgan.discriminators import CNN
 from textgan.errors import NotFinite
 from textgan.estimators import rollout_rewards
 from textgan.generators import LSTM, Generator, Transformer
@@ -87,8 +88,9 @@ def test_a_step_that_is_not_finite_is_passed_over_on_the_device_and_told_later(c
 
 def test_a_run_with_fixed_shapes_logs_what_a_free_one_logs(tmp_path: Path, card: Card) -> None:
     recipe = SeqGAN(
-        batch=8, mle_steps=5, judge_steps=3, adversarial_steps=2, rollouts=2, generator=LSTM(8, 8, dropout=0.0)
-    )
+        batch=8, mle_steps=5, judge_steps=3, adversarial_steps=2, rollouts=2, generator=LSTM(8, 8, dropout=0.0),
+        discriminator=CNN(dropout=0.0),
+    )  # fmt: skip
     logs = []
     for name in ("free", "fixed"):
         run = fit(recipe, LINES, out=tmp_path / name, schedule=Schedule(log_every=1), progress=False, threads=1)

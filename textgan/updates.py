@@ -267,7 +267,11 @@ def judge(player: Player[Discriminator], objective: Objective, real: Tensor, fak
     """
     net = player.net.train()
     x = fake.probs if isinstance(fake, Relaxed) else fake.tokens
-    real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), fake.mask)
+    if fixed_shapes(real.device) and x.shape == real.shape:  # as one batch, in half as many operations
+        both = net(torch.cat([real, x]), torch.cat([mask_of(real), fake.mask]))
+        real_logits, fake_logits = both.chunk(2)
+    else:
+        real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), fake.mask)
     loss = player.minimise(objective.discriminator(real_logits, fake_logits))
     return {"d_loss": loss, "d_accuracy": (real_logits > fake_logits).float().mean()}
 

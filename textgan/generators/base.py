@@ -169,19 +169,21 @@ class Generator(nn.Module, ABC):
 
         Inverse transform, in blocks of rows that stay in cache.
         """
-        u = u[:, None]
-        tokens = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
-        log_probs = torch.empty(len(hidden), device=hidden.device)
         size = len(hidden) if fixed_shapes(hidden.device) else self._rows
-        for i in range(0, len(hidden), size):
-            logits = self.head(hidden[i : i + size]).float()  # (b, V)
-            if temperature != 1:
-                logits /= temperature
-            probs = logits.softmax(-1)
-            token = search(probs, u[i : i + size])  # (b, 1)
-            tokens[i : i + size] = token.squeeze(1)
-            log_probs[i : i + size] = probs.gather(1, token).log().squeeze(1)
+        blocks = [
+            self._draw(h, v, temperature) for h, v in zip(hidden.split(size), u[:, None].split(size), strict=True)
+        ]
+        tokens, log_probs = blocks[0] if len(blocks) == 1 else (torch.cat(x) for x in zip(*blocks, strict=True))
         return Samples(tokens, log_probs, mask_of(tokens))
+
+    def _draw(self, hidden: Tensor, u: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Tokens and their log-probabilities, (b,): hidden (b, H), u (b, 1)."""
+        logits = self.head(hidden).float()  # (b, V)
+        if temperature != 1:
+            logits /= temperature
+        probs = logits.softmax(-1)
+        token = search(probs, u)  # (b, 1)
+        return token.squeeze(1), probs.gather(1, token).log().squeeze(1)
 
     @torch.no_grad()
     def sample(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from textgan.errors import InputError
+from textgan.graphs import fixed_shapes
 from textgan.processes import Noise
 
 SEGMENT = 64  # probabilities added up before they are searched; benchmarks/SPEED.md
@@ -21,16 +22,19 @@ def search(weights: Tensor, u: Tensor) -> Tensor:
     """Where u of the total falls in the cumulative sum: weights (b, V) >= 0, u (b, 1) in [0, 1) -> (b, 1) int64.
 
     An index of weight 0 is never returned; rows with NaN get any index. The sums of segments are searched first and
-    then the one segment, since a sum is many times faster than a cumulative sum of as many numbers.
+    then the one segment, since on a CPU a sum is many times faster than a cumulative sum of as many numbers; a card is
+    asked for few operations.
     """
     size = weights.shape[1]
-    if size <= 2 * SEGMENT:
+    if size <= 2 * SEGMENT or fixed_shapes(weights.device):
         return _scan(weights, u)[0]
     whole = size - size % SEGMENT
     sums = weights[:, :whole].unflatten(1, (-1, SEGMENT)).sum(-1)
     if whole < size:
         sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True)], 1)
-    segment, u = _scan(sums, u)
+    segment, cdf, place = _scan(sums, u)
+    weight = sums.gather(1, segment)
+    u = (place - cdf.gather(1, segment) + weight) / weight  # the share of the segment that lies below the place
     first = segment * SEGMENT
     at = first + torch.arange(SEGMENT, device=weights.device)  # (b, SEGMENT)
     if whole < size:
@@ -40,13 +44,11 @@ def search(weights: Tensor, u: Tensor) -> Tensor:
     return (first + _scan(inside, u)[0]).clamp_(max=size - 1)
 
 
-def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """The index, (b, 1), and which share of that weight lies below the place searched for, (b, 1) in [0, 1)."""
+def _scan(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The index, (b, 1), the cumulative sum, (b, V), and the place searched for in it, (b, 1)."""
     cdf = weights.cumsum(-1)
     place = u.clamp(0, 1 - 2**-22) * cdf[:, -1:]  # below the total, whatever the rounding
-    index = torch.searchsorted(cdf, place, right=True).clamp_(max=weights.shape[1] - 1)
-    weight = weights.gather(1, index)
-    return index, (place - cdf.gather(1, index) + weight) / weight
+    return torch.searchsorted(cdf, place, right=True).clamp_(max=weights.shape[1] - 1), cdf, place
 
 
 def gumbel(noise: Noise, size: int) -> Tensor:

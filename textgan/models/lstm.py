@@ -97,4 +97,4 @@ class LSTMForCausalLM(StatefulForCausalLM):
             x = self.dropout(x)
             hs.append(h)
             cs.append(c)
-        return self.project(x), (torch.cat(hs), torch.cat(cs))
+        return self.project(x), (h, c) if len(hs) == 1 else (torch.cat(hs), torch.cat(cs))
