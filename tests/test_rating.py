@@ -248,7 +248,7 @@ def test_raters_that_guess_do_not_agree_and_clusters_widen_the_interval(tmp_path
     [
         (["0" * 64, "i1", "1", ""], "r.csv:2: answers sheet 000000000000, the key is of "),
         (["SHEET", "i1", "3", ""], "r.csv:2: choice '3' is none of 1 (left), 2 (right), 0 (neither)"),
-        (["SHEET", "i1", "left", ""], "r.csv:2: choice 'left' is none of 1 (left), 2 (right), 0 (neither)"),
+        (["SHEET", "i1", "both", ""], "r.csv:2: choice 'both' is none of 1 (left), 2 (right), 0 (neither)"),
         (["SHEET", "i9", "1", ""], "r.csv:2: item 'i9' is not in the sheet"),
     ],
 )
@@ -305,10 +305,19 @@ def test_csv_page_and_label_studio_give_the_same_scores(tmp_path: Path) -> None:
         task["annotations"] = [{"completed_by": "simulated", "was_cancelled": False, "result": [result]}]
     studio = tmp_path / "studio.json"
     studio.write_text(json.dumps(tasks))
+    least = tmp_path / "least.json"  # as Label Studio's own converter writes its JSON-MIN and CSV
+    flat = [task["data"] | {"choice": choices[task["data"]["item"]], "annotator": "simulated"} for task in tasks]
+    least.write_text(json.dumps(flat))
+    with (tmp_path / "theirs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, flat[0].keys(), quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(flat)
     semicolons = tmp_path / "simulated-2.csv"
     semicolons.write_text("\ufeff" + path.read_text().replace(",", ";"))
     found: list[Scored] = [score(tmp_path / "made", [file]) for file in (path, page, studio, semicolons)]
-    assert found[0] == found[1] == found[2] == found[3]
+    found += [score(tmp_path / "made", [file]) for file in (least, tmp_path / "theirs.csv")]
+    assert all(one == found[0] for one in found)
+    assert all(set(task) == {"data", "annotations"} for task in tasks)  # an "id" of ours would be no business of theirs
 
 
 # The page in a browser

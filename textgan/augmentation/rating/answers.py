@@ -1,4 +1,7 @@
-"""Filled sheets, read strictly: CSV, the page's JSON, Label Studio's export; what does not fit the key is refused."""
+"""Filled sheets, read strictly: CSV, the page's JSON, Label Studio's exports (JSON, JSON-MIN, CSV).
+
+What does not fit the key is refused.
+"""
 
 import csv
 import io
@@ -78,10 +81,16 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
         if lacking := {"sheet", "item", "choice"} - set(reader.fieldnames or ()):
             raise InputError(f"{path}: has no column {sorted(lacking)[0]!r}; wanted sheet, item and choice")
         for row in reader:
-            cells = {name: (row.get(name) or "").strip() for name in ("sheet", "item", "choice", "rater")}
-            yield _Row(f"{path}:{reader.line_num}", rater=cells.pop("rater") or path.stem, **cells)
+            yield _flat(f"{path}:{reader.line_num}", row, path.stem)
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: is no CSV ({error}); save the sheet as UTF-8 CSV") from None
+
+
+def _flat(where: str, row: Mapping[str, Any], unnamed: str) -> _Row:
+    """A row of a table, ours or Label Studio's (CSV, JSON-MIN)."""
+    cells = {name: str(row.get(name) or "").strip() for name in ("sheet", "item", "choice", "rater", "annotator")}
+    rater = cells["rater"] or cells["annotator"] or unnamed
+    return _Row(where, cells["sheet"], rater, cells["item"], CHOICES.get(cells["choice"], cells["choice"]))
 
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:
@@ -103,6 +112,9 @@ def _json_rows(path: Path, text: str) -> Iterator[_Row]:
 def _label_studio(path: Path, tasks: list[dict[str, Any]]) -> Iterator[_Row]:
     """An export of tasks with their annotations; a rater is who completed one. Skipped tasks count as blank."""
     for place, task in enumerate(tasks, start=1):
+        if "annotations" not in task and "item" in task:
+            yield _flat(f"{path}: task {place}", task, path.stem)
+            continue
         for annotation in task["annotations"]:
             chosen = [one["value"]["choices"][0] for one in annotation["result"] if one["from_name"] == "choice"]
             choice = CHOICES.get(chosen[0], chosen[0]) if chosen and not annotation.get("was_cancelled") else ""

@@ -33,11 +33,8 @@ def write_sheet(items: Sequence[tuple[str, str, str]], sha256: str, question: st
     """sheet.html, sheet.csv, label-studio.json and label-studio.xml of the items (id, left, right)."""
     write_lines(out / "sheet.html", page(items, sha256, question).rstrip("\n").split("\n"))
     write_lines(out / "sheet.csv", table(items, sha256))
-    tasks = [
-        {"id": place, "data": {"sheet": sha256, "item": item, "left": left, "right": right}}
-        for place, (item, left, right) in enumerate(items, start=1)
-    ]
-    write_json(out / "label-studio.json", tasks)
+    tasks = [{"data": {"sheet": sha256, "item": item, "left": left, "right": right}} for item, left, right in items]
+    write_json(out / "label-studio.json", tasks)  # without "id", which Label Studio keeps for itself on import
     write_lines(out / "label-studio.xml", LABELLING.format(question=escape(question)).split("\n"))
 
 
