@@ -19,7 +19,7 @@ import torch
 
 from textgan.errors import InputError
 from textgan.generators import LSTM
-from textgan.laboratory import statistics
+from textgan.laboratory import cells, statistics
 from textgan.laboratory.arms import ARMS, edited, noisy, shuffled_words
 from textgan.laboratory.cells import Lab, Place, Training, training_jobs
 from textgan.laboratory.opening import BINS, line_nats
@@ -271,10 +271,15 @@ def small(**changes: Any) -> Study:
     return dataclasses.replace(study, **changes)
 
 
+JUDGE = {"mle_steps": 30, "generator": {"kind": "lstm", "embedding": 16, "hidden": 24}}  # what it says does not matter
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     out = tmp_path_factory.mktemp("smoke") / "an experiment"
-    report = run_study(small(), out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "JUDGE", JUDGE)
+        report = run_study(small(), out)
     assert report.failed == {}
     return Lab(out)
 
@@ -346,9 +351,9 @@ FEW: dict[str, Any] = {
 WATCHED = """
 import json, sys
 from pathlib import Path
-from textgan.laboratory import running
+from textgan.laboratory import cells, running
 from textgan.laboratory.study import study_of
-out, early = Path(sys.argv[1]), []
+out, early, cells.JUDGE = Path(sys.argv[1]), [], json.loads(sys.argv[3])
 def hook(event, arguments):
     if event == "open" and str(arguments[0]).endswith("splits/test.txt") and "r" in str(arguments[1] or "r"):
         early.append((out / "opened.json").exists())
@@ -360,7 +365,7 @@ print(early)
 
 
 def start(out: Path, study: Study, script: str = WATCHED) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, str(out), json.dumps(study.to_json())]
+    command = [sys.executable, "-c", script, str(out), json.dumps(study.to_json()), json.dumps(JUDGE)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
 
 
@@ -376,17 +381,20 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def test_killed_three_times_it_ends_as_if_unbroken(unbroken: Lab, tmp_path: Path) -> None:
-    rng, killed, out = random.Random(5), 0, tmp_path / "broken"
-    for _ in range(3):
+    rng, out, whole = random.Random(5), tmp_path / "broken", len(results(unbroken))
+    for written in sorted(rng.sample(range(1, whole - 4), 3)):
         process = start(out, unbroken.study)
-        time.sleep(rng.uniform(4, 9))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
+        while len(list((out / "results").glob("*.json"))) < written:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5))  # somewhere in a later job
+        process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert killed >= 2
+        assert process.returncode == -signal.SIGKILL
+    assert len(results(Lab(out))) < whole
     process = start(out, unbroken.study)
-    assert process.wait(timeout=300) == 0, process.communicate()
+    said, problem = process.communicate(timeout=300)
+    assert process.returncode == 0, problem
     one, other = ((folder / "results.jsonl").read_bytes() for folder in (unbroken.out, out))
     assert one == other and len(one.splitlines()) == 9
 
