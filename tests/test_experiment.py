@@ -61,6 +61,25 @@ def test_a_failure_is_kept_in_one_line_and_stops_only_those_that_need_it(tmp_pat
     assert (tmp_path / "calls-1").read_text() == "x"  # the others were not
 
 
+def test_a_job_that_another_process_is_at_is_waited_for(tmp_path: Path) -> None:
+    """As a worker is that outlives its grid: the second call neither does the job nor fails."""
+    work, begun = counted(tmp_path), threading.Event()
+
+    def slow(x: int) -> dict[str, Any]:
+        begun.set()
+        time.sleep(0.5)
+        return work(x)
+
+    job, found = Job("slow", slow, {"x": 3}), list[tuple[str, str]]()
+    other = threading.Thread(target=lambda: found.append(run_job(job, tmp_path)))
+    other.start()
+    begun.wait()
+    found.append(run_job(job, tmp_path))
+    other.join()
+    assert found == [("slow", "done")] * 2 and (tmp_path / "calls-3").read_text() == "x"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls-3", "slow.json"]
+
+
 def test_a_grid_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
     work = counted(tmp_path)
     with pytest.raises(InputError, match="two jobs of a grid have one name"):

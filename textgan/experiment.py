@@ -79,8 +79,19 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
     """Do one job, unless its result is there: (its name, "done" or the reason of its failure, in one line).
 
     The result is the function's dict and what it took: arguments, processor seconds, commit, versions. One thread.
+    Another process that is at the same job is waited for: a worker ends its job although its grid was killed.
     """
     folder = make_folder(results)
+    if (folder / f"{job.name}.json").exists():
+        return job.name, "done"
+    with _turn(lock := folder / f".{job.name}.lock"):
+        name, state = _done_once(job, folder)
+        if state == "done":
+            lock.unlink(missing_ok=True)  # whoever waits for this very file finds the result
+        return name, state
+
+
+def _done_once(job: Job, folder: Path) -> tuple[str, str]:
     done, failed = folder / f"{job.name}.json", folder / f"{job.name}.failed.json"
     if done.exists():
         return job.name, "done"
@@ -100,6 +111,17 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
     write_json(done, {"job": job.name, "arguments": job.arguments} | took | value)
     failed.unlink(missing_ok=True)
     return job.name, "done"
+
+
+@contextlib.contextmanager
+def _turn(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock; a dead process holds none, and some shared folders have none."""
+    import fcntl
+
+    with open(lock, "w", encoding="utf-8") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_results(results: str | Path, prefix: str = "") -> dict[str, dict[str, Any]]:
