@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from textgan.cli import main
+from textgan.cli_commands import build_parser
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^<!-- test -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,6 +32,15 @@ def test_the_table_of_recipes_is_what_the_recipes_say_of_themselves(capsys: pyte
     assert main(["recipes", "--markdown"]) == 0
     wanted = capsys.readouterr().out
     assert wanted in README.read_text(encoding="utf-8"), "README.md lacks the table of `textgan recipes --markdown`"
+
+
+def test_the_table_of_commands_has_an_example_of_each_that_is_understood() -> None:
+    examples = [shlex.split(line) for line in re.findall(r"^\| `textgan (.*?)` \|", README.read_text(), re.MULTILINE)]
+    known = next(a.choices for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    assert {words[0] for words in examples} == set(known)
+    for words in examples:
+        if words[0] != "train":  # whose options are its recipe's
+            assert callable(build_parser().parse_args(words).command)
 
 
 @pytest.mark.slow
