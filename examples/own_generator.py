@@ -53,7 +53,7 @@ class GRUForCausalLM(StatefulForCausalLM):
         for weight in module.parameters(recurse=False):
             nn.init.uniform_(weight, -(self.config.hidden_size**-0.5), self.config.hidden_size**-0.5)
 
-    def zero_state(self, n: int) -> State:
+    def zero_state(self, n: int, room: int = 0) -> State:  # room: for states that grow with the text
         return (self.embedding.weight.new_zeros(1, n, self.config.hidden_size),)
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:

@@ -73,7 +73,8 @@ def test_numbers_that_yaml_takes_for_text_are_numbers_and_the_hash_follows_every
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "augmentation").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_configuration_that_we_ship_is_one(path: Path) -> None:
-    assert read_study(path).seeds >= (2 if path.stem == "smoke" else 8)
+    """Eight seeds, but for the smoke test and a first look that another configuration repeats on eight fresh ones."""
+    assert read_study(path).seeds >= {"smoke": 2, "teacher": 4}.get(path.stem, 8)
 
 
 # -- the splits
