@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +129,25 @@ def clean(run: Path) -> None:
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold the run folder against other processes; the lock of a dead process is free by itself."""
+    """Hold the run folder against other processes; the lock of a dead process is free by itself.
+
+    The file goes with the work: a folder that is done is what its owner wants to give on.
+    """
     import fcntl
 
-    with open(run / LOCK, "w", encoding="utf-8") as lock:
+    path = run / LOCK
+    with open(path, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                raise OSError("the file that was opened has gone since")  # with its holder; another may hold the next
         except OSError as error:
             raise InputError(f"{run}: another process is writing here; wait for it or give another --out") from error
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a folder that has gone, or may not be written any more
+                path.unlink()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
