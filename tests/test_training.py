@@ -422,8 +422,10 @@ def test_a_papers_maximum_likelihood_keeps_its_rate_and_its_last_weights() -> No
     rates = []
 
     class Watched(Player[Any]):
-        def minimise(self, loss: torch.Tensor, *, rate: float = 1.0) -> float:
+        def at(self, rate: float) -> None:
             rates.append(rate)
+
+        def minimise(self, loss: torch.Tensor) -> float:
             return 0.0
 
     net = LSTM(4, 4).build(6, 3)
