@@ -24,7 +24,7 @@ os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan.experiment import commit, read_results, versions  # noqa: E402
 from textgan.laboratory.running import run_study  # noqa: E402
-from textgan.laboratory.statistics import Paired, against_best, best_real, select_rows  # noqa: E402
+from textgan.laboratory.statistics import Paired, against_best, best_real, paired, select_rows  # noqa: E402
 from textgan.laboratory.study import read_study  # noqa: E402
 from textgan.text import write_json  # noqa: E402
 
@@ -55,7 +55,7 @@ def run(name: str, lines: list[int], workers: int) -> None:
 
 def table() -> str:
     """Markdown: a row an experiment, and the sentences of all."""
-    lines = [f"| experiment | {' | '.join(SHOWN)} |", "|---|" + "---|" * len(SHOWN)]
+    lines = [f"| experiment | {' | '.join(SHOWN)} | gan - before |", "|---|" + "---|" * (len(SHOWN) + 1)]
     said = []
     for path in sorted(RESULTS.glob("*-*.jsonl")):
         name, _, n = path.stem.rpartition("-")
@@ -64,7 +64,8 @@ def table() -> str:
         arms = tuple(dict.fromkeys(row["arm"] for row in rows))
         study = dataclasses.replace(read_study(HERE / f"{name.removesuffix('-first')}.yaml"), arms=arms)
         found = {one.a: one for one in against_best(study, rows, int(n), "steps", study.ratio)}
-        lines.append(f"| `{path.stem}` | {' | '.join(_percent(found.get(arm)) for arm in SHOWN)} |")
+        shown = [*map(found.get, SHOWN), paired(study, rows, "gan", "before", int(n), "steps", study.ratio)]
+        lines.append(f"| `{path.stem}` | {' | '.join(map(_percent, shown))} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
         said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
     return "\n".join([*lines, "", *said, *(pooled(arm) for arm in ("selected", "two-stage", "before-two-stage"))])
