@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from textgan.laboratory.cells import Lab, Place, training_jobs
 from textgan.laboratory.statistics import BEST, best_real, paired
-from textgan.readable import DASH, number, signed
+from textgan.readable import DASH, columns, number, signed
 from textgan.report.markup import Markup, table, tag
 
 HEAD = ("N", "regime", "ratio", "arm", "seeds done", "validation NLL a byte", "against the best real-only arm")
@@ -52,10 +52,7 @@ class Standing(NamedTuple):
 
     def lines(self) -> list[str]:
         """For a terminal."""
-        rows = [list(HEAD), *(arm.cells() for arm in self.arms)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        cells = ([cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)] for row in rows)
-        return [self.above, *("  ".join(row).rstrip() for row in cells)]
+        return [self.above, *columns([HEAD, *(arm.cells() for arm in self.arms)])]
 
     def section(self) -> Markup:
         """For the page."""
