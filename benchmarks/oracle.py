@@ -88,8 +88,13 @@ def train(recipe: Any, length: int, seed: int, out: Path, **options: Any) -> Run
 
 def maximum_likelihood(name: str, length: int, seed: int) -> dict[str, Any]:
     """One of MLE, whose run folder the games begin with."""
+    return measured(started(name, length, seed), length, seed)
+
+
+def started(name: str, length: int, seed: int) -> Run:
+    """The run of one of MLE; trained, to the same bytes, where its result came from another machine."""
     out = RUNS / f"L{length}-{name}-{seed}"
-    return measured(train(recipe_of("mle", **MLE[name][1]), length, seed, out, resume=out.exists()), length, seed)
+    return train(recipe_of("mle", **MLE[name][1]), length, seed, out, resume=out.exists())
 
 
 def equal_compute(length: int, seed: int) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def game(recipe: str, length: int, seed: int, control: str | None = None, begins
     """A recipe for GAME seconds, from its seed's maximum likelihood (`begins`, of MLE) or its own pre-training."""
     usual = recipe_of(recipe)
     pretrained = bool(getattr(usual, "mle_steps", 0))
-    start = RUNS / f"L{length}-{begins}-{seed}" if pretrained and usual.generator == SIZES else None
+    start = started(begins, length, seed).path if pretrained and usual.generator == SIZES else None
     own = {"mle_steps": 8 * EPOCH if pretrained and start is None else 0, "early_stopping": True}
     options: dict[str, Any] = {"start": start, "control": control}
     trial = BUDGET | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
