@@ -8,7 +8,7 @@ import torch
 from textgan.errors import InputError
 from textgan.generators import LSTM
 from textgan.recipes import LeakGAN
-from textgan.recipes.leakgan import ranked, read
+from textgan.recipes.leakgan import along, followed, foreseen, ranked
 from textgan.sequences import BOS, EOS, PAD, mask_of
 from toys import VOCAB, build
 
@@ -32,7 +32,9 @@ def test_goals_and_rewards_are_those_of_the_features_of_each_prefix() -> None:
     """Features of every prefix from the discriminator itself, directions and cosines one by one; c = 2."""
     generator = build("leak", sharpen=2)
     model, tokens = generator.model, torch.tensor([[4, 5, 3, EOS], [5, EOS, PAD, PAD]])
-    log_probs, aligned, intrinsic = read(generator, tokens)
+    course = along(generator, tokens)
+    aligned, intrinsic = foreseen(course, 2), followed(course, 2)
+    log_probs = generator.read_off(course.hidden, tokens, mask_of(tokens))
     assert torch.allclose(log_probs, generator.log_probs(tokens), atol=1e-5)
     for row, length in enumerate((4, 2)):
         prefixes = [tokens[row : row + 1, :t] for t in range(1, length + 1)]

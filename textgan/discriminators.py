@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -164,6 +165,19 @@ def _convolutions(channels: int, widths: Sequence[int], filters: Sequence[int]) 
     return nn.ModuleList(nn.Conv1d(channels, f, k) for k, f in zip(widths, filters, strict=True))
 
 
+class Reading(NamedTuple):
+    """What a CNN has kept of sentences that grow token by token, with the widest window's width K.
+
+    recent: (K, B, E) the newest tokens' vectors, newest last, zeros before the first
+    strongest: (1, B, F) what `pooled_windows` finds in the tokens so far, before its ReLU
+    length: (1, B) int64, tokens so far
+    """
+
+    recent: Tensor
+    strongest: Tensor
+    length: Tensor
+
+
 class CNNDiscriminator(Discriminator):
     """SeqGAN's: convolutions of many widths over one embedding, max over time, a highway layer, dropout, a logit."""
 
@@ -171,7 +185,7 @@ class CNNDiscriminator(Discriminator):
 
     def __init__(self, vocab_size: int, spec: CNN) -> None:
         super().__init__()
-        size = sum(spec.filters)
+        size, self.widths, self.filters = sum(spec.filters), spec.widths, list(spec.filters)
         self.embedding = nn.Embedding(vocab_size, spec.embedding)
         self.convolutions = _convolutions(spec.embedding, spec.widths, spec.filters)
         self.highway, self.dropout, self.out = Highway(size), nn.Dropout(spec.dropout), nn.Linear(size, 1)
@@ -182,6 +196,34 @@ class CNNDiscriminator(Discriminator):
             pooled = looked_up_windows(x, mask, weight, convolutions)
             return torch.cat([self.highway(rows) for rows in pooled.split(ROWS)])
         return self.highway(pooled_windows(embed(x, weight), mask, convolutions))
+
+    def unread(self, n: int) -> Reading:
+        """n sentences without a token."""
+        weight = self.embedding.weight
+        nothing = torch.cat([convolution.get_parameter("bias") for convolution in self.convolutions])
+        return Reading(
+            weight.new_zeros(max(self.widths), n, weight.shape[1]),
+            nothing.repeat(1, n, 1),
+            torch.zeros(1, n, dtype=torch.int64, device=weight.device),
+        )
+
+    def read_on(self, reading: Reading, x: Tensor) -> Reading:
+        """One token more a sentence, as a vector, (B, E): the windows that end there alone are computed.
+
+        `features` of the tokens so far are highway(relu(strongest)).
+        """
+        length, recent = reading.length + 1, torch.cat([reading.recent[1:], x[None].to(reading.recent.dtype)])
+        widest, size, pooled = len(recent), x.shape[1], []
+        padded = F.pad(recent.permute(1, 2, 0), (0, widest))  # (B, E, 2 K): a sentence shorter than k ends in zeros
+        before = reading.strongest.split(self.filters, 2)
+        for k, convolution, known in zip(self.widths, self.convolutions, before, strict=True):
+            at = widest - length.clamp(max=k).T + torch.arange(k, device=x.device)  # (B, k)
+            window = padded.gather(2, at[:, None].expand(-1, size, -1))
+            filters, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
+            found = F.linear(window.flatten(1), filters.flatten(1), bias)
+            only = (length <= k)[..., None]  # before its k-th token is read, the first window is not whole
+            pooled.append(found.where(only, found.maximum(known)))
+        return Reading(recent, torch.cat(pooled, 2), length)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.out(self.dropout(self.features(x, mask))).squeeze(1)

@@ -157,12 +157,15 @@ class Generator(nn.Module, ABC):
 
         On a card, under autocast and without a linear head it is that sum itself.
         """
+        return self.sum_off(self.hidden(tokens, context), tokens, mask_of(tokens))
+
+    def sum_off(self, hidden: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """`read_off(hidden, tokens, mask).sum()`, as `log_likelihood` has it."""
         linear = self.linear()
         fast = torch.is_grad_enabled() and not fixed_shapes(tokens.device)
         if linear is None or not fast or torch.is_autocast_enabled(tokens.device.type):
-            return self.log_probs(tokens, context).sum()
-        mask = mask_of(tokens)
-        return summed(self.hidden(tokens, context)[mask], tokens[mask], linear.weight, linear.bias, self.allowed)
+            return self.read_off(hidden, tokens, mask).sum()
+        return summed(hidden[mask], tokens[mask], linear.weight, linear.bias, self.allowed)
 
     def draw(self, hidden: Tensor, u: Tensor, *, temperature: float = 1.0) -> Samples:
         """Draw the next token of each row: hidden (B, H) and a uniform number each, u (B,) -> Samples of shape (B,).

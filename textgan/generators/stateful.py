@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from textgan.errors import InputError
 from textgan.generators.base import Generator, State, inputs
-from textgan.graphs import fixed_shapes
 
 
 class StatefulGenerator(Generator):
     """A `models.StatefulForCausalLM` in the game; its state is the model's."""
 
     def start(self, n: int) -> State:
-        return self.model.zero_state(n, self.max_len + 1 if fixed_shapes(self.device) else 0)
+        return self.model.zero_state(n)
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, state = self.model.hidden(x.unsqueeze(1), state)

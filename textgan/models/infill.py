@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from textgan.models.stateful import State, StatefulForCausalLM, unless_masked
+from textgan.models.stateful import State, StatefulForCausalLM
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -89,7 +89,7 @@ class InfillForCausalLM(StatefulForCausalLM):
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.embedding_size**-0.5)
 
-    def zero_state(self, n: int, room: int = 0) -> State:
+    def zero_state(self, n: int) -> State:
         nothing = torch.full((1, self.config.context_len), self.body.hidden_id, device=self.body.words.weight.device)
         return self.state_of(self.body.contexts(nothing).expand(-1, n, -1))
 
@@ -99,11 +99,4 @@ class InfillForCausalLM(StatefulForCausalLM):
         return zeros, zeros.clone(), contexts  # each may be changed in place
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        if mask is None:
-            return self.body(x, state)
-        steps = []
-        for t in range(x.shape[1]):
-            out, new = self.body(x[:, t : t + 1], state)
-            state = unless_masked(mask[:, t], new, state)
-            steps.append(out)
-        return torch.cat(steps, 1), state
+        return self.body(x, state) if mask is None else self.step_by_step(x, state, mask)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
-from textgan.discriminators import CNN
+from textgan.discriminators import CNN, CNNDiscriminator, Reading
 from textgan.models.stateful import State, StatefulForCausalLM, unless_masked
 from textgan.sequences import BOS, EOS, PAD, embed
 
@@ -52,9 +52,8 @@ class LeakForCausalLM(StatefulForCausalLM):
     """g_t = unit(manager(f_t)), w_t = W (g_t + ... + g_{t-c+1}), logits = O(worker(x_t)) w_t. Guo et al., eq. 3-6.
 
     f_t are the features of the tokens so far. O is a matrix for each token, linear in the worker's state, so the head
-    reads their outer product. The state: worker and manager, each (2, B, H); goals (c, B, F); tokens so far
-    (t, B), or (t, B, V) where they are soft, with PAD where there was none. Where it must keep its shape, t is the room
-    for tokens, and a fifth part, (1, B), counts those in it.
+    reads their outer product. The state: worker and manager, h over c, each (2, B, H); W g of the last c - 1 goals,
+    (c - 1, B, K); the discriminator's `Reading`.
     """
 
     config_class = LeakConfig
@@ -67,10 +66,10 @@ class LeakForCausalLM(StatefulForCausalLM):
             embedding=config.leaked_embedding, widths=tuple(config.leaked_widths),
             filters=tuple(config.leaked_filters), dropout=config.leaked_dropout,
         )  # fmt: skip
-        self.leak = judge.build(config.vocab_size, 0).requires_grad_(False)  # taught by its own game alone
-        self.manager, self.aim = nn.LSTMCell(size, config.hidden_size), nn.Linear(config.hidden_size, size)
+        self.leak = CNNDiscriminator(config.vocab_size, judge).requires_grad_(False)  # taught by its own game alone
+        self.manager, self.aim = nn.LSTM(size, config.hidden_size), nn.Linear(config.hidden_size, size)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.worker = nn.LSTMCell(config.embedding_size, config.hidden_size)
+        self.worker = nn.LSTM(config.embedding_size, config.hidden_size)
         self.heed = nn.Linear(size, config.goal_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear((config.hidden_size + 1) * config.goal_size, config.vocab_size, bias=False)
@@ -89,60 +88,49 @@ class LeakForCausalLM(StatefulForCausalLM):
         """The parts that choose words."""
         return nn.ModuleList([self.embedding, self.worker, self.heed, self.head])
 
-    def zero_state(self, n: int, room: int = 0) -> State:
+    def zero_state(self, n: int) -> State:
         zeros = self.embedding.weight.new_zeros
         size, steps = self.config.hidden_size, self.config.goal_steps
-        prefix = torch.full((room, n), PAD, device=self.embedding.weight.device)
-        at = (torch.zeros_like(prefix[:1]),) if room else ()
-        return zeros(2, n, size), zeros(2, n, size), zeros(steps, n, self.heed.in_features), prefix, *at
+        return zeros(2, n, size), zeros(2, n, size), zeros(steps - 1, n, self.config.goal_size), *self.leak.unread(n)
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        course, state = self.course(x, state, mask)
-        return course.hidden, state
+        if mask is None:
+            course, state = self.course(x, state)
+            return course.hidden, state
+        return self.step_by_step(x, state, mask)
 
-    def course(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Course, State]:
+    def course(self, x: Tensor, state: State) -> tuple[Course, State]:
         """`hidden` with the features and goals on the way."""
-        embedded, steps = self.dropout(embed(x, self.embedding.weight)), []
-        for t in range(x.shape[1]):
-            here = None if mask is None else mask[:, t]
-            *old, prefix = state[:4]
-            prefix, *at = longer(prefix, x[:, t], here, *state[4:])
-            features = self.read(prefix)  # (B, F)
-            manager = torch.stack(self.manager(features, (old[1][0], old[1][1])))
-            goal = F.normalize(self.aim(manager[0]).float(), dim=-1)
-            goals = torch.cat([old[2][1:], goal[None].to(old[2].dtype)])
-            worker = torch.stack(self.worker(embedded[:, t], (old[0][0], old[0][1])))
-            state = (*unless_masked(here, (worker, manager, goals), tuple(old)), prefix, *at)
-            heeded = self.heed(state[2].sum(0))  # (B, K)
-            ones = torch.ones_like(state[0][0, :, :1])
-            paired = torch.cat([self.dropout(state[0][0]), ones], 1)[:, :, None] * heeded[:, None]
-            steps.append(Course(paired.flatten(1), features, goal))
-        return Course(*(torch.stack(part, 1) for part in zip(*steps, strict=True))), state
+        worker, manager, heeded = state[:3]
+        features, reading = self.read(x, Reading(*state[3:]))  # (T, B, F)
+        managed, manager = run(self.manager, features, manager)
+        goals = F.normalize(self.aim(managed).float(), dim=-1)
+        heeded = torch.cat([heeded, self.heed(goals).to(heeded.dtype)])  # (c - 1 + T, B, K)
+        steps = self.config.goal_steps
+        added = heeded.unfold(0, steps, 1).sum(-1)  # (T, B, K)
+        worked, worker = run(self.worker, self.dropout(embed(x.transpose(0, 1), self.embedding.weight)), worker)
+        worked = self.dropout(worked)
+        paired = torch.cat([worked, torch.ones_like(worked[..., :1])], -1)[..., None] * added[..., None, :]
+        course = Course(*(part.transpose(0, 1) for part in (paired.flatten(2), features, goals)))
+        return course, (worker, manager, heeded[len(heeded) - steps + 1 :], *reading)
 
-    def read(self, prefix: Tensor) -> Tensor:
-        """The leaked features of the tokens so far, without dropout: (t, B) or (t, B, V) -> (B, F)."""
-        tokens = prefix.transpose(0, 1)  # (B, t) or (B, t, V)
-        mask = (tokens if tokens.dim() == 2 else tokens.argmax(-1)) != PAD
-        order = mask.int().argsort(dim=1, descending=True, stable=True)  # text first, whatever lay before it
-        rows = torch.arange(len(order), device=order.device)[:, None]
-        tokens, mask = tokens[rows, order], mask[rows, order]
-        if tokens.dtype == torch.int64:
-            with torch.no_grad():
-                return self.leak.features(tokens, mask)
-        return self.leak.features(tokens, mask)
+    def read(self, x: Tensor, reading: Reading) -> tuple[Tensor, Reading]:
+        """The leaked features after each token, without dropout, and what is read: (B, T) or (B, T, V) -> (T, B, F).
+
+        BOS and PAD are no text, and pass by. Hard tokens have no gradient.
+        """
+        with torch.set_grad_enabled(x.dtype != torch.int64 and torch.is_grad_enabled()):
+            ids = x if x.dtype == torch.int64 else x.argmax(-1)
+            text, vectors, strongest = (ids != BOS) & (ids != PAD), embed(x, self.leak.embedding.weight), []
+            for t in range(x.shape[1]):
+                after = self.leak.read_on(reading, vectors[:, t])
+                reading = Reading(*unless_masked(text[:, t], after, reading))
+                strongest.append(reading.strongest)
+            return self.leak.highway(F.relu(torch.cat(strongest))), reading
 
 
-def longer(prefix: Tensor, x: Tensor, here: Tensor | None, at: Tensor | None = None) -> State:
-    """The tokens so far and the next: (t, B[, V]), (B,) or (B, V) -> (t + 1, B[, V]).
-
-    BOS, and what `here` (B,) hides, stand as PAD: they are no text. With `at`, (1, B), the next is put there instead,
-    and the place of the following one comes too.
-    """
-    if x.dtype == torch.int64:
-        x = x.masked_fill(x == BOS if here is None else (x == BOS) | ~here, PAD)
-    elif prefix.dtype == torch.int64:
-        prefix = x.new_zeros(*prefix.shape, x.shape[-1]).scatter_(2, prefix[..., None], 1)
-    if at is None:
-        return (torch.cat([prefix, x[None]]),)
-    place = at if x.dim() == 1 else at[..., None].expand(-1, *x.shape)
-    return prefix.scatter(0, place, x[None]), at + 1
+def run(lstm: nn.LSTM, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """An LSTM along x, (T, B, E), from h over c, (2, B, H): (T, B, H) and the new state."""
+    h, c = state.split(1)
+    out, after = lstm(x, (h.contiguous(), c.contiguous()))
+    return out, torch.cat(after)

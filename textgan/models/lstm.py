@@ -51,13 +51,6 @@ class LSTMForCausalLM(StatefulForCausalLM):
         self.head = nn.Linear(out, config.vocab_size)
         self.post_init()
 
-    def train(self, mode: bool = True) -> LSTMForCausalLM:
-        """Sets dropout only: cuDNN refuses a backward pass through an LSTM in evaluation mode."""
-        super().train(mode)
-        for layer in self.layers:
-            layer.train(True)
-        return self
-
     def _init_weights(self, module: nn.Module) -> None:
         """Uniform in 1/sqrt(H) (torch's own), or N(0, initializer_range) everywhere as SeqGAN has it (.1)."""
         std = self.config.initializer_range
@@ -72,7 +65,7 @@ class LSTMForCausalLM(StatefulForCausalLM):
                 bound = self.config.hidden_size**-0.5
                 nn.init.uniform_(weight, -bound, bound)
 
-    def zero_state(self, n: int, room: int = 0) -> State:
+    def zero_state(self, n: int) -> State:
         zeros = self.embedding.weight.new_zeros(len(self.layers), n, self.config.hidden_size)
         return zeros, zeros.clone()  # each may be changed in place
 

@@ -64,7 +64,7 @@ class MemoryForCausalLM(StatefulForCausalLM):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def zero_state(self, n: int, room: int = 0) -> State:
+    def zero_state(self, n: int) -> State:
         slots, size = self.config.num_slots, self.config.num_heads * self.config.head_size
         memory = torch.eye(slots, size).to(self.embedding.weight)
         return (memory[:, None].expand(slots, n, size),)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
@@ -31,8 +32,8 @@ class StatefulForCausalLM(PreTrainedModel, GenerationMixin):
     head: nn.Module
 
     @abstractmethod
-    def zero_state(self, n: int, room: int = 0) -> State:
-        """The state of n sentences before any token; with room for so many tokens, it keeps its shape meanwhile."""
+    def zero_state(self, n: int) -> State:
+        """The state of n sentences before any token; every token leaves its shape as it is."""
 
     @abstractmethod
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
@@ -40,6 +41,23 @@ class StatefulForCausalLM(PreTrainedModel, GenerationMixin):
 
         Where mask (B, T) is False the state passes by unchanged.
         """
+
+    def step_by_step(self, x: Tensor, state: State, mask: Tensor) -> tuple[Tensor, State]:
+        """`hidden` under a mask, of `hidden` without one, token by token."""
+        steps = []
+        for t in range(x.shape[1]):
+            out, new = self.hidden(x[:, t : t + 1], state)
+            state = unless_masked(mask[:, t], new, state)
+            steps.append(out)
+        return torch.cat(steps, 1), state
+
+    def train(self, mode: bool = True) -> StatefulForCausalLM:
+        """Sets dropout only: cuDNN refuses a backward pass through an LSTM in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.LSTM):
+                module.train(True)
+        return self
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embedding

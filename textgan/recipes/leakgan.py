@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from textgan.updates import (
     reward_logs,
     sentence_score,
 )
+
+if TYPE_CHECKING:  # it loads transformers
+    from textgan.models.leak import Course
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class LeakGAN:
 
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d = players["generator"], players["discriminator"]
-        leak, score = g.net.model.leak, sentence_score(d.net)
+        leak, steps, score = g.net.model.leak, g.net.model.config.goal_steps, sentence_score(d.net)
 
         def judge(batches: Iterator[Tensor], updates: int) -> Logs:
             logs = judge_samples(d, g.net, NON_SATURATING, batches, rng, updates=updates)
@@ -103,10 +106,11 @@ class LeakGAN:
         worker, manager = players["worker_likelihood"], players["manager_likelihood"]
 
         def follow_text(tokens: Tensor) -> Logs:
-            mask = gather(mask_of(tokens))
-            log_probs, aligned = (gather(x) for x in read(g.net.train(), tokens)[:2])
+            mask, course = mask_of(tokens), along(g.net.train(), tokens)
+            words, aligned = g.net.sum_off(course.hidden, tokens, mask), foreseen(course, steps)
+            mask, aligned, words = gather(mask), gather(aligned), gather(words[None])
             return {
-                "g_loss": worker.minimise(-log_probs.sum() / mask.sum()),
+                "g_loss": worker.minimise(-words.sum() / mask.sum()),
                 "goal_loss": manager.minimise(-mean_within(aligned, mask)),
             }
 
@@ -116,7 +120,9 @@ class LeakGAN:
             return worker.graphs("follow text", follow_text, tokens)
 
         def follow_reward(tokens: Tensor, mask: Tensor, quality: Tensor) -> Logs:
-            log_probs, aligned, intrinsic = read(g.net.eval(), tokens)
+            course = along(g.net.eval(), tokens)
+            log_probs = g.net.read_off(course.hidden, tokens, mask)
+            intrinsic, aligned = followed(course, steps), foreseen(course, steps)
             advantages = intrinsic - position_baseline(intrinsic, mask)
             return {
                 "g_loss": g.minimise(reinforce(log_probs, advantages, mask)),
@@ -145,27 +151,39 @@ class LeakGAN:
         )
 
 
-def read(generator: Generator, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log p of the tokens, cos(f_{t+c} - f_t, g_t), and the words' intrinsic reward, each (B, T).
+def along(generator: Generator, tokens: Tensor) -> Course:
+    """(B, T) sentences -> what foretold each token, hidden (B, T, H), and f_t and g_t, (B, T + 1, F), of t words read.
 
-    The reward of the word at t is the mean over i = 1..c of cos(f_{t+1} - f_{t+1-i}, g_{t+1-i}), without a gradient.
+    The features have no gradient.
     """
-    inputs = F.pad(tokens, (1, 0), value=BOS)  # with the last word too: f_{t+1} has read it
+    inputs = F.pad(tokens, (1, 0), value=BOS)  # with the last word too: f_T has read it
     course, _ = generator.model.course(inputs, generator.start(len(tokens)))
-    time, steps = tokens.shape[1], generator.model.config.goal_steps
-    log_probs = generator.read_off(course.hidden[:, :-1], tokens, mask_of(tokens))
-    features, goals = course.features.detach().float(), course.goals
+    return course._replace(hidden=course.hidden[:, :-1], features=course.features.detach().float())
 
-    def along(start: Tensor, end: Tensor) -> Tensor:
-        """cos(f_end - f_start, g_start) for times (T,), 0 where the start lies before the sentence: (B, T)."""
-        first = start.clamp(min=0)
-        moved = features[:, end] - features[:, first]
-        return F.cosine_similarity(moved, goals[:, first], dim=-1, eps=1e-4) * (start >= 0)  # rounding points nowhere
 
-    at = torch.arange(time, device=tokens.device)
-    aligned = along(at, (at + steps).clamp(max=time))
-    intrinsic = torch.stack([along(at + 1 - i, at + 1) for i in range(1, steps + 1)]).mean(0)
-    return log_probs, aligned, intrinsic.detach()
+def foreseen(course: Course, steps: int) -> Tensor:
+    """cos(f_{t+c} - f_t, g_t), (B, T): how far the features went where the goal pointed."""
+    time = course.features.shape[1] - 1
+    far = torch.arange(steps, time + steps, device=course.features.device).clamp(max=time)
+    return towards(course.features[:, far] - course.features[:, :time], course.goals[:, :time])
+
+
+@torch.no_grad()
+def followed(course: Course, steps: int) -> Tensor:
+    """The intrinsic reward of each word, (B, T): the mean over i = 1..c of cos(f_{t+1} - f_{t+1-i}, g_{t+1-i}).
+
+    A goal from before the sentence counts as 0.
+    """
+    features, goals = course.features, course.goals
+    total = torch.zeros_like(features[:, 1:, 0])
+    for i in range(1, min(steps, total.shape[1]) + 1):
+        total[:, i - 1 :] += towards(features[:, i:] - features[:, :-i], goals[:, :-i])
+    return total / steps
+
+
+def towards(moved: Tensor, goal: Tensor) -> Tensor:
+    """cos(moved, goal) of unit goals, (B, T, F) -> (B, T); rounding points nowhere."""
+    return (moved * goal).sum(-1) / moved.norm(dim=-1).clamp(min=1e-4)
 
 
 def ranked(rewards: Tensor, mask: Tensor, sharpness: float) -> Tensor:
