@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 import textgan
 from textgan.generators import GENERATORS, Generator, StatefulGenerator
-from textgan.models.stateful import State, StatefulForCausalLM, unless_masked
+from textgan.models.stateful import State, StatefulForCausalLM
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -37,15 +37,15 @@ class GRUConfig(PreTrainedConfig):
 
 
 class GRUForCausalLM(StatefulForCausalLM):
-    """Embedding, a GRU cell, a linear head. The state is h, (1, B, H): the sentences stand in dimension 1."""
+    """Embedding, a GRU, a linear head. The state is h, (1, B, H): the sentences stand in dimension 1."""
 
     config_class = GRUConfig
-    base_model_prefix = "gru"
+    base_model_prefix = "own"
 
     def __init__(self, config: GRUConfig) -> None:
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.cell = nn.GRUCell(config.hidden_size, config.hidden_size)
+        self.gru = nn.GRU(config.hidden_size, config.hidden_size, batch_first=True)
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
@@ -53,16 +53,14 @@ class GRUForCausalLM(StatefulForCausalLM):
         for weight in module.parameters(recurse=False):
             nn.init.uniform_(weight, -(self.config.hidden_size**-0.5), self.config.hidden_size**-0.5)
 
-    def zero_state(self, n: int, room: int = 0) -> State:  # room: for states that grow with the text
+    def zero_state(self, n: int) -> State:
         return (self.embedding.weight.new_zeros(1, n, self.config.hidden_size),)
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        out = []
-        for t, token in enumerate(embed(x, self.embedding.weight).unbind(1)):  # ids (B, T) or soft tokens (B, T, V)
-            new = (self.cell(token, state[0][0])[None],)
-            state = unless_masked(None if mask is None else mask[:, t], new, state)
-            out.append(state[0][0])
-        return torch.stack(out, 1), state  # (B, T, H)
+        if mask is not None:
+            return self.step_by_step(x, state, mask)
+        out, after = self.gru(embed(x, self.embedding.weight), *state)  # ids (B, T) or soft tokens (B, T, V)
+        return out, (after,)  # (B, T, H)
 
 
 @dataclass(frozen=True)

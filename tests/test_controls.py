@@ -119,7 +119,7 @@ def test_answers_are_spoilt_in_evaluation_mode_alone(spec: Any) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: type(s).__name__)
-def test_to_soft_tokens_the_answer_is_true_and_its_gradient_spoilt(spec: Any) -> None:
+def test_under_a_gradient_the_answer_is_true_and_its_gradient_spoilt(spec: Any) -> None:
     """Shuffled: the rows of the gradient are those of the true one, at other sentences."""
     soft = torch.randn(4, 3, 6).softmax(-1).requires_grad_()
     torch.manual_seed(0)
@@ -130,6 +130,8 @@ def test_to_soft_tokens_the_answer_is_true_and_its_gradient_spoilt(spec: Any) ->
         net = spoilt(spec, control).eval()
         found = net(soft, mask_of(TOKENS))
         assert torch.equal(found, answer)
+        with torch.no_grad():  # as CatGAN's fitness asks: the answer is all that is told
+            assert not torch.equal(net(soft, mask_of(TOKENS)), answer)
         (grad,) = torch.autograd.grad(found.sum(), soft)
         if control == "constant":
             assert not grad.any()

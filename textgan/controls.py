@@ -69,8 +69,9 @@ def check_control(control: str, processes: int = 1) -> None:
 def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
     """Make every discriminator answer by the control from now on; to be called before the phases are built.
 
-    Hard tokens: the rows of an answer (logits, features) are replaced. Soft tokens: the answer stands and the gradient
-    that flows back to each sentence is replaced, since that is what D tells G there. A copy of D inside another net
+    Without a gradient (hard tokens, a fitness), the rows of an answer (logits, features) are replaced. Under one (soft
+    tokens) the answer stands and the gradient that flows back to each sentence is replaced, since that is what D tells
+    G there. A copy of D inside another net
     stays as it is now. Errors: InputError where the recipe has no discriminator.
     """
     nets = {id(player.net): player.net for player in _judges(players)}
@@ -127,7 +128,7 @@ def _spoil(net: nn.Module, spoil: Spoil, rng: torch.Generator) -> None:
                 return answer(x, *arguments)
             inside = True
             try:
-                if x.dtype == torch.int64:
+                if not (x.requires_grad and torch.is_grad_enabled()):  # the answer itself is what G hears
                     return spoil(answer(x, *arguments), rng)
                 return answer(_SpoiltGradient.apply(x, spoil, rng), *arguments)
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,10 +46,18 @@ class CausalLM(Generator):
             self._run(self._embed(torch.full((1, 1), BOS, device=self.device)), cache)
         return [(keys.shape[1], keys.shape[3], values.shape[3]) for keys, values in _layers(cache)]
 
+    @cached_property
+    def _cache_word(self) -> str:
+        """What the model calls its cache: transformers gave it another name in 5.24."""
+        known = inspect.signature(self._body.forward).parameters
+        return "cache" if "cache" in known else "past_key_values"
+
+    @property
+    def _body(self) -> Any:
+        return self.model.base_model if self._split else self.model
+
     def _run(self, embedded: Tensor, cache: Any) -> Tensor:
-        out = (self.model.base_model if self._split else self.model)(
-            inputs_embeds=embedded, past_key_values=cache, use_cache=cache is not None
-        )
+        out = self._body(inputs_embeds=embedded, use_cache=cache is not None, **{self._cache_word: cache})
         return out.last_hidden_state if self._split else out.logits
 
     def start(self, n: int) -> State:

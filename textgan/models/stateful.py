@@ -52,10 +52,10 @@ class StatefulForCausalLM(PreTrainedModel, GenerationMixin):
         return torch.cat(steps, 1), state
 
     def train(self, mode: bool = True) -> StatefulForCausalLM:
-        """Sets dropout only: cuDNN refuses a backward pass through an LSTM in evaluation mode."""
+        """Sets dropout only: cuDNN refuses a backward pass through an LSTM or GRU in evaluation mode."""
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.LSTM):
+            if isinstance(module, nn.RNNBase):
                 module.train(True)
         return self
 

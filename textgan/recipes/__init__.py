@@ -81,8 +81,11 @@ def catalogue() -> list[dict[str, str]]:
 
 
 def family_of(field: str, spec: Any) -> str:
-    """The word for a net's family: ("generator", LSTM()) -> "lstm"."""
-    return next(word for word, kind in FAMILIES[field].items() if type(spec) is kind)
+    """The word for a net's family: ("generator", LSTM()) -> "lstm". Errors: InputError for none of the families."""
+    for word, kind in FAMILIES[field].items():
+        if type(spec) is kind:
+            return word
+    raise InputError(f"{field} {type(spec).__name__} is none of {', '.join(FAMILIES[field])}; register it in FAMILIES")
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
