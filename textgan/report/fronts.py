@@ -22,10 +22,14 @@ def fronts(
     sentences: Sequence[str],
     notes: Sequence[str],
     about: str,
+    rightwards: str = "repeats itself more",
 ) -> str:
-    """HTML: curves of each model over its temperatures, real text as a point, what matching supports, all figures."""
+    """HTML: curves of each model over its temperatures, real text as a point, what matching supports, all figures.
+
+    rightwards: what text does the more, the greater its `diversity` is; lower is better on that axis.
+    """
     names = sorted({name for curve in models.values() for _, scores in curve for name in scores if name in better})
-    qualities = [name for name in names if not name.startswith("self-BLEU")]
+    qualities = [name for name in names if name != diversity and not name.startswith("self-BLEU")]
     plots = [_plot(models, real, better, diversity, quality) for quality in qualities]
     keys = [("line", f"c{place % COLOURS}", name) for place, name in enumerate(models)]
     keys.append(("diamond", "real", "real text"))
@@ -38,7 +42,7 @@ def fronts(
         tag("p", about, class_="about"),
     )
     read = (
-        "Each point of a curve is one temperature. Further right repeats itself more; at equal diversity, better is up "
+        f"Each point of a curve is one temperature. Further right {rightwards}; at equal diversity, better is up "
         "where the axis says higher, and down where it says lower. Real text is the mark that a model should reach, "
         "not pass."
     )

@@ -1,0 +1,214 @@
+"""What the benchmarks on known languages share: every recipe's game for some seconds, its start, its controls.
+
+A game begins with its seed's maximum likelihood, unless its paper has no pre-training; a recipe that has a generator of
+its own, or classes, has as much maximum likelihood of its own first, which is no part of the game's seconds. It has as
+many rounds as these seconds of one processor pay for, timed in a trial of some rounds and written into the result.
+"mle-equal" is maximum likelihood for the seconds that its seed's game of EQUAL took, on top of that of the start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
+
+from textgan import Run, Schedule, fit, recipes  # noqa: E402
+from textgan.controls import CONTROLS  # noqa: E402
+from textgan.errors import InputError  # noqa: E402
+from textgan.experiment import Job, read_results, seconds_a_step, seconds_of_phases, steps_within  # noqa: E402
+from textgan.generators import GeneratorSpec  # noqa: E402
+from textgan.metrics.fronts import Point, matched  # noqa: E402
+from textgan.report.fronts import fronts  # noqa: E402
+
+SEEDS = (0, 1, 2)
+CONTROLLED = ("seqgan", "relgan")
+EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
+NEVER = Schedule(log_every=1, eval_every=10**6, save_every=10**6)
+
+Front = Mapping[str, Mapping[str, float]]  # temperature -> score -> value
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A language to play on, and what every game on it has.
+
+    runs, results: folders. word: what the names of its jobs begin with. train, valid: sources; labelled: those for
+    recipes with classes, which sit out without them. settings: a recipe's word -> the recipe at its settings here.
+    generator: what all have that can have it. likelihoods: name -> fields; the games begin with "mle", those of
+    `papers` with "mle-papers" as well. budget: fields of games, where they have them. seconds: of a game. measured: a
+    run and a seed -> what is told of it.
+    """
+
+    runs: Path
+    results: Path
+    word: str
+    train: str
+    valid: str
+    settings: Callable[[str], Any]
+    generator: GeneratorSpec
+    likelihoods: Mapping[str, Mapping[str, Any]]
+    budget: Mapping[str, Any]
+    seconds: float
+    eval_every: int
+    measured: Callable[[Run, int], dict[str, Any]]
+    labelled: tuple[str, str] | None = None
+    papers: Sequence[str] = field(default_factory=tuple)
+
+    def recipe(self, name: str, **changes: Any) -> Any:
+        """The recipe as it is played here, with these fields where it has them."""
+        base = self.settings(name)
+        if type(type(base)().generator) is type(self.generator):
+            changes["generator"] = self.generator
+        known = {field.name for field in dataclasses.fields(base)}
+        return dataclasses.replace(base, **{key: value for key, value in changes.items() if key in known})
+
+    def fit(self, recipe: Any, seed: int, out: Path, **options: Any) -> Run:
+        train, valid = (self.labelled or ("", "")) if hasattr(recipe, "classes") else (self.train, self.valid)
+        options = {"schedule": Schedule(eval_every=self.eval_every, save_every=10**6, keep=1)} | options
+        return fit(recipe, train, valid=valid, out=out, seed=seed, device="cpu", threads=1, progress=False, **options)
+
+    def started(self, name: str, seed: int) -> Run:
+        """The run of a likelihood; trained, to the same bytes, where its result came from another machine."""
+        out = self.runs / f"{self.word}{name}-{seed}"
+        return self.fit(self.recipe("mle", **self.likelihoods[name]), seed, out, resume=out.exists())
+
+    def likelihood(self, name: str, seed: int) -> dict[str, Any]:
+        """Maximum likelihood alone, whose run folder the games begin with."""
+        return self.measured(self.started(name, seed), seed)
+
+    def equal(self, seed: int) -> dict[str, Any]:
+        """Maximum likelihood for as long as the seed's game of EQUAL and its judge's steps took."""
+        name = f"{self.word}{EQUAL}-{seed}"
+        seconds = read_results(self.results, name)[name]["game_seconds"]
+        alone = dict(self.likelihoods["mle"])
+        per_step = self.timed(self.recipe("mle", **alone | {"mle_steps": 8}), "mle")
+        steps = alone.pop("mle_steps") + steps_within(seconds, per_step)
+        with tempfile.TemporaryDirectory() as folder:
+            run = self.fit(self.recipe("mle", mle_steps=steps, **alone), seed, Path(folder) / "run")
+            return {"extra_seconds": seconds, "steps": steps} | self.measured(run, seed)
+
+    def game(self, recipe: str, seed: int, control: str | None = None, begins: str = "mle") -> dict[str, Any]:
+        """A recipe for its seconds, from its seed's maximum likelihood or from its own."""
+        usual = self.recipe(recipe)
+        pretrained = bool(getattr(usual, "mle_steps", 0))
+        shared = pretrained and usual.generator == self.generator and not hasattr(usual, "classes")
+        options = {"start": self.started(begins, seed).path if shared else None, "control": control}
+        own = dict(self.likelihoods["mle"]) | ({} if pretrained and not shared else {"mle_steps": 0})
+        trial = dict(self.budget) | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
+        rounds = steps_within(self.seconds, self.timed(self.recipe(recipe, **trial), "adversarial", **options))
+        chosen = self.recipe(recipe, **dict(self.budget) | own | {"adversarial_steps": rounds})
+        rows: list[tuple[str, float]] = []
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            run = self.fit(chosen, seed, Path(folder) / "run", **options,
+                           on_log=lambda row: rows.append((row["phase"], time.process_time())))  # fmt: skip
+            spent = seconds_of_phases(rows, began)
+            before = spent.pop("mle", 0.0)
+            took = {"game_seconds": sum(spent.values()), "own_pretraining_seconds": before, "rounds": rounds}
+            return took | self.measured(run, seed)
+
+    def timed(self, recipe: Any, phase: str, **options: Any) -> float:
+        """Processor seconds a step of a phase, from a short trial; evaluations are left out."""
+        rows: list[tuple[str, float]] = []
+        with tempfile.TemporaryDirectory() as folder:
+            self.fit(
+                recipe, 0, Path(folder) / "run", schedule=NEVER,
+                on_log=lambda row: "valid_nll" in row or rows.append((row["phase"], time.process_time())), **options,
+            )  # fmt: skip
+        return seconds_a_step(rows, phase)
+
+    def jobs(self) -> list[Job]:
+        """In the order in which they are worth most: a seed at a time."""
+        cells = [(name, self.likelihood, {"name": name}, "") for name in self.likelihoods]
+        cells += [(name, self.game, {"recipe": name}, "mle") for name in self.games()]
+        cells += [
+            (f"{name}-{control}", self.game, {"recipe": name, "control": control}, "mle")
+            for name in CONTROLLED
+            for control in CONTROLS
+        ]
+        cells += [
+            (f"{name}-from-papers", self.game, {"recipe": name, "begins": "mle-papers"}, "mle-papers")
+            for name in self.papers
+        ]
+        cells.append(("mle-equal", self.equal, {}, EQUAL))
+        job = self.word + "{}-{}"
+        return [
+            Job(job.format(name, seed), work, {"seed": seed} | cell, (job.format(needs, seed),) if needs else ())
+            for seed in SEEDS
+            for name, work, cell, needs in cells
+        ]
+
+    def games(self) -> list[str]:
+        """The recipes that are played here."""
+        kinds = [kind for kind in recipes.RECIPES if self.labelled or not hasattr(kind, "classes")]
+        return [kind.name for kind in kinds if kind.name != "mle"]  # type: ignore[attr-defined]
+
+    def seeds_of(self) -> dict[str, list[dict[str, Any]]]:
+        """Arm -> the results of its seeds; maximum likelihood first."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for job in self.jobs():
+            found.setdefault(job.name.removeprefix(self.word).rpartition("-")[0], [])
+        results = read_results(self.results, self.word)
+        for name, cells in found.items():
+            cells += [results[key] for seed in SEEDS if (key := f"{self.word}{name}-{seed}") in results]
+        order = [name for name in found if name.split("-")[0] == "mle"]
+        return {name: found[name] for name in [*order, *(n for n in found if n not in order)] if found[name]}
+
+
+def front_page(
+    models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], *,
+    diversity: str, qualities: Sequence[str], rightwards: str, about: str,
+) -> str:  # fmt: skip
+    """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity.
+
+    models: name -> a front for each of its seeds.
+    """
+
+    def means(seeds: Sequence[Front], t: str) -> dict[str, float]:
+        found = {name: [front[t][name] for front in seeds if name in front[t]] for name in better}
+        return {name: statistics.mean(values) for name, values in found.items() if len(values) == len(seeds)}
+
+    def points(name: str, quality: str) -> list[list[Point]]:
+        wanted = (diversity, quality)
+        return [
+            [Point(float(t), *(x[w] for w in wanted)) for t, x in front.items() if all(w in x for w in wanted)]
+            for front in models[name]
+        ]
+
+    said, notes = [], []
+    for name in models if "mle" in models else ():
+        for quality in qualities if name != "mle" else ():
+            try:
+                ours, base = points(name, quality), points("mle", quality)
+                said.append(matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality).sentence)
+            except InputError as error:
+                notes.append(f"not compared: {name}, {quality}: {error}")
+    curves = {name: [(float(t), means(seeds, t)) for t in seeds[0]] for name, seeds in models.items()}
+    return fronts(
+        curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said, notes=notes,
+        about=about,
+    )  # fmt: skip
+
+
+def seeded(name: str, results: Sequence[Any]) -> str:
+    return f"{name}, {len(results)} seed{'s' * (len(results) > 1)}"
+
+
+def spread(values: Iterable[float | None]) -> str:
+    """Mean and standard deviation over seeds; nothing where a score was not to be had."""
+    known = list(values)
+    found = [x for x in known if x is not None]
+    if not found or len(found) < len(known):
+        return ""
+    mean = f"{statistics.mean(found):.3f}"
+    return f"{mean} ± {statistics.stdev(found):.3f}" if len(found) > 1 else mean

@@ -1,0 +1,142 @@
+"""The built-in grammar: how much of what each recipe writes is grammatical, and how much of the language it covers.
+
+    python benchmarks/grammar.py                run the grid (a job whose result is there is skipped), then the table
+    python benchmarks/grammar.py --only seqgan-0
+    python benchmarks/grammar.py --list         a command a job, for a batch scheduler
+    python benchmarks/grammar.py --table        the table and fronts.html from benchmarks/results/grammar/*.json
+
+Every sentence's true probability is known, so both sides are numbers: the share of grammatical sentences (and of
+different grammatical ones) among DRAWN, and KL(grammar || G) in nats a sentence over held-out ones, of the very
+distribution that was sampled, temperature included. Every recipe has its defaults, BUDGET, and one generator unless it
+has one of its own; `games.py` says how the budget is kept. Recipes with classes are told whether a sentence names an
+animal, and sample the classes as often as the text has them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from games import ROOT, Front, Ground, front_page, seeded, spread
+
+from textgan import Run, grammar, recipes, sources
+from textgan.cli import guarded
+from textgan.experiment import command_line
+from textgan.generators import LSTM
+from textgan.labels import label_facts
+from textgan.text import encode
+
+RUNS, RESULTS = ROOT / "runs" / "grammar", ROOT / "benchmarks" / "results" / "grammar"
+TRAIN, TUNING, TEST, DRAWN = 10_000, 1_000, 2_000, 2_000  # sentences
+TEMPERATURES, SHOWN = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1), (0.6, 0.8, 1.0)
+GAME = 45  # processor seconds of a game
+ANIMAL = re.compile(r"\b(dog|cat|horse|bird|cow|giraffe|zebra|elephant)s?\b")
+BETTER = {"grammatical": "higher", "different": "higher", "grammar NLL": "match", "KL(grammar, G)": "lower"}
+
+
+def labelled(source: str) -> list[str]:
+    """grammar_animals:N:SEED: `grammar:N:SEED` with a label each."""
+    lines = grammar.lines(source.replace("_animals", ""))
+    return [f"{'animal' if ANIMAL.search(line) else 'other'}\t{line}" for line in lines]
+
+
+def settings(name: str) -> Any:
+    """A recipe at its defaults."""
+    return recipes.find_recipe(name)()
+
+
+def measured(run: Run, seed: int) -> dict[str, Any]:
+    """Both sides over temperatures, and the temperature of the least KL(grammar || G) on validation sentences."""
+    return {
+        "front": {f"{t:g}": sides(run, grammar.sample(TEST, seed=2), t, seed) for t in TEMPERATURES},
+        "tuned": min(TEMPERATURES, key=lambda t: divergence(run, grammar.sample(TUNING, seed=1), t)),
+        "settings": run.settings,
+        "samples": {f"{t:g}": run.sample_text(10, seed=seed, temperature=t) for t in SHOWN},
+    }
+
+
+def sides(run: Run, held: list[str], temperature: float, seed: int) -> dict[str, float]:
+    """What is drawn, and what of the language is reached."""
+    return told(run.sample_text(DRAWN, seed=seed, temperature=temperature)) | {
+        "KL(grammar, G)": divergence(run, held, temperature)
+    }
+
+
+def told(lines: list[str]) -> dict[str, float]:
+    """grammatical: share; different: of the lines that are, how many different ones, as a share of all lines;
+    grammar NLL: mean -log p of the grammatical, nats a sentence (real text: the grammar's entropy)."""
+    right = [line for line in lines if grammar.accepts(line)]
+    found = {"grammatical": len(right) / len(lines), "different": len(set(right)) / len(lines)}
+    return found | ({"grammar NLL": -float(np.mean([grammar.log_prob(line) for line in right]))} if right else {})
+
+
+def divergence(run: Run, held: list[str], temperature: float) -> float:
+    """KL(grammar || G) in nats a sentence: the mean of log p - log q, q the mixture over G's classes, if any."""
+    import torch
+
+    generator, counts = run.generator, label_facts(run.settings)
+    ids = encode(run.tokenizer, held, max_len=generator.max_len)
+    tokens = torch.from_numpy(ids.batch(np.arange(len(ids))))
+    shares = np.array(list(counts.values()) or [1]) / (sum(counts.values()) or 1)
+    logs = []
+    with torch.no_grad():
+        for i, share in enumerate(shares):
+            label = generator.vocab_size - len(counts) + i
+            context = torch.full((len(tokens),), label) if counts else None
+            log_q = generator.log_probs(tokens, context, temperature=temperature).double().sum(1)
+            logs.append(log_q + float(np.log(share)))
+    return float(np.mean([grammar.log_prob(line) for line in held])) - torch.stack(logs).logsumexp(0).mean().item()
+
+
+GROUND = Ground(
+    runs=RUNS,
+    results=RESULTS,
+    word="",
+    train=f"grammar:{TRAIN}:0",
+    valid=f"grammar:{TUNING}:1",
+    labelled=(f"grammar_animals:{TRAIN}:0", f"grammar_animals:{TUNING}:1"),
+    settings=settings,
+    generator=LSTM(64, 128, dropout=0.2),
+    likelihoods={"mle": {"mle_steps": 800, "mle_lr": 3e-3, "early_stopping": True}},
+    budget={"judge_steps": 100, "rollouts": 4},
+    seconds=GAME,
+    eval_every=100,
+    measured=measured,
+)
+
+
+def table() -> str:
+    """Markdown, and the page of the fronts."""
+    found = GROUND.seeds_of()
+    if not found:
+        return ""
+    real = told(grammar.sample(DRAWN, seed=3)) | {"KL(grammar, G)": 0.0}
+    heads = [f"T = 1: {name}" for name in BETTER] + ["T tuned", *(f"tuned: {name}" for name in BETTER)]
+    lines = [f"\n{DRAWN:,} sentences a point, mean ± standard deviation over seeds\n"]
+    lines += [f"| | rounds | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
+    for name, results in found.items():
+        rounds = ", ".join(str(r["rounds"]) for r in results if "rounds" in r)
+        at_one = [spread([r["front"]["1"].get(score) for r in results]) for score in BETTER]
+        tuned = [spread([r["front"][f"{r['tuned']:g}"].get(score) for r in results]) for score in BETTER]
+        chosen = ", ".join(sorted({f"{r['tuned']:g}" for r in results}))
+        lines.append(f"| {seeded(name, results)} | {rounds} | {' | '.join([*at_one, chosen, *tuned])} |")
+    cells = [f"{real[name]:.3f}" for name in BETTER]
+    lines.append(f"| the grammar itself | | {' | '.join([*cells, '', *cells])} |")
+    models: dict[str, list[Front]] = {name: [r["front"] for r in results] for name, results in found.items()}
+    page = RESULTS / "fronts.html"
+    page.write_text(
+        front_page(
+            models, real, BETTER, diversity="KL(grammar, G)", qualities=("grammatical", "different"),
+            rightwards="reaches less of the language",
+            about=f"The built-in grammar; {DRAWN} sentences a point; means over seeds.",
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+    return "\n".join([*lines, f"\nFronts of {len(models)} models: {page.relative_to(ROOT)}"])
+
+
+sources.register("grammar_animals", labelled)
+
+if __name__ == "__main__":
+    raise SystemExit(guarded(lambda: print(command_line(GROUND.jobs(), RESULTS, table, __doc__ or ""))))
