@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,21 +27,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("TEXTGAN_DATA", ROOT.parent / "shared" / "data"))
+from games import ROOT, front_page, seeded, spread
 
-from textgan import Run, Schedule, fit, recipes  # noqa: E402
-from textgan.comparisons import sweep  # noqa: E402
-from textgan.controls import CONTROLS  # noqa: E402
-from textgan.errors import InputError  # noqa: E402
-from textgan.evaluation import Reference  # noqa: E402
-from textgan.experiment import Job, read_results, seconds_a_step, steps_within  # noqa: E402
-from textgan.generators import LSTM  # noqa: E402
-from textgan.metrics.fronts import Point, matched  # noqa: E402
-from textgan.report.fronts import fronts  # noqa: E402
-from textgan.text import read_lines  # noqa: E402
+from textgan import Run, Schedule, fit, recipes
+from textgan.comparisons import sweep
+from textgan.controls import CONTROLS
+from textgan.errors import InputError
+from textgan.evaluation import Reference
+from textgan.experiment import Job, read_results, seconds_a_step, steps_within
+from textgan.generators import LSTM
+from textgan.text import read_lines
 
+DATA = Path(os.environ["TEXTGAN_DATA"])
 GAME = 300  # processor seconds of a game
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
 CONTROLLED = ("seqgan", "relgan")
@@ -320,21 +316,22 @@ def seeds_of(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
 
 def table(corpus: Corpus) -> str:
     """Markdown: a table a split, one of the tuned temperatures, and where the page of the fronts was written."""
-    lines = [line for split in ("published", "resplit") for line in _n_grams(corpus, split)]
+    lines = [line for split in ("published", "resplit") for line in (f"\n**{split}**\n", *n_grams(corpus, split))]
     swept = seeds_of(corpus, "front")
     if swept:
-        lines += _tuned(swept)
+        lines += ["\n**both sides, re-split**\n", *both_sides(corpus)]
         page = corpus.results / "fronts.html"
         page.write_text(_page(corpus, swept), encoding="utf-8")
         lines.append(f"\nFronts of {len(swept)} models: {shown(page)}")
     return "\n".join(lines)
 
 
-def _n_grams(corpus: Corpus, split: str) -> list[str]:
+def n_grams(corpus: Corpus, split: str) -> list[str]:
+    """A row an arm: BLEU and self-BLEU at T = 1, beside real text and what was published."""
     found = seeds_of(corpus, split)
     if not found:
-        return []
-    lines = [f"\n**{split}**\n", "| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
+        return ["no results"]
+    lines = ["| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
     for name, results in found.items():
         cells = [spread([value(r["evaluation"]["scores"], n) for r in results]) for n in NGRAMS]
         nll = spread([r["last"]["valid_nll"] for r in results])
@@ -347,10 +344,14 @@ def _n_grams(corpus: Corpus, split: str) -> list[str]:
     return lines
 
 
-def _tuned(swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def both_sides(corpus: Corpus) -> list[str]:
+    """A row an arm: quality and diversity at T = 1, and at the temperature that was chosen on validation text."""
+    swept = seeds_of(corpus, "front")
+    if not swept:
+        return ["no results"]
     columns = [*QUALITIES[:1], DIVERSITY, *QUALITIES[1:]]
     heads = [f"T = 1: {c}" for c in columns] + ["T tuned"] + [f"tuned: {c}" for c in columns]
-    lines = ["\n**both sides, re-split**\n", f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for name, results in swept.items():
         at_one = [spread([value(r["front"]["1"], c) for r in results]) for c in columns]
         tuned = [spread([value(r["front"][r["tuned"]], c) for r in results]) for c in columns]
@@ -365,43 +366,13 @@ def _tuned(swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 def _page(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity."""
     real = next(iter(swept.values()))[0]["real"]
-    better = {s["name"]: s["better"] for s in real}
-
-    def means(results: Sequence[Mapping[str, Any]], t: str) -> dict[str, float]:
-        found = {c: [x for r in results if (x := value(r["front"][t], c)) is not None] for c in better}
-        return {c: statistics.mean(values) for c, values in found.items() if len(values) == len(results)}
-
-    def points(name: str, quality: str) -> list[list[Point]]:
-        pairs = [
-            [(float(t), value(scores, DIVERSITY), value(scores, quality)) for t, scores in r["front"].items()]
-            for r in swept[name]
-        ]
-        return [[Point(t, x, y) for t, x, y in run if x is not None and y is not None] for run in pairs]
-
-    said, notes = [], []
-    for name in swept if "mle" in swept else ():
-        for quality in QUALITIES if name != "mle" else ():
-            try:
-                ours, base = points(name, quality), points("mle", quality)
-                said.append(matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality).sentence)
-            except InputError as error:
-                notes.append(f"not compared: {name}, {quality}: {error}")
-    about = f"{corpus.name}, re-split; {real[0]['n']} sentences a point; means over seeds."
-    curves = {name: [(float(t), means(results, t)) for t in results[0]["front"]] for name, results in swept.items()}
-    return fronts(
-        curves, {s["name"]: s["value"] for s in real}, better=better, diversity=DIVERSITY, sentences=said, notes=notes,
-        about=about,
+    models = {name: [{t: known(x) for t, x in r["front"].items()} for r in results] for name, results in swept.items()}
+    return front_page(
+        models, known(real), {s["name"]: s["better"] for s in real}, diversity=DIVERSITY, qualities=QUALITIES,
+        about=f"{corpus.name}, re-split; {real[0]['n']} sentences a point; means over seeds.",
     )  # fmt: skip
 
 
-def seeded(name: str, results: Sequence[Any]) -> str:
-    return f"{name}, {len(results)} seed{'s' * (len(results) > 1)}"
-
-
-def spread(values: Sequence[float | None]) -> str:
-    """Mean and standard deviation over seeds; nothing where a score was not to be had."""
-    known = [x for x in values if x is not None]
-    if len(known) < len(values):
-        return ""
-    mean = f"{statistics.mean(known):.3f}"
-    return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean
+def known(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The scores that could be had."""
+    return {s["name"]: s["value"] for s in scores if s["value"] is not None}

@@ -167,7 +167,7 @@ class Ground:
 
 def front_page(
     models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], *,
-    diversity: str, qualities: Sequence[str], rightwards: str, about: str,
+    diversity: str, qualities: Sequence[str], about: str, rightwards: str = "repeats itself more",
 ) -> str:  # fmt: skip
     """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity.
 

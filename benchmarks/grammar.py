@@ -15,6 +15,7 @@ animal, and sample the classes as often as the text has them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,31 +110,37 @@ GROUND = Ground(
 def table() -> str:
     """Markdown, and the page of the fronts."""
     found = GROUND.seeds_of()
-    if not found:
-        return ""
-    real = told(grammar.sample(DRAWN, seed=3)) | {"KL(grammar, G)": 0.0}
+    if found:
+        (RESULTS / "fronts.html").write_text(page(found), encoding="utf-8")
+    return "\n".join([*rows(found), f"\nFronts: {(RESULTS / 'fronts.html').relative_to(ROOT)}"])
+
+
+def rows(found: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
+    """A row an arm: both sides at T = 1, and at the temperature that was chosen on validation sentences."""
     heads = [f"T = 1: {name}" for name in BETTER] + ["T tuned", *(f"tuned: {name}" for name in BETTER)]
-    lines = [f"\n{DRAWN:,} sentences a point, mean ± standard deviation over seeds\n"]
-    lines += [f"| | rounds | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
+    lines = [f"| | rounds | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
     for name, results in found.items():
         rounds = ", ".join(str(r["rounds"]) for r in results if "rounds" in r)
         at_one = [spread([r["front"]["1"].get(score) for r in results]) for score in BETTER]
         tuned = [spread([r["front"][f"{r['tuned']:g}"].get(score) for r in results]) for score in BETTER]
         chosen = ", ".join(sorted({f"{r['tuned']:g}" for r in results}))
         lines.append(f"| {seeded(name, results)} | {rounds} | {' | '.join([*at_one, chosen, *tuned])} |")
+    real = itself()
     cells = [f"{real[name]:.3f}" for name in BETTER]
-    lines.append(f"| the grammar itself | | {' | '.join([*cells, '', *cells])} |")
+    return [*lines, f"| the grammar itself | | {' | '.join([*cells, '', *cells])} |"]
+
+
+def itself() -> dict[str, float]:
+    return told(grammar.sample(DRAWN, seed=3)) | {"KL(grammar, G)": 0.0}
+
+
+def page(found: Mapping[str, Sequence[dict[str, Any]]]) -> str:
     models: dict[str, list[Front]] = {name: [r["front"] for r in results] for name, results in found.items()}
-    page = RESULTS / "fronts.html"
-    page.write_text(
-        front_page(
-            models, real, BETTER, diversity="KL(grammar, G)", qualities=("grammatical", "different"),
-            rightwards="reaches less of the language",
-            about=f"The built-in grammar; {DRAWN} sentences a point; means over seeds.",
-        ),
-        encoding="utf-8",
+    return front_page(
+        models, itself(), BETTER, diversity="KL(grammar, G)", qualities=("grammatical", "different"),
+        rightwards="reaches less of the language",
+        about=f"The built-in grammar; {DRAWN} sentences a point; means over seeds.",
     )  # fmt: skip
-    return "\n".join([*lines, f"\nFronts of {len(models)} models: {page.relative_to(ROOT)}"])
 
 
 sources.register("grammar_animals", labelled)

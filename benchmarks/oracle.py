@@ -96,17 +96,21 @@ GROUNDS = {length: ground(length) for length in LENGTHS}
 
 def table() -> str:
     """Markdown: a table a length, and maximum likelihood's temperature front."""
-    return "\n".join(line for length in LENGTHS for line in table_of(length))
+    lines = []
+    for length in LENGTHS:
+        lines += [f"\n**Length {length}**, nats a token, mean ± standard deviation over seeds\n", *rows(length)]
+        lines += ["\nThe early-stopped MLE over temperatures:\n", *over_temperatures(length)]
+    return "\n".join(lines)
 
 
-def table_of(length: int) -> list[str]:
+def rows(length: int) -> list[str]:
+    """A row an arm: at T = 1, and at the temperature that was tuned on other sentences."""
     found = GROUNDS[length].seeds_of()
     if not found:
-        return []
+        return ["no results"]
     columns = ("NLL_oracle", "NLL_test", "NLL_div", "KL(G, oracle)", "KL(oracle, G)")
-    lines = [f"\n**Length {length}**, nats a token, mean ± standard deviation over seeds\n"]
     heads = ["", *columns, "T tuned", "NLL_oracle", "NLL_test", "published NLL_oracle"]
-    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, cells in found.items():
         at_one = [point_of(r, 1.0) for r in cells]
         tuned = [point_of(r, r["tuned"]) for r in cells]
@@ -119,15 +123,20 @@ def table_of(length: int) -> list[str]:
         row += [f"{said[LENGTHS.index(length)]:.3f}" if said and name != "mle" else ""]
         lines.append(f"| {seeded(name, cells)} | {' | '.join(row)} |")
     real = spread([next(iter(found.values()))[0]["nll_real"]])
-    lines.append(f"| the oracle itself | {real} | {real} | {real} | 0 | 0 "
-                 f"| | | | {PUBLISHED['real'][LENGTHS.index(length)]:.3f} |")  # fmt: skip
-    if base := found.get("mle"):
-        lines.append("\nThe early-stopped MLE over temperatures:\n")
-        lines += ["| T | NLL_oracle | NLL_test | NLL_div |", "|---|---|---|---|"]
-        for t in TEMPERATURES:
-            points = [point_of(r, t) for r in base]
-            cells_ = (spread([p[c] for p in points]) for c in ("nll_oracle", "nll_test", "nll_div"))
-            lines.append(f"| {t:g} | {' | '.join(cells_)} |")
+    published = f"{PUBLISHED['real'][LENGTHS.index(length)]:.3f}"
+    return [*lines, f"| the oracle itself | {real} | {real} | {real} | 0 | 0 | | | | {published} |"]
+
+
+def over_temperatures(length: int) -> list[str]:
+    """The early-stopped maximum likelihood's front."""
+    base = GROUNDS[length].seeds_of().get("mle")
+    if not base:
+        return ["no results"]
+    lines = ["| T | NLL_oracle | NLL_test | NLL_div |", "|---|---|---|---|"]
+    for t in TEMPERATURES:
+        points = [point_of(r, t) for r in base]
+        cells = (spread([p[c] for p in points]) for c in ("nll_oracle", "nll_test", "nll_div"))
+        lines.append(f"| {t:g} | {' | '.join(cells)} |")
     return lines
 
 

@@ -43,6 +43,12 @@ def test_the_table_of_commands_has_an_example_of_each_that_is_understood() -> No
             assert callable(build_parser().parse_args(words).command)
 
 
+def test_the_tables_are_what_the_kept_results_say() -> None:
+    check = [sys.executable, str(README.parent / "benchmarks" / "readme.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split("\n")[0] for block in BLOCKS])
 def test_a_block_of_the_readme_runs_as_it_stands(block: str, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def run(name: str, lines: list[int], workers: int) -> None:
         write_json(RESULTS / f"{name}-{n}.json", facts)
 
 
-def table() -> str:
-    """Markdown: a row an experiment, and the sentences of all."""
+def rows() -> tuple[list[str], list[str]]:
+    """Markdown: a row an experiment; and the sentences of all."""
     lines = [f"| experiment | {' | '.join(SHOWN)} | gan - before |", "|---|" + "---|" * (len(SHOWN) + 1)]
     said = []
     for path in sorted(RESULTS.glob("*-*.jsonl")):
@@ -68,7 +68,7 @@ def table() -> str:
         lines.append(f"| `{path.stem}` | {' | '.join(map(_percent, shown))} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
         said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
-    return "\n".join([*lines, "", *said, *(pooled(arm) for arm in ("selected", "two-stage", "before-two-stage"))])
+    return lines, [*said, *(pooled(arm) for arm in ("selected", "two-stage", "before-two-stage"))]
 
 
 def pooled(arm: str) -> str:
@@ -111,7 +111,8 @@ def main() -> None:
         parser.error("name a configuration, or give --table")
     if options.name:
         run(options.name, options.lines, options.workers)
-    sys.stdout.write(table() + "\n")
+    lines, said = rows()
+    sys.stdout.write("\n".join([*lines, "", *said, ""]))
 
 
 if __name__ == "__main__":

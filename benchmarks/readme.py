@@ -1,0 +1,60 @@
+"""The tables of README.md, from the results that are kept.
+
+    python benchmarks/readme.py            write them into README.md
+    python benchmarks/readme.py --check    exit code 1 and the names of those that are not what the results say
+
+A table stands between `<!-- NAME: python benchmarks/readme.py -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "augmentation"))
+
+import grammar
+import oracle
+import run as augmentation
+from coco import COCO
+from corpora import both_sides, n_grams
+from games import ROOT
+
+README = ROOT / "README.md"
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "captions": lambda: n_grams(COCO, "resplit"),
+    "captions-fronts": lambda: both_sides(COCO),
+    "captions-published": lambda: n_grams(COCO, "published"),
+    "grammar": lambda: grammar.rows(grammar.GROUND.seeds_of()),
+    "oracle-20": lambda: oracle.rows(20),
+    "oracle-temperatures": lambda: oracle.over_temperatures(20),
+    "augmentation": lambda: augmentation.rows()[0],
+}
+MARKED = re.compile(r"(<!-- ([\w-]+): python benchmarks/readme.py -->\n).*?(<!-- /\2 -->\n)", re.DOTALL)
+
+
+def filled(text: str) -> str:
+    """The text, with each marked table as the results have it."""
+    return MARKED.sub(lambda m: "\n".join([m[1], *TABLES[m[2]](), "", m[3]]), text)
+
+
+def stale(text: str) -> list[str]:
+    """Which marked tables are not what the results say."""
+    return [m[2] for m in MARKED.finditer(text) if filled(m[0]) != m[0]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    text = README.read_text(encoding="utf-8")
+    if not parser.parse_args().check:
+        README.write_text(filled(text), encoding="utf-8")
+    elif old := stale(text):
+        raise SystemExit(f"README.md: not what the results say: {', '.join(old)}; run python benchmarks/readme.py")
+
+
+if __name__ == "__main__":
+    main()
