@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from textgan import grammar
 from textgan.augmentation import MixPlan, blend
@@ -217,6 +218,20 @@ def test_lora_resumes_exactly_too(base: Path, tmp_path: Path) -> None:
 def test_a_model_without_linear_maps_and_a_rank_of_0_are_one_line_of_error(base: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lora 0 adapts nothing; give a rank of 1 or more, as 8"):
         finetune(base, TRAIN, out=tmp_path, lora=0, **USUAL)
+
+
+def test_steps_in_bfloat16_are_near_those_in_float32_and_said_to_be(base: Path, tmp_path: Path) -> None:
+    exact = finetune(base, TRAIN, out=tmp_path / "exact", **USUAL)
+    coarse = finetune(base, TRAIN, out=tmp_path / "coarse", precision="bf16", **USUAL)
+    again = finetune(base, TRAIN, out=tmp_path / "again", **USUAL)
+    assert coarse.settings["precision"] == "bf16" and "precision" not in exact.settings
+    assert coarse.before == exact.before  # measured in float32
+    assert coarse.nll_per_token != exact.nll_per_token == again.nll_per_token  # nothing is left behind in the process
+    assert coarse.nll_per_token == pytest.approx(exact.nll_per_token, rel=0.02)
+    assert {x.dtype for x in load_file(tmp_path / "coarse" / "model.safetensors").values()} == {torch.float32}
+    with pytest.raises(InputError, match="--precision fp8 is not one of no, bf16"):
+        finetune(base, TRAIN, out=tmp_path / "odd", precision="fp8", **USUAL)
+    assert not (tmp_path / "odd").exists()
 
 
 def test_lora_without_peft_is_one_line_of_error(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

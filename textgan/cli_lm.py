@@ -156,6 +156,10 @@ def add_finetune(commands: Any) -> None:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
         help="auto, cpu or cuda (default: auto)",
     )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=("no", "bf16"), default="no", metavar="WORD",
+        help="no or bf16: steps in bfloat16, figures in float32 (default: no)",
+    )  # fmt: skip
     add_json(parser)
 
 
@@ -179,7 +183,9 @@ def _run_finetune(options: argparse.Namespace) -> None:
     if options.pool is not None:
         options.ratio = 1.0 if options.ratio is None else options.ratio
         text = _blend(options, text)
-    same = ("out", "steps", "tokens", "real_passes", "lr", "lora", "seed", "resume", "save_every", "device")
+    same = (
+        "out", "steps", "tokens", "real_passes", "lr", "lora", "seed", "resume", "save_every", "device", "precision"
+    )  # fmt: skip
     machine.keep_memory()
     with machine.threads(options.threads), _progress_line() as show:
         done = finetune(

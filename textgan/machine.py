@@ -19,6 +19,7 @@ from textgan.processes import ALONE, Share, sharing
 
 SMALL = 3_000_000  # parameters; no net below gained from a second thread where it was measured (benchmarks/SPEED.md)
 USUAL_THREADS = 4  # for nets of this package unless more are asked for; more were not measured
+PRECISIONS = ("no", "bf16")  # "no": float32 throughout
 
 _ASKED: ContextVar[bool] = ContextVar("asked", default=False)  # whether `threads` has been told how many
 
@@ -32,11 +33,16 @@ def accelerator(device: str, precision: str) -> Any:
         raise InputError(f"--device {device} is not one of auto, cpu, cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
-    if precision not in ("no", "bf16"):
-        raise InputError(f"--precision {precision} is not one of no, bf16")
+    check_precision(precision)
     AcceleratorState._reset_state(reset_partial_state=False)  # a process may train twice with other settings
     cpu = device == "cpu" or not torch.cuda.is_available()
     return Accelerator(cpu=cpu, mixed_precision=precision)
+
+
+def check_precision(precision: str) -> None:
+    """Errors: InputError for a word that is none of PRECISIONS."""
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision {precision} is not one of {', '.join(PRECISIONS)}")
 
 
 def keep_memory() -> None:

@@ -18,6 +18,7 @@ from textgan.lm.likelihood import nll
 from textgan.lm.loading import Lm, count_parameters, load_lm, pick_device, save_lm
 from textgan.lm.training import plan, seeded, train
 from textgan.lm.watching import Progress, Saving
+from textgan.machine import check_precision
 from textgan.text import Text, make_folder, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
@@ -84,6 +85,7 @@ def finetune(
     resume: bool = False,
     save_every: int | None = None,
     device: str = "auto",
+    precision: str = "no",
     on_progress: Progress | None = None,
 ) -> FineTuned:
     """Fine-tune a causal language model on a text and measure it on held-out text; the result is the folder `out`.
@@ -101,6 +103,8 @@ def finetune(
     kept and measured on `test`. The folder gets model, tokenizer and,
     last, finetune.json.
     lora: train adapters of this rank (lr None: 2e-4) instead of all weights; the folder gets the merged model.
+    precision: "bf16" computes the steps in bfloat16 where that is safe (weights and sums stay float32); all that is
+    measured is measured in float32.
     resume: go on from the checkpoint that a stopped training left in `out` (none: begin; finished: give the result):
     the end is that of an unbroken one, bit for bit on the CPU. There is a checkpoint every save_every steps (None: once
     a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted. While it works, another
@@ -115,6 +119,7 @@ def finetune(
     steering = texts["valid"].lines if "valid" in texts else []
     if mixture and real_passes is not None and mixture.made.all():
         raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
+    check_precision(precision)
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
     with locked(out):
@@ -137,6 +142,7 @@ def finetune(
         settings = {
             **schedule._asdict(), "device": base_lm.model.device.type, "texts": _about(texts),
             **({"mixture": mixture.to_json()} if mixture else {}), **({"lora": lora} if lora is not None else {}),
+            **({"precision": precision} if precision != "no" else {}),
         }  # fmt: skip
         same = _same({"lm": base_lm.name, "before": before.figures(), **settings})
         if resume and (old := _finished(out, same)):
@@ -146,7 +152,8 @@ def finetune(
                 base_lm = adapted(base_lm, lora)
         done = train(
             base_lm, mixture or texts["text"].lines, valid=steering[:STEER], schedule=schedule, scratch=out,
-            stage="fine-tuning", on_progress=on_progress, saving=Saving(out, same, save_every, resume),
+            stage="fine-tuning", precision=precision, on_progress=on_progress,
+            saving=Saving(out, same, save_every, resume),
         )  # fmt: skip
         if lora is not None:
             base_lm = merged(base_lm)

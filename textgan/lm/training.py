@@ -58,7 +58,7 @@ def plan(
 
 def train(
     lm: Lm, text: Sequence[str] | Feed, *, valid: Sequence[str], schedule: Schedule, scratch: Path, stage: str,
-    on_progress: Progress | None = None, saving: Saving | None = None,
+    precision: str = "no", on_progress: Progress | None = None, saving: Saving | None = None,
 ) -> Trained:  # fmt: skip
     """Train `lm.model` in place on lines or a Feed.
 
@@ -75,12 +75,12 @@ def train(
         stack.enter_context(seeded(schedule.seed, lm.model.device))
         stack.enter_context(quiet())
         stack.enter_context(machine.suited_threads(lm.model.num_parameters()))
-        _trainer(lm, batches, watch, scratch).train()
+        _trainer(lm, batches, watch, scratch, precision).train()
     lm.model.eval()
     return watch.finish()
 
 
-def _trainer(lm: Lm, batches: torch.utils.data.Dataset, watch: Watch, scratch: Path) -> Any:
+def _trainer(lm: Lm, batches: torch.utils.data.Dataset, watch: Watch, scratch: Path, precision: str) -> Any:
     """A Trainer for the steps that are left. Its classes are made here, as transformers takes seconds to import.
 
     It resumes nothing by itself: its checkpoints hold pickles.
@@ -107,6 +107,7 @@ def _trainer(lm: Lm, batches: torch.utils.data.Dataset, watch: Watch, scratch: P
         output_dir=str(scratch), max_steps=schedule.steps - watch.step, per_device_train_batch_size=1,
         train_sampling_strategy="sequential", learning_rate=schedule.lr, warmup_steps=WARMUP,
         weight_decay=WEIGHT_DECAY, max_grad_norm=CLIP, seed=schedule.seed, use_cpu=on_cpu, save_strategy="no",
+        bf16=precision == "bf16",
         logging_strategy="no", eval_strategy="no", report_to=[], disable_tqdm=True, remove_unused_columns=False,
         dataloader_pin_memory=False, logging_nan_inf_filter=False, average_tokens_across_devices=False,
     )  # fmt: skip
