@@ -20,7 +20,7 @@ import torch
 from textgan.errors import InputError
 from textgan.generators import LSTM
 from textgan.laboratory import cells, statistics
-from textgan.laboratory.arms import ARMS, edited, noisy, shuffled_words
+from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.cells import Lab, Place, Training, training_jobs
 from textgan.laboratory.opening import BINS, line_nats
 from textgan.laboratory.page import page
@@ -104,6 +104,15 @@ def test_splits_come_from_one_text_without_overlap_or_are_said_to_lack_lines() -
 
 
 # -- the arms
+
+
+def test_lines_are_chosen_to_be_as_long_as_others_each_once_and_nearest() -> None:
+    """Lengths 1, 2, 2, 4, 6: for 2 the first of two, for 5 (as near to 4 as to 6) the longer, for 3 what is left."""
+    lines = ["a", "b c", "d e", "f g h i", "j k l m n o"]
+    assert as_long(lines, ["x x", "x x x x x", "x x x"]) == ["b c", "j k l m n o", "f g h i"]
+    assert sorted(as_long(lines, lines[::-1])) == sorted(lines)
+    with pytest.raises(ValueError, match="5 lines cannot stand for 6"):
+        as_long(lines, [*lines, "x"])
 
 
 def test_the_negative_control_keeps_each_lines_words_and_noise_keeps_most_of_them() -> None:

@@ -1,7 +1,7 @@
 """The arms of the experiment: what each one's language model is fed, beside the N real lines that all of them have.
 
-Numbers 0 to 12 are those of the protocol; 13 is arm 10's control. An arm is the real lines, synthetic ones (`ratio` for
-each real line), and a schedule.
+Numbers 0 to 12 are those of the protocol; 13 is arm 10's control, 14 is arm 7's. An arm is the real lines, synthetic
+ones (`ratio` for each real line), and a schedule.
 """
 
 from __future__ import annotations
@@ -20,13 +20,20 @@ EDIT_ROWS = 64
 
 class Arm(NamedTuple):
     """number: in the protocol. what: in plain words. text: which synthetic text it gets ("": none). temperature: the
-    arm whose temperature it takes over ("": its own, or none). schedule: of the mix."""
+    arm whose temperature it takes over ("": its own, or none). schedule: of the mix. lengths: the arm whose sentences'
+    lengths its own are chosen to have ("": none)."""
 
     number: int
     what: str
     text: str = ""
     temperature: str = ""
     schedule: str = "mixed"
+    lengths: str = ""
+
+    @property
+    def tempered(self) -> tuple[str, ...]:
+        """The arms whose temperatures must be chosen before its text can be made."""
+        return tuple(dict.fromkeys(arm for arm in (self.temperature, self.lengths) if arm))
 
 
 ARMS: dict[str, Arm] = {
@@ -44,6 +51,7 @@ ARMS: dict[str, Arm] = {
     "word-shuffled": Arm(11, "arm 7's text with its words in random order: must not help", "gan", "gan"),
     "fresh": Arm(12, "as many fresh real lines: the ceiling", "fresh"),
     "before-two-stage": Arm(13, "arm 9's text first, then real lines only", "before-selected", "before", "two_stage"),
+    "before-as-long": Arm(14, "arm 5's text, chosen to be as long as arm 7's", "before", "before", lengths="gan"),
 }
 REAL_ARMS = ("real", "matched", "duplicated")
 TEMPERED = ("before", "gan")  # their temperatures are chosen on the validation text
@@ -53,6 +61,26 @@ def shuffled_words(lines: Sequence[str], *, seed: int) -> list[str]:
     """Each line's words in a random order."""
     rng = np.random.default_rng([seed, 11])
     return [" ".join(np.array(words, dtype=object)[rng.permutation(len(words))]) for words in map(str.split, lines)]
+
+
+def as_long(lines: Sequence[str], like: Sequence[str]) -> list[str]:
+    """As many of the lines as `like` has, each as long in words as its counterpart there, or nearest to that.
+
+    A line is taken once, the earliest of its length; of two lengths that are as near, the longer.
+    Errors: ValueError where there are fewer lines than that.
+    """
+    if len(lines) < len(like):
+        raise ValueError(f"{len(lines)} lines cannot stand for {len(like)}")
+    left: dict[int, list[str]] = {}
+    for line in reversed(lines):
+        left.setdefault(len(line.split()), []).append(line)
+    chosen = []
+    for wanted in (len(line.split()) for line in like):
+        nearest = min(left, key=lambda length: (abs(length - wanted), -length))
+        chosen.append(left[nearest].pop())
+        if not left[nearest]:
+            del left[nearest]
+    return chosen
 
 
 def noisy(lines: Sequence[str], n: int, *, seed: int, rate: float = NOISE) -> list[str]:

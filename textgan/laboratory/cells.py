@@ -22,7 +22,7 @@ from textgan.checkpoints import forget
 from textgan.errors import InputError
 from textgan.experiment import Job
 from textgan.generators import Pretrained
-from textgan.laboratory.arms import ARMS, TEMPERED, edited, noisy, shuffled_words
+from textgan.laboratory.arms import ARMS, TEMPERED, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import Study, source, study_of
 from textgan.lm import finetune, load_lm, pretrain_small, write_text
@@ -201,9 +201,11 @@ def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
     needs: tuple[str, ...] = ("base",)
     if arm != "real":
         needs = tuple(t.name for t in lab.candidates(Place("real", n, seed, 0.0, "steps")))
-    if tempered := ARMS[arm].temperature:
+    tempered_by = ARMS[arm].tempered
+    if tempered_by:
         yield Job(f"games-{cell}", partial(play, out), args, ("base",))
         needs += (f"games-{cell}",)
+    for tempered in tempered_by:
         chosen = lab.candidates(lab.main(tempered, n, seed))
         if any(training.temperature is None for training in lab.candidates(place)) and len(chosen) > 1:
             for training in chosen:  # a study may leave out the arm whose temperature this one takes over
@@ -341,6 +343,12 @@ def screened(lab: Lab, path: Path, n: int, seed: int) -> tuple[list[str], dict[s
     return [lines[row] for row in found.kept.tolist()], dict(found.funnel)
 
 
+def drawn(lab: Lab, arm: str, n: int, seed: int, temperature: float | None = None) -> list[str]:
+    """The screened samples of a generator, at the temperature that its arm was found best at unless one is given."""
+    temperature = temperature or lab.temperature(arm, n, seed)
+    return screened(lab, lab.cell(n, seed) / f"{arm}-T{temperature:g}.txt", n, seed)[0]
+
+
 def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
     """The arm's synthetic lines, `wanted` of them. Errors: InputError where screening leaves too few."""
     n, seed, cell = training.n, training.seed, lab.cell(training.n, training.seed)
@@ -359,8 +367,9 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
     elif "selected" in text:
         lines = list(read_lines(cell / f"{ARMS[training.arm].temperature}-selected.txt"))
     else:
-        temperature = training.temperature or lab.temperature(text, n, seed)
-        lines, _ = screened(lab, cell / f"{text}-T{temperature:g}.txt", n, seed)
+        lines = drawn(lab, text, n, seed, training.temperature)
+        if (like := ARMS[training.arm].lengths) and len(lines) >= wanted:
+            lines = as_long(lines, drawn(lab, like, n, seed)[:wanted])
     if len(lines) < wanted:
         raise InputError(f"{training.name}: {wanted} lines are wanted and screening leaves {len(lines)}; raise surplus")
     return shuffled_words(lines[:wanted], seed=seed) if training.arm == "word-shuffled" else lines[:wanted]

@@ -21,6 +21,7 @@ CONTRASTS = (
     ("selected", BEST, "does selected GAN text help?"),
     ("selected", "before", "is it the adversarial training and D together?"),
     ("gan", "before", "is it the adversarial training alone?"),
+    ("gan", "before-as-long", "is it more than longer or shorter sentences?"),
     ("selected", "before-selected", "is it only the selection?"),
     ("selected", "self", "is it any synthetic text?"),
     ("two-stage", "selected", "does the order matter?"),
