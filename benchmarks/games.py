@@ -153,16 +153,16 @@ class Ground:
         kinds = [kind for kind in recipes.RECIPES if self.labelled or not hasattr(kind, "classes")]
         return [kind.name for kind in kinds if kind.name != "mle"]  # type: ignore[attr-defined]
 
-    def seeds_of(self) -> dict[str, list[dict[str, Any]]]:
-        """Arm -> the results of its seeds; maximum likelihood first."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for job in self.jobs():
-            found.setdefault(job.name.removeprefix(self.word).rpartition("-")[0], [])
-        results = read_results(self.results, self.word)
-        for name, cells in found.items():
-            cells += [results[key] for seed in SEEDS if (key := f"{self.word}{name}-{seed}") in results]
-        order = [name for name in found if name.split("-")[0] == "mle"]
-        return {name: found[name] for name in [*order, *(n for n in found if n not in order)] if found[name]}
+
+def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, list[dict[str, Any]]]:
+    """Arm -> the results of its seeds that are there; maximum likelihood first. word: what names of jobs begin with."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    kept = read_results(results, word)
+    for job in jobs:
+        if job.name in kept:
+            found.setdefault(job.name.removeprefix(word).rpartition("-")[0], []).append(kept[job.name])
+    order = [name for name in found if name.split("-")[0] == "mle"]
+    return {name: found[name] for name in [*order, *(n for n in found if n not in order)]}
 
 
 def front_page(

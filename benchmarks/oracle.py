@@ -17,7 +17,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from games import ROOT, Ground, seeded, spread
+from games import ROOT, Ground, seeded, seeds_of, spread
 
 from textgan import Run, oracle, recipes
 from textgan.cli import guarded
@@ -103,9 +103,13 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def found_of(length: int) -> dict[str, list[dict[str, Any]]]:
+    return seeds_of(GROUNDS[length].jobs(), RESULTS, GROUNDS[length].word)
+
+
 def rows(length: int) -> list[str]:
     """A row an arm: at T = 1, and at the temperature that was tuned on other sentences."""
-    found = GROUNDS[length].seeds_of()
+    found = found_of(length)
     if not found:
         return ["no results"]
     columns = ("NLL_oracle", "NLL_test", "NLL_div", "KL(G, oracle)", "KL(oracle, G)")
@@ -129,7 +133,7 @@ def rows(length: int) -> list[str]:
 
 def over_temperatures(length: int) -> list[str]:
     """The early-stopped maximum likelihood's front."""
-    base = GROUNDS[length].seeds_of().get("mle")
+    base = found_of(length).get("mle")
     if not base:
         return ["no results"]
     lines = ["| T | NLL_oracle | NLL_test | NLL_div |", "|---|---|---|---|"]

@@ -28,7 +28,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "captions": lambda: n_grams(COCO, "resplit"),
     "captions-fronts": lambda: both_sides(COCO),
     "captions-published": lambda: n_grams(COCO, "published"),
-    "grammar": lambda: grammar.rows(grammar.GROUND.seeds_of()),
+    "grammar": lambda: grammar.rows(grammar.found()),
     "oracle-20": lambda: oracle.rows(20),
     "oracle-temperatures": lambda: oracle.over_temperatures(20),
     "augmentation": lambda: augmentation.rows()[0],
