@@ -9,30 +9,36 @@ Every sentence's true probability is known, so both sides are numbers: the share
 different grammatical ones) among DRAWN, and KL(grammar || G) in nats a sentence over held-out ones, of the very
 distribution that was sampled, temperature included. Maximum likelihood is trained until held-out text gains nothing
 more. Every recipe has its defaults, one generator unless it has one of its own, and the budget of GROUND; `games.py`
-says how it is kept. D's rate is 1e-3: at the usual 1e-4 it is no better than chance after as many steps. Recipes with
-classes are told whether a sentence names an animal, and sample the classes as often as the text has them. "selected"
-is no game: half of what maximum likelihood writes, let through by a D that has learnt from the validation sentences.
+says how it is kept. D's rate is 1e-3, since D learns next to nothing at the usual 1e-4 (the jobs "opponents"). Recipes
+with classes are told whether a sentence names an animal, and sample the classes as often as the text has them.
+"selected" is no game: half of what maximum likelihood writes, let through by a D that has learnt from the validation
+sentences.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from games import ROOT, SEEDS, Front, Ground, front_page, seeded, seeds_of, spread
 
 from textgan import Run, grammar, recipes, sources
+from textgan.augmentation.calibration import auc
 from textgan.cli import guarded
-from textgan.experiment import Job, command_line
+from textgan.experiment import Job, command_line, read_results
 from textgan.generators import LSTM
 from textgan.labels import label_facts
+from textgan.opponents import Opponent
 from textgan.text import encode
 
 RUNS, RESULTS = ROOT / "runs" / "grammar", ROOT / "benchmarks" / "results" / "grammar"
 TRAIN, TUNING, TEST, DRAWN = 10_000, 1_000, 2_000, 2_000  # sentences
 TEMPERATURES, SHOWN = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1), (0.6, 0.8, 1.0)
+JUDGES = ((1e-4, 100), (1e-4, 300), (1e-3, 300), (1e-3, 1000))  # rates and steps of D alone
 GAME = 60  # processor seconds of a game
 ANIMAL = re.compile(r"\b(dog|cat|horse|bird|cow|giraffe|zebra|elephant)s?\b")
 BETTER = {"grammatical": "higher", "different": "higher", "grammar NLL": "match", "KL(grammar, G)": "lower"}
@@ -70,6 +76,37 @@ def selected(seed: int) -> dict[str, Any]:
         picked = select.choose(ratio, how=select.DRS(0.5), seed=seed).index
         front[f"{t:g}"] = told([pool[row] for row in picked][:DRAWN])
     return {"front": front, "tuned": 1.0, "settings": run.settings}
+
+
+def opponents(seed: int) -> dict[str, Any]:
+    """What SeqGAN's D knows when the game begins, by its rate and its steps alone.
+
+    auc: of held-out real sentences against fresh ones of the start; auc_of_grammatical: of the fresh ones that are
+    grammatical against those that are not, which is what G would have to hear.
+    """
+    start, found = GROUND.started("mle", seed), []
+    real, fake = grammar.sample(TEST, seed=2), start.sample_text(DRAWN, seed=seed + 1)
+    right = np.array([grammar.accepts(line) for line in fake])
+    for rate, steps in JUDGES:
+        alone = GROUND.recipe("seqgan", mle_steps=0, judge_steps=steps, adversarial_steps=0, discriminator_lr=rate)
+        with tempfile.TemporaryDirectory() as folder:
+            d = Opponent(GROUND.fit(alone, seed, Path(folder) / "run", start=start.path).path)
+            of_real, of_fake = d.logits(real), d.logits(fake)
+        found.append({
+            "rate": rate, "steps": steps, "auc_of_grammatical": auc(of_fake, right),
+            "auc": auc(np.r_[of_real, of_fake], np.arange(len(real) + len(fake)) < len(real)),
+        })  # fmt: skip
+    return {"opponents": found}
+
+
+def opponents_said() -> list[str]:
+    """A row a rate and number of steps."""
+    results = list(read_results(RESULTS, "opponents-").values())
+    lines = ["| D's rate | its steps | AUC, real against written | AUC, grammatical against not |", "|---|---|---|---|"]
+    for i, (rate, steps) in enumerate(JUDGES if results else ()):
+        cells = [spread([r["opponents"][i][name] for r in results]) for name in ("auc", "auc_of_grammatical")]
+        lines.append(f"| {rate:g} | {steps} | {' | '.join(cells)} |")
+    return lines
 
 
 def sides(run: Run, held: list[str], temperature: float, seed: int) -> dict[str, float]:
@@ -123,7 +160,7 @@ GROUND = Ground(
 
 
 def found() -> dict[str, list[dict[str, Any]]]:
-    return seeds_of(jobs(), RESULTS)
+    return {name: results for name, results in seeds_of(jobs(), RESULTS).items() if name != "opponents"}
 
 
 def table() -> str:
@@ -131,7 +168,9 @@ def table() -> str:
     results = found()
     if results:
         (RESULTS / "fronts.html").write_text(page(results), encoding="utf-8")
-    return "\n".join([*rows(results), f"\nFronts: {(RESULTS / 'fronts.html').relative_to(ROOT)}"])
+    return "\n".join(
+        [*rows(results), "", *opponents_said(), f"\nFronts: {(RESULTS / 'fronts.html').relative_to(ROOT)}"]
+    )
 
 
 def rows(found: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
@@ -163,8 +202,10 @@ def page(found: Mapping[str, Sequence[dict[str, Any]]]) -> str:
 
 
 def jobs() -> list[Job]:
-    chosen = [Job(f"selected-{seed}", selected, {"seed": seed}, (f"mle-{seed}",)) for seed in SEEDS]
-    return [*chosen, *GROUND.jobs()]
+    others = {"selected": selected, "opponents": opponents}
+    return GROUND.jobs() + [
+        Job(f"{name}-{seed}", work, {"seed": seed}, (f"mle-{seed}",)) for seed in SEEDS for name, work in others.items()
+    ]
 
 
 sources.register("grammar_animals", labelled)

@@ -29,6 +29,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "captions-fronts": lambda: both_sides(COCO),
     "captions-published": lambda: n_grams(COCO, "published"),
     "grammar": lambda: grammar.rows(grammar.found()),
+    "grammar-opponents": grammar.opponents_said,
     "oracle-20": lambda: oracle.rows(20),
     "oracle-temperatures": lambda: oracle.over_temperatures(20),
     "augmentation": lambda: augmentation.rows()[0],
