@@ -209,8 +209,17 @@ def test_position_baseline_is_the_mean_of_the_others() -> None:
     rewards = torch.tensor([[1.0, 5], [2, 7], [6, 0]])
     mask = torch.tensor([[True, True], [True, True], [True, False]])
     assert torch.equal(position_baseline(rewards, mask), torch.tensor([[4.0, 7], [3.5, 5], [1.5, 0]]))
-    alone = torch.tensor([[True, False], [True, False], [True, True]])
-    assert torch.equal(position_baseline(rewards, alone)[:, 1], torch.zeros(3))
+
+
+def test_where_one_sentence_has_outlived_the_others_their_last_rewards_are_its_baseline() -> None:
+    """Last rewards 1 and 2, whose mean is 1.5; equal rewards leave no advantage, so D's silence moves nothing."""
+    rewards = torch.tensor([[1.0, 5, 9], [2, 7, 9], [6, 3, 8]])
+    mask = torch.tensor([[True, False, False], [True, False, False], [True, True, True]])
+    found = position_baseline(rewards, mask)
+    assert torch.equal(found, torch.tensor([[4.0, 0, 0], [3.5, 0, 0], [1.5, 1.5, 1.5]]))
+    equal = torch.full((3, 3), 0.5) * mask
+    assert torch.equal(position_baseline(equal, mask), equal)
+    assert not position_baseline(rewards[:1], mask[:1]).any()  # a batch of one has no others
 
 
 def test_moving_baseline_answers_before_it_learns() -> None:

@@ -127,13 +127,18 @@ def discounted_returns(rewards: Tensor, mask: Tensor, *, gamma: float) -> Tensor
 
 
 def position_baseline(rewards: Tensor, mask: Tensor) -> Tensor:
-    """The mean reward of the whole batch's other sentences at each position: (B, T) -> (B, T), 0 where alone.
+    """The mean reward of the whole batch's other sentences at each position: (B, T) -> (B, T).
 
-    Leave-one-out keeps REINFORCE unbiased, since no sentence's baseline depends on itself. Kool et al. 2019.
+    Where a sentence has outlived all others, the mean of their last rewards: with no baseline there, every batch would
+    push the end of its longest sentence by the whole reward. Leave-one-out keeps REINFORCE unbiased, since no
+    sentence's baseline depends on itself. Kool et al. 2019.
     """
-    rewards = rewards * mask
-    others = gather(mask).sum(0) - mask.long()  # (B, T)
-    return (gather(rewards).sum(0) - rewards) / others.clamp(min=1) * (others > 0) * mask
+    rewards, last = rewards * mask, last_of(rewards, mask)
+    whole, ends = gather(mask), gather(last)
+    others = whole.sum(0) - mask.long()  # (B, T)
+    here = (gather(rewards).sum(0) - rewards) / others.clamp(min=1)
+    alone = (ends.sum() - last) / max(1, len(ends) - 1)  # (B,)
+    return here.where(others > 0, alone[:, None]) * mask
 
 
 def importance_weights(logits: Tensor) -> Tensor:

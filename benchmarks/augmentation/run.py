@@ -30,7 +30,9 @@ from textgan.text import write_json  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "augmentation"
 POOLED = ("grammar-first-100", "grammar-100", "grammar-own-100")  # N = 100 on the grammar, 24 different seeds
-SHOWN = ("selected", "gan", "before", "before-selected", "two-stage", "before-two-stage", "self", "word-shuffled", "fresh")
+SHOWN = (
+    "selected", "gan", "before", "before-selected", "two-stage", "before-two-stage", "self", "word-shuffled", "fresh"
+)  # fmt: skip
 
 
 def run(name: str, lines: list[int], workers: int) -> None:
