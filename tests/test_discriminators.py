@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from textgan.discriminators import DISCRIMINATORS, Discriminator, StepDiscriminator
+from textgan.discriminators import CNN, DISCRIMINATORS, CNNDiscriminator, Discriminator, StepDiscriminator
 from textgan.errors import InputError
 from textgan.objectives import gradient_penalty, one_hot
 from textgan.sequences import EOS, PAD, mask_of, pad_to
@@ -100,6 +100,21 @@ def test_step_logits_judge_by_the_past_alone() -> None:
     assert a.shape == (5, 6)
     assert torch.allclose(a[:, :4], b[:, :4])
     assert not torch.allclose(a[:, 4:], b[:, 4:])
+
+
+def test_a_sentence_read_word_by_word_has_the_features_of_each_of_its_beginnings() -> None:
+    """Wide windows too, which the first words do not fill and the last ones leave behind; nothing read is padding."""
+    torch.manual_seed(0)
+    net = CNN(embedding=5, widths=(1, 2, 4, 6), filters=(7, 6, 5, 8)).build(VOCAB, MAX_LEN).eval()
+    assert isinstance(net, CNNDiscriminator)
+    tokens, reading = torch.randint(EOS + 1, VOCAB, (8, 11), generator=torch.Generator().manual_seed(2)), net.unread(8)
+    with torch.no_grad():
+        for read in range(12):
+            begun = tokens[:, : max(1, read)]
+            wanted = net.features(begun, torch.full_like(begun, read > 0, dtype=torch.bool))
+            assert torch.allclose(net.highway(reading.strongest[0].relu()), wanted, atol=1e-6)
+            if read < 11:
+                reading = net.read_on(reading, net.embedding(tokens[:, read]))
 
 
 def test_sizes_that_do_not_fit_are_refused_by_the_flag() -> None:
