@@ -7,9 +7,9 @@
 
 Every sentence's true probability is known, so both sides are numbers: the share of grammatical sentences (and of
 different grammatical ones) among DRAWN, and KL(grammar || G) in nats a sentence over held-out ones, of the very
-distribution that was sampled, temperature included. Maximum likelihood is trained until held-out text gains nothing
-more. Every recipe has its defaults, one generator unless it has one of its own, and the budget of GROUND; `games.py`
-says how it is kept. D's rate is 1e-3, since D learns next to nothing at the usual 1e-4 (the jobs "opponents"). Recipes
+distribution that was sampled, temperature included. Maximum likelihood has 4,000 steps under a falling rate. Every
+recipe has its defaults, one generator unless it has one of its own, and the budget of GROUND; `games.py` says how it is
+kept. D's rate is 1e-3, since D learns next to nothing at the usual 1e-4 (the jobs "opponents"). Recipes
 with classes are told whether a sentence names an animal, and sample the classes as often as the text has them.
 "selected" is no game: half of what maximum likelihood writes, let through by a D that has learnt from the validation
 sentences.
