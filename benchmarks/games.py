@@ -185,18 +185,21 @@ def front_page(
             for front in models[name]
         ]
 
-    said, notes = [], []
+    said, single, notes = [], [], []
     for name in models if "mle" in models else ():
         for quality in qualities if name != "mle" else ():
             try:
                 ours, base = points(name, quality), points("mle", quality)
-                said.append(matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality).sentence)
+                found = matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality)
+                (said if min(len(ours), len(base)) > 1 else single).append(found.sentence)
             except InputError as error:
                 notes.append(f"not compared: {name}, {quality}: {error}")
+    if single:
+        said.append(f"{len(single)} comparisons are of one run each, which is no claim; they stand under Notes.")
     curves = {name: [(float(t), means(seeds, t)) for t in seeds[0]] for name, seeds in models.items()}
     return fronts(
-        curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said, notes=notes,
-        about=about,
+        curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said,
+        notes=[*single, *notes], about=about,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ RUNS, RESULTS = ROOT / "runs" / "grammar", ROOT / "benchmarks" / "results" / "gr
 TRAIN, TUNING, TEST, DRAWN = 10_000, 1_000, 2_000, 2_000  # sentences
 TEMPERATURES, SHOWN = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1), (0.6, 0.8, 1.0)
 JUDGES = ((1e-4, 100), (1e-4, 300), (1e-3, 300), (1e-3, 1000))  # rates and steps of D alone
+FAR = 4  # nats a sentence, the right end of the fronts' page
 GAME = 60  # processor seconds of a game
 ANIMAL = re.compile(r"\b(dog|cat|horse|bird|cow|giraffe|zebra|elephant)s?\b")
 BETTER = {"grammatical": "higher", "different": "higher", "grammar NLL": "match", "KL(grammar, G)": "lower"}
@@ -193,11 +194,18 @@ def itself() -> dict[str, float]:
 
 
 def page(found: Mapping[str, Sequence[dict[str, Any]]]) -> str:
-    models: dict[str, list[Front]] = {name: [r["front"] for r in results] for name, results in found.items()}
+    """The fronts of all that come near the language at some temperature; the others would hide them."""
+    models: dict[str, list[Front]] = {
+        name: [{t: x for t, x in r["front"].items() if x.get("KL(grammar, G)", FAR) < FAR} for r in results]
+        for name, results in found.items()
+    }
+    near = {name: fronts for name, fronts in models.items() if all(fronts)}
+    lost = ", ".join(name for name in models if name not in near)
+    about = f"The built-in grammar; {DRAWN} sentences a point; means over seeds."
     return front_page(
-        models, itself(), BETTER, diversity="KL(grammar, G)", qualities=("grammatical", "different"),
+        near, itself(), BETTER, diversity="KL(grammar, G)", qualities=("grammatical", "different"),
         rightwards="reaches less of the language",
-        about=f"The built-in grammar; {DRAWN} sentences a point; means over seeds.",
+        about=f"{about} Not shown, since KL is {FAR} or more, or not known: {lost or 'none'}.",
     )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def _plot(
 ) -> Markup | None:
     lines = []
     for place, (name, curve) in enumerate(models.items()):
-        points = sorted((s[diversity], s[quality]) for _, s in curve if diversity in s and quality in s)
+        cooled = sorted(curve, key=lambda point: -point[0])  # not by diversity, which may turn back
+        points = [(s[diversity], s[quality]) for _, s in cooled if diversity in s and quality in s]
         if points:
             lines.append(Line(name, [p[0] for p in points], [p[1] for p in points], f"c{place % COLOURS}"))
     if not lines:
