@@ -1,11 +1,13 @@
-"""Threads: as many as a net is worth, unless someone has said how many; and as before afterwards."""
+"""Threads: as many as a net is worth, unless someone has said how many; signals: none is lost. As before afterwards."""
 
+import signal
 from contextlib import nullcontext
 
 import pytest
 import torch
 
 from textgan import machine
+from textgan.errors import Interrupted
 
 LARGE = 10 * machine.SMALL
 
@@ -34,3 +36,14 @@ def test_threads_are_by_the_size_of_the_net_unless_someone_has_said_how_many(
         assert torch.get_num_threads() == 6
         with machine.suited_threads(parameters, most) as n:  # what was asked for before counts no more
             assert n == (6 if variable else 1 if parameters == 1000 else min(6, most or 6))
+
+
+def test_a_signal_that_the_work_has_not_answered_comes_again_when_it_is_done() -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), machine.signals() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is handler
+    with pytest.raises(Interrupted), machine.signals():
+        signal.raise_signal(signal.SIGINT)
+        raise Interrupted("saved", 130)

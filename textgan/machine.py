@@ -121,7 +121,11 @@ def together() -> Iterator[Share]:
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM; a second one does what it did before. Handlers are put back."""
+    """Collect the first SIGINT or SIGTERM; a second one does what it did before. Handlers are put back.
+
+    One that the work inside has not answered by an exception, since it came at the very end, is sent again when they
+    are: it is not lost on whoever waits for that work.
+    """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -142,3 +146,5 @@ def signals() -> Iterator[list[int]]:
         yield asked
     finally:
         restore()
+    if asked:
+        signal.raise_signal(asked[0])
