@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.errors import InputError
-from textgan.graphs import fixed_shapes
+from textgan.graphs import fixed_shapes, keep_recurrent
 from textgan.sequences import embed, lengths_of
 
 BLOCK = 1 << 18  # responses of filters at once, and
@@ -185,7 +185,7 @@ class CNNDiscriminator(Discriminator):
 
     def __init__(self, vocab_size: int, spec: CNN) -> None:
         super().__init__()
-        size, self.widths, self.filters = sum(spec.filters), spec.widths, list(spec.filters)
+        size = sum(spec.filters)
         self.embedding = nn.Embedding(vocab_size, spec.embedding)
         self.convolutions = _convolutions(spec.embedding, spec.widths, spec.filters)
         self.highway, self.dropout, self.out = Highway(size), nn.Dropout(spec.dropout), nn.Linear(size, 1)
@@ -199,10 +199,10 @@ class CNNDiscriminator(Discriminator):
 
     def unread(self, n: int) -> Reading:
         """n sentences without a token."""
-        weight = self.embedding.weight
-        nothing = torch.cat([convolution.get_parameter("bias") for convolution in self.convolutions])
+        weight, layers = self.embedding.weight, self._layers()
+        nothing = torch.cat([bias for _, bias in layers])
         return Reading(
-            weight.new_zeros(max(self.widths), n, weight.shape[1]),
+            weight.new_zeros(max(filters.shape[2] for filters, _ in layers), n, weight.shape[1]),
             nothing.repeat(1, n, 1),
             torch.zeros(1, n, dtype=torch.int64, device=weight.device),
         )
@@ -213,17 +213,21 @@ class CNNDiscriminator(Discriminator):
         `features` of the tokens so far are highway(relu(strongest)).
         """
         length, recent = reading.length + 1, torch.cat([reading.recent[1:], x[None].to(reading.recent.dtype)])
-        widest, size, pooled = len(recent), x.shape[1], []
+        widest, layers, pooled = len(recent), self._layers(), []
         padded = F.pad(recent.permute(1, 2, 0), (0, widest))  # (B, E, 2 K): a sentence shorter than k ends in zeros
-        before = reading.strongest.split(self.filters, 2)
-        for k, convolution, known in zip(self.widths, self.convolutions, before, strict=True):
+        before = reading.strongest.split([len(bias) for _, bias in layers], 2)
+        for (filters, bias), known in zip(layers, before, strict=True):
+            _, size, k = filters.shape
             at = widest - length.clamp(max=k).T + torch.arange(k, device=x.device)  # (B, k)
             window = padded.gather(2, at[:, None].expand(-1, size, -1))
-            filters, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
             found = F.linear(window.flatten(1), filters.flatten(1), bias)
             only = (length <= k)[..., None]  # before its k-th token is read, the first window is not whole
             pooled.append(found.where(only, found.maximum(known)))
         return Reading(recent, torch.cat(pooled, 2), length)
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
+        """The filters of each width, (F_k, E, k), and their biases, (F_k,)."""
+        return [(layer.get_parameter("weight"), layer.get_parameter("bias")) for layer in self.convolutions]
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.out(self.dropout(self.features(x, mask))).squeeze(1)
@@ -271,9 +275,8 @@ class RecurrentDiscriminator(StepDiscriminator):
         self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(spec.hidden, 1)
 
     def train(self, mode: bool = True) -> RecurrentDiscriminator:
-        """Sets dropout only: cuDNN refuses a backward pass through an LSTM in evaluation mode."""
         super().train(mode)
-        self.lstm.train(True)
+        keep_recurrent(self)
         return self
 
     def states(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgan.processes import share
 
@@ -23,6 +23,15 @@ Work = Callable[..., dict[str, Any]]
 def fixed_shapes(device: torch.device) -> bool:
     """Whether shapes must not depend on values there."""
     return device.type == "cuda"
+
+
+def keep_recurrent(net: nn.Module) -> None:
+    """Leave a net's LSTMs and GRUs in training mode, whatever mode it is in: cuDNN refuses their backward pass in the
+    other. Ours have no dropout between layers, which is all that the mode would change in them.
+    """
+    for part in net.modules():
+        if isinstance(part, nn.RNNBase):
+            part.train(True)
 
 
 def recordable(device: torch.device) -> bool:

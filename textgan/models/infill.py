@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from textgan.graphs import keep_recurrent
 from textgan.models.stateful import State, StatefulForCausalLM
 from textgan.sequences import BOS, EOS, PAD, embed
 
@@ -44,10 +45,8 @@ class Aligned(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def train(self, mode: bool = True) -> Aligned:
-        """Sets dropout only: cuDNN refuses a backward pass through an LSTM in evaluation mode."""
         super().train(mode)
-        self.around.train(True)
-        self.along.train(True)
+        keep_recurrent(self)
         return self
 
     def contexts(self, visible: Tensor) -> Tensor:

@@ -94,10 +94,10 @@ class LeakForCausalLM(StatefulForCausalLM):
         return zeros(2, n, size), zeros(2, n, size), zeros(steps - 1, n, self.config.goal_size), *self.leak.unread(n)
 
     def hidden(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        if mask is None:
-            course, state = self.course(x, state)
-            return course.hidden, state
-        return self.step_by_step(x, state, mask)
+        if mask is not None:
+            return self.step_by_step(x, state, mask)
+        course, state = self.course(x, state)
+        return course.hidden, state
 
     def course(self, x: Tensor, state: State) -> tuple[Course, State]:
         """`hidden` with the features and goals on the way."""

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from textgan.graphs import keep_recurrent
+
 State = tuple[Tensor, ...]  # each (..., B, ...) with the sentences in dimension 1
 
 
@@ -52,11 +54,8 @@ class StatefulForCausalLM(PreTrainedModel, GenerationMixin):
         return torch.cat(steps, 1), state
 
     def train(self, mode: bool = True) -> StatefulForCausalLM:
-        """Sets dropout only: cuDNN refuses a backward pass through an LSTM or GRU in evaluation mode."""
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.RNNBase):
-                module.train(True)
+        keep_recurrent(self)
         return self
 
     def get_input_embeddings(self) -> nn.Module:
