@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from games import ROOT, front_page, seeded, spread
+from games import CONTROLLED, EQUAL, ROOT, front_page, seeded, seeds_of, spread
 
 from textgan import Run, Schedule, fit, recipes
 from textgan.comparisons import sweep
@@ -40,8 +40,6 @@ from textgan.text import read_lines
 
 DATA = Path(os.environ["TEXTGAN_DATA"])
 GAME = 300  # processor seconds of a game
-EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
-CONTROLLED = ("seqgan", "relgan")
 TEMPERATURES, SHOWN = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), (0.7, 1.0, 1.3)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
@@ -304,20 +302,15 @@ def value(scores: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return next((s["value"] for s in scores if s["name"] == name), None)
 
 
-def seeds_of(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
-    """Arm -> the results of its seeds."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name in [*ARMS, "mle-equal"]:
-        cells = [corpus.results / f"{kind}-{name}-{seed}.json" for seed in range(3)]
-        if results := [json.loads(path.read_text(encoding="utf-8")) for path in cells if path.exists()]:
-            found[name] = results
-    return found
+def arms(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
+    """Arm -> the results of its seeds, of a split or of the fronts."""
+    return seeds_of(grid(corpus), corpus.results, f"{kind}-")
 
 
 def table(corpus: Corpus) -> str:
     """Markdown: a table a split, one of the tuned temperatures, and where the page of the fronts was written."""
     lines = [line for split in ("published", "resplit") for line in (f"\n**{split}**\n", *n_grams(corpus, split))]
-    swept = seeds_of(corpus, "front")
+    swept = arms(corpus, "front")
     if swept:
         lines += ["\n**both sides, re-split**\n", *both_sides(corpus)]
         page = corpus.results / "fronts.html"
@@ -328,7 +321,7 @@ def table(corpus: Corpus) -> str:
 
 def n_grams(corpus: Corpus, split: str) -> list[str]:
     """A row an arm: BLEU and self-BLEU at T = 1, beside real text and what was published."""
-    found = seeds_of(corpus, split)
+    found = arms(corpus, split)
     if not found:
         return ["no results"]
     lines = ["| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
@@ -346,7 +339,7 @@ def n_grams(corpus: Corpus, split: str) -> list[str]:
 
 def both_sides(corpus: Corpus) -> list[str]:
     """A row an arm: quality and diversity at T = 1, and at the temperature that was chosen on validation text."""
-    swept = seeds_of(corpus, "front")
+    swept = arms(corpus, "front")
     if not swept:
         return ["no results"]
     columns = [*QUALITIES[:1], DIVERSITY, *QUALITIES[1:]]

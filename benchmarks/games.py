@@ -33,6 +33,7 @@ from textgan.report.fronts import fronts  # noqa: E402
 SEEDS = (0, 1, 2)
 CONTROLLED = ("seqgan", "relgan")
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
+LIKELIHOODS = ("mle", "mle-equal", "mle-papers")  # the first rows of a table
 NEVER = Schedule(log_every=1, eval_every=10**6, save_every=10**6)
 
 Front = Mapping[str, Mapping[str, float]]  # temperature -> score -> value
@@ -161,8 +162,8 @@ def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, li
     for job in jobs:
         if job.name in kept:
             found.setdefault(job.name.removeprefix(word).rpartition("-")[0], []).append(kept[job.name])
-    order = [name for name in found if name.split("-")[0] == "mle"]
-    return {name: found[name] for name in [*order, *(n for n in found if n not in order)]}
+    first = [name for name in LIKELIHOODS if name in found]
+    return {name: found[name] for name in dict.fromkeys([*first, *found])}
 
 
 def front_page(
@@ -175,7 +176,7 @@ def front_page(
     """
 
     def means(seeds: Sequence[Front], t: str) -> dict[str, float]:
-        found = {name: [front[t][name] for front in seeds if name in front[t]] for name in better}
+        found = {name: [front[t][name] for front in seeds if name in front.get(t, {})] for name in better}
         return {name: statistics.mean(values) for name, values in found.items() if len(values) == len(seeds)}
 
     def points(name: str, quality: str) -> list[list[Point]]:

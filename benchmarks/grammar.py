@@ -9,10 +9,9 @@ Every sentence's true probability is known, so both sides are numbers: the share
 different grammatical ones) among DRAWN, and KL(grammar || G) in nats a sentence over held-out ones, of the very
 distribution that was sampled, temperature included. Maximum likelihood has 4,000 steps under a falling rate. Every
 recipe has its defaults, one generator unless it has one of its own, and the budget of GROUND; `games.py` says how it is
-kept. D's rate is 1e-3, since D learns next to nothing at the usual 1e-4 (the jobs "opponents"). Recipes
-with classes are told whether a sentence names an animal, and sample the classes as often as the text has them.
-"selected" is no game: half of what maximum likelihood writes, let through by a D that has learnt from the validation
-sentences.
+kept. D's rate is 1e-3, since D learns next to nothing at the usual 1e-4 (the jobs "opponents"). Recipes with classes
+are told whether a sentence names an animal, and sample the classes as often as the text has them. "selected" is no
+game: half of what maximum likelihood writes, let through by a D that has learnt from the validation sentences.
 """
 
 from __future__ import annotations
@@ -58,9 +57,11 @@ def settings(name: str) -> Any:
 
 def measured(run: Run, seed: int) -> dict[str, Any]:
     """Both sides over temperatures, and the temperature of the least KL(grammar || G) on validation sentences."""
+    far, tuning = (divergences(run, grammar.sample(n, seed=s)) for n, s in ((TEST, 2), (TUNING, 1)))
+    drawn = {t: told(run.sample_text(DRAWN, seed=seed, temperature=t)) for t in TEMPERATURES}
     return {
-        "front": {f"{t:g}": sides(run, grammar.sample(TEST, seed=2), t, seed) for t in TEMPERATURES},
-        "tuned": min(TEMPERATURES, key=lambda t: divergence(run, grammar.sample(TUNING, seed=1), t)),
+        "front": {f"{t:g}": drawn[t] | {"KL(grammar, G)": far[t]} for t in TEMPERATURES},
+        "tuned": min(TEMPERATURES, key=lambda t: tuning[t]),
         "settings": run.settings,
         "samples": {f"{t:g}": run.sample_text(10, seed=seed, temperature=t) for t in SHOWN},
     }
@@ -110,13 +111,6 @@ def opponents_said() -> list[str]:
     return lines
 
 
-def sides(run: Run, held: list[str], temperature: float, seed: int) -> dict[str, float]:
-    """What is drawn, and what of the language is reached."""
-    return told(run.sample_text(DRAWN, seed=seed, temperature=temperature)) | {
-        "KL(grammar, G)": divergence(run, held, temperature)
-    }
-
-
 def told(lines: list[str]) -> dict[str, float]:
     """grammatical: share; different: of the lines that are, how many different ones, as a share of all lines;
     grammar NLL: mean -log p of the grammatical, nats a sentence (real text: the grammar's entropy)."""
@@ -125,22 +119,27 @@ def told(lines: list[str]) -> dict[str, float]:
     return found | ({"grammar NLL": -float(np.mean([grammar.log_prob(line) for line in right]))} if right else {})
 
 
-def divergence(run: Run, held: list[str], temperature: float) -> float:
-    """KL(grammar || G) in nats a sentence: the mean of log p - log q, q the mixture over G's classes, if any."""
+def divergences(run: Run, held: list[str]) -> dict[float, float]:
+    """KL(grammar || G) by temperature, nats a sentence: the mean of log p - log q, q the mixture over G's classes."""
     import torch
 
     generator, counts = run.generator, label_facts(run.settings)
     ids = encode(run.tokenizer, held, max_len=generator.max_len)
     tokens = torch.from_numpy(ids.batch(np.arange(len(ids))))
     shares = np.array(list(counts.values()) or [1]) / (sum(counts.values()) or 1)
-    logs = []
-    with torch.no_grad():
+    true = float(np.mean([grammar.log_prob(line) for line in held]))
+
+    def log_q(temperature: float) -> float:
+        logs = []
         for i, share in enumerate(shares):
             label = generator.vocab_size - len(counts) + i
             context = torch.full((len(tokens),), label) if counts else None
-            log_q = generator.log_probs(tokens, context, temperature=temperature).double().sum(1)
-            logs.append(log_q + float(np.log(share)))
-    return float(np.mean([grammar.log_prob(line) for line in held])) - torch.stack(logs).logsumexp(0).mean().item()
+            log_probs = generator.log_probs(tokens, context, temperature=temperature)
+            logs.append(log_probs.double().sum(1) + float(np.log(share)))
+        return torch.stack(logs).logsumexp(0).mean().item()
+
+    with torch.no_grad():
+        return {t: true - log_q(t) for t in TEMPERATURES}
 
 
 GROUND = Ground(
