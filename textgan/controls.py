@@ -71,8 +71,7 @@ def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
 
     Without a gradient (hard tokens, a fitness), the rows of an answer (logits, features) are replaced. Under one (soft
     tokens) the answer stands and the gradient that flows back to each sentence is replaced, since that is what D tells
-    G there. A copy of D inside another net
-    stays as it is now. Errors: InputError where the recipe has no discriminator.
+    G there. A copy of D inside another net stays as it is now. Errors: InputError where the recipe has no D.
     """
     nets = {id(player.net): player.net for player in _judges(players)}
     if not nets:

@@ -107,8 +107,9 @@ def finetune(
     measured is measured in float32.
     resume: go on from the checkpoint that a stopped training left in `out` (none: begin; finished: give the result):
     the end is that of an unbroken one, bit for bit on the CPU. There is a checkpoint every save_every steps (None: once
-    a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted. While it works, another
-    process that wants the same folder is refused (InputError).
+    a minute), gone when the training is done. SIGINT and SIGTERM save and raise Interrupted; in the last step they
+    take effect when the training is done. While it works, another process that wants the same folder is refused
+    (InputError).
     """
     mixture = text if isinstance(text, Feed) else None
     lines = read_text(mixture.lines)._replace(name="mixture") if mixture else read_text(text)  # type: ignore[arg-type]
