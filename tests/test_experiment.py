@@ -165,3 +165,18 @@ def test_a_dask_cluster_of_two_ends_the_grid_though_one_worker_is_killed(tmp_pat
     assert len(results) == 5
     assert killed and results["job-0"]["pid"] != killed[0]
     assert len(list(tmp_path.glob("begun-0-*"))) == 2  # begun twice, by two processes
+
+
+@pytest.mark.slow
+def test_ray_runs_a_grid(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="pip install 'textgan[ray]'")
+    found = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")])
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": found}})
+    try:
+        work = counted(tmp_path)
+        jobs = [Job("a", work, {"x": 1}), Job("b", work, {"x": 2}, ("a",)), Job("bad", work, {"y": 1})]
+        outcome = run_grid([*jobs, Job("c", work, {"x": 3}, ("bad",))], tmp_path, backend="ray")
+    finally:
+        ray.shutdown()
+    assert outcome["a"] == outcome["b"] == "done" and "TypeError" in outcome["bad"] and outcome["c"] == "needs bad"
+    assert set(read_results(tmp_path)) == {"a", "b"}

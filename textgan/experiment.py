@@ -68,7 +68,8 @@ def run_grid(
                 if job not in ready:
                     lacking = [name for name in job.needs if outcome.get(name) != "done"]
                     outcome[job.name] = f"needs {', '.join(lacking)}"
-            running = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
+            as_they_end = "list" if backend == "ray" else "generator_unordered"  # Ray's tells all at a wave's end
+            running = Parallel(n_jobs=workers, batch_size=1, return_as=as_they_end)
             for name, state in running(delayed(run_job)(job, folder) for job in ready):
                 outcome[name] = state
                 said(f"{name}: {state}")
@@ -270,7 +271,7 @@ def _backend(backend: str, address: str | None) -> Iterator[None]:
 
                 register_ray()
         except ImportError as error:
-            raise InputError(f"--backend {backend} needs {error.name}; pip install 'textgan[cluster]'") from error
+            raise InputError(f"--backend {backend} needs {error.name}; pip install 'textgan[{backend}]'") from error
         stack.enter_context(parallel_config(backend=backend))
         yield
 
