@@ -37,9 +37,11 @@ from textgan import Run, Schedule, fit, recipes
 from textgan.comparisons import sweep
 from textgan.controls import CONTROLS
 from textgan.errors import InputError
-from textgan.evaluation import Reference
+from textgan.evaluation import Reference, choose_metrics
 from textgan.experiment import Job, read_results, seconds_a_step, steps_within
 from textgan.generators import LSTM
+from textgan.judges import LSTMScore
+from textgan.metrics import Metric
 from textgan.text import read_lines
 
 DATA = Path(os.environ["TEXTGAN_DATA"])
@@ -49,7 +51,7 @@ MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
 CHOOSERS = {"selected": "cnn", "selected-encoder": "mean"}  # their bodies of augmentation.density
 DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
-QUALITIES = ("BLEU-4", "LM-score", "reverse-LM-score", "Frechet")
+QUALITIES = ("BLEU-4", "LM-score", "LSTM-score", "reverse-LM-score", "Frechet")
 NGRAMS = [f"{kind}-{n}" for kind in ("BLEU", "self-BLEU") for n in (2, 3, 4, 5)]
 
 SIZES = {"generator.embedding": 256, "generator.hidden": 512, "generator.dropout": 0.5}
@@ -337,23 +339,25 @@ def trained(corpus: Corpus, split: str, name: str, seed: int) -> Run:
 def over_temperatures(corpus: Corpus, write: Writer, seed: int) -> dict[str, Any]:
     """Scores over the temperatures against test text, against validation text to tune by, and samples."""
     train, valid, test = corpus.texts("resplit")
-    on_test = Reference(test, train=train, seed=0)
-    found, tuning = measured(write, on_test, seed), measured(write, Reference(valid, train=train, seed=0), seed + 100)
-    real = found.pop("real")
-    tuning.pop("real")
+    all_of_them = [*choose_metrics(MEASURED), LSTMScore()]  # two judges of fluency, of unlike families
+    found = measured(write, Reference(test, train=train, seed=0), all_of_them, seed)
+    tuning = measured(write, Reference(valid, train=train, seed=0), choose_metrics(TUNED_BY), seed + 100)
+    real, _ = found.pop("real"), tuning.pop("real")
     tuned = min(tuning, key=lambda t: math.inf if (x := value(tuning[t], TUNED_BY)) is None else x)
     samples = {f"{t:g}": write(t, 10, seed) for t in SHOWN}
     return {"front": found, "real": real, "tuning": tuning, "tuned": tuned, "samples": samples}
 
 
-def measured(write: Writer, reference: Reference, seed: int) -> dict[str, list[dict[str, Any]]]:
+def measured(
+    write: Writer, reference: Reference, metrics: Sequence[Metric], seed: int
+) -> dict[str, list[dict[str, Any]]]:
     """Scores by temperature, and real text's own under "real"."""
     n = min(2000, len(reference) // 2)
     texts = {}
     for t in TEMPERATURES:
         drawn = write(t, n + n // 10 + 10, seed)
         texts[t] = [line for line in drawn if line.strip()][:n]
-    swept = sweep({t: [lines] for t, lines in texts.items()}, reference, n=n, seed=0, metrics=MEASURED, name="run")
+    swept = sweep({t: [lines] for t, lines in texts.items()}, reference, n=n, seed=0, metrics=metrics, name="run")
     found = {f"{t:g}": [s._asdict() for s in evaluations[0].scores] for t, evaluations in swept.evaluations.items()}
     return found | {"real": [s._asdict() for s in swept.evaluations[1.0][0].real]}
 
