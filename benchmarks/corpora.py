@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from games import CONTROLLED, EQUAL, ROOT, front_page, seeded, seeds_of, spread
+from games import CONTROLLED, EQUAL, ROOT, front_page, picture, seeded, seeds_of, spread
 
 from textgan import Run, Schedule, fit, recipes
 from textgan.comparisons import sweep
@@ -378,9 +378,7 @@ def table(corpus: Corpus) -> str:
     swept = arms(corpus, "front")
     if swept:
         lines += ["\n**both sides, re-split**\n", *both_sides(corpus)]
-        page = corpus.results / "fronts.html"
-        page.write_text(_page(corpus, swept), encoding="utf-8")
-        lines.append(f"\nFronts of {len(swept)} models: {shown(page)}")
+        lines.append(f"\nFronts of {len(swept)} models: {', '.join(map(shown, _pages(corpus, swept)))}")
     return "\n".join(lines)
 
 
@@ -421,14 +419,17 @@ def both_sides(corpus: Corpus) -> list[str]:
     return lines
 
 
-def _page(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity."""
-    real = next(iter(swept.values()))[0]["real"]
+def _pages(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[Path, Path]:
+    """The page of all fronts, and a picture of them: fluency against diversity, and against reverse-LM-score."""
+    scores = next(iter(swept.values()))[0]["real"]
+    real, better = known(scores), {s["name"]: s["better"] for s in scores}
     models = {name: [{t: known(x) for t, x in r["front"].items()} for r in results] for name, results in swept.items()}
-    return front_page(
-        models, known(real), {s["name"]: s["better"] for s in real}, diversity=DIVERSITY, qualities=QUALITIES,
-        about=f"{corpus.name}, re-split; {real[0]['n']} sentences a point; means over seeds.",
-    )  # fmt: skip
+    page, drawn = corpus.results / "fronts.html", corpus.results / "fronts.svg"
+    about = f"{corpus.name}, re-split; {scores[0]['n']} sentences a point; means over seeds."
+    text = front_page(models, real, better, diversity=DIVERSITY, qualities=QUALITIES, about=about)
+    page.write_text(text, encoding="utf-8")
+    picture(models, real, better, drawn, panels=((DIVERSITY, "LM-score"), (TUNED_BY, "LM-score")))
+    return page, drawn
 
 
 def known(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:

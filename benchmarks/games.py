@@ -175,10 +175,6 @@ def front_page(
     models: name -> a front for each of its seeds.
     """
 
-    def means(seeds: Sequence[Front], t: str) -> dict[str, float]:
-        found = {name: [front[t][name] for front in seeds if name in front.get(t, {})] for name in better}
-        return {name: statistics.mean(values) for name, values in found.items() if len(values) == len(seeds)}
-
     def points(name: str, quality: str) -> list[list[Point]]:
         wanted = (diversity, quality)
         return [
@@ -197,11 +193,55 @@ def front_page(
                 notes.append(f"not compared: {name}, {quality}: {error}")
     if single:
         said.append(f"{len(single)} comparisons are of one run each, which is no claim; they stand under Notes.")
-    curves = {name: [(float(t), means(seeds, t)) for t in seeds[0]] for name, seeds in models.items()}
+    curves = {name: [(float(t), means(seeds, t, better)) for t in seeds[0]] for name, seeds in models.items()}
     return fronts(
         curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said,
         notes=[*single, *notes], about=about,
     )  # fmt: skip
+
+
+def picture(
+    models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], path: Path, *,
+    panels: Sequence[tuple[str, str]],
+) -> None:  # fmt: skip
+    """The fronts as one SVG, a panel for each pair of scores: means over seeds, maximum likelihood in black, a ring at
+    T = 1, a star for real text. A panel shows what is not far from maximum likelihood and real text."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = path.stem  # the same figures, the same bytes
+    from matplotlib import colormaps, pyplot
+
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels) + 2, 5), layout="constrained")
+    colours = iter([*colormaps["tab20"].colors[::2], *colormaps["tab20"].colors[1::2]])
+    for name, seeds in models.items():
+        style: dict[str, Any] = {"color": "black", "linewidth": 2.2} if name == "mle" else {"color": next(colours)}
+        for axis, scores in zip(axes, panels, strict=True):
+            points = {t: means(seeds, t, scores) for t in sorted(seeds[0], key=float)}
+            points = {t: p for t, p in points.items() if len(p) == len(scores)}
+            axis.plot(*([p[score] for p in points.values()] for score in scores), marker=".", label=name, **style)
+            if "1" in points:
+                at_one = [points["1"][score] for score in scores]
+                axis.plot(*at_one, marker="o", markersize=8, fillstyle="none", color=style["color"])
+            if name == "mle":
+                for score, limit in zip(scores, (axis.set_xlim, axis.set_ylim), strict=True):
+                    seen = [real[score], *(p[score] for p in points.values())]
+                    room = 0.3 * (max(seen) - min(seen))
+                    limit(min(seen) - room, max(seen) + room)
+    for axis, (x, y) in zip(axes, panels, strict=True):
+        axis.plot(real[x], real[y], marker="*", markersize=13, color="#b8860b", linestyle="none", label="real text")
+        axis.set(xlabel=f"{x} ({better[x]} is better)", ylabel=f"{y} ({better[y]} is better)")
+        axis.spines[["top", "right"]].set_visible(False)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def means(seeds: Sequence[Front], t: str, names: Iterable[str]) -> dict[str, float]:
+    """Of each score, its mean over the seeds at a temperature, where all of them have it."""
+    found = {name: [front[t][name] for front in seeds if name in front.get(t, {})] for name in names}
+    return {name: statistics.mean(values) for name, values in found.items() if len(values) == len(seeds)}
 
 
 def seeded(name: str, results: Sequence[Any]) -> str:

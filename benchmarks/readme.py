@@ -1,6 +1,6 @@
-"""The tables of README.md, from the results that are kept.
+"""The tables of README.md and RESULTS.md, from the results that are kept.
 
-    python benchmarks/readme.py            write them into README.md
+    python benchmarks/readme.py            write them
     python benchmarks/readme.py --check    exit code 1 and the names of those that are not what the results say
 
 A table stands between `<!-- NAME: python benchmarks/readme.py -->` and `<!-- /NAME -->`.
@@ -23,7 +23,7 @@ from coco import COCO
 from corpora import both_sides, n_grams
 from games import ROOT
 
-README = ROOT / "README.md"
+FILES = (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md")
 TABLES: dict[str, Callable[[], list[str]]] = {
     "captions": lambda: n_grams(COCO, "resplit"),
     "captions-fronts": lambda: both_sides(COCO),
@@ -33,6 +33,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "oracle-20": lambda: oracle.rows(20),
     "oracle-temperatures": lambda: oracle.over_temperatures(20),
     "augmentation": lambda: augmentation.rows()[0],
+    "augmentation-short": lambda: augmentation.rows(("selected", "before", "fresh"))[0],
 }
 MARKED = re.compile(r"(<!-- ([\w-]+): python benchmarks/readme.py -->\n).*?(<!-- /\2 -->\n)", re.DOTALL)
 
@@ -50,11 +51,15 @@ def stale(text: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    text = README.read_text(encoding="utf-8")
-    if not parser.parse_args().check:
-        README.write_text(filled(text), encoding="utf-8")
-    elif old := stale(text):
-        raise SystemExit(f"README.md: not what the results say: {', '.join(old)}; run python benchmarks/readme.py")
+    check = parser.parse_args().check
+    old = []
+    for file in FILES:
+        text = file.read_text(encoding="utf-8")
+        old += [f"{file.name}: {name}" for name in stale(text)]
+        if not check:
+            file.write_text(filled(text), encoding="utf-8")
+    if check and old:
+        raise SystemExit(f"not what the results say: {', '.join(old)}; run python benchmarks/readme.py")
 
 
 if __name__ == "__main__":
