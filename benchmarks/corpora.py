@@ -18,7 +18,6 @@ seconds that it took are in its result. sentigan and catgan are not here: these 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from games import CONTROLLED, EQUAL, ROOT, front_page, picture, seeded, seeds_of, spread
+from games import CONTROLLED, EQUAL, ROOT, Front, front_page, matched_rows, picture, seeded, seeds_of, spread
 
 from textgan import Run, Schedule, fit, recipes
 from textgan.comparisons import sweep
@@ -41,7 +40,7 @@ from textgan.evaluation import Reference, choose_metrics
 from textgan.experiment import Job, read_results, seconds_a_step, steps_within
 from textgan.generators import LSTM
 from textgan.judges import LSTMScore
-from textgan.metrics import Metric
+from textgan.metrics.kneserney import KneserNey
 from textgan.text import read_lines
 
 DATA = Path(os.environ["TEXTGAN_DATA"])
@@ -50,6 +49,7 @@ TEMPERATURES, SHOWN = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), (0.7, 1.0, 1.3)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
 CHOOSERS = {"selected": "cnn", "selected-encoder": "mean"}  # their bodies of augmentation.density
+DRAWN = 2000  # sentences a point
 DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
 QUALITIES = ("BLEU-4", "LM-score", "LSTM-score", "reverse-LM-score", "Frechet")
 NGRAMS = [f"{kind}-{n}" for kind in ("BLEU", "self-BLEU") for n in (2, 3, 4, 5)]
@@ -337,29 +337,30 @@ def trained(corpus: Corpus, split: str, name: str, seed: int) -> Run:
 
 
 def over_temperatures(corpus: Corpus, write: Writer, seed: int) -> dict[str, Any]:
-    """Scores over the temperatures against test text, against validation text to tune by, and samples."""
+    """Scores over the temperatures against test text, reverse-LM-score on validation text to tune by, and samples."""
     train, valid, test = corpus.texts("resplit")
-    all_of_them = [*choose_metrics(MEASURED), LSTMScore()]  # two judges of fluency, of unlike families
-    found = measured(write, Reference(test, train=train, seed=0), all_of_them, seed)
-    tuning = measured(write, Reference(valid, train=train, seed=0), choose_metrics(TUNED_BY), seed + 100)
-    real, _ = found.pop("real"), tuning.pop("real")
-    tuned = min(tuning, key=lambda t: math.inf if (x := value(tuning[t], TUNED_BY)) is None else x)
+    found = measured(write, Reference(test, train=train, seed=0), seed)
+    held = read_lines(valid)
+    tuning = {f"{t:g}": KneserNey(lines_of(write, t, DRAWN, seed + 100)).nll_per_token(held) for t in TEMPERATURES}
+    tuned = min(tuning, key=lambda t: tuning[t])
+    real = found.pop("real")
     samples = {f"{t:g}": write(t, 10, seed) for t in SHOWN}
     return {"front": found, "real": real, "tuning": tuning, "tuned": tuned, "samples": samples}
 
 
-def measured(
-    write: Writer, reference: Reference, metrics: Sequence[Metric], seed: int
-) -> dict[str, list[dict[str, Any]]]:
+def measured(write: Writer, reference: Reference, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Scores by temperature, and real text's own under "real"."""
-    n = min(2000, len(reference) // 2)
-    texts = {}
-    for t in TEMPERATURES:
-        drawn = write(t, n + n // 10 + 10, seed)
-        texts[t] = [line for line in drawn if line.strip()][:n]
-    swept = sweep({t: [lines] for t, lines in texts.items()}, reference, n=n, seed=0, metrics=metrics, name="run")
+    n = min(DRAWN, len(reference) // 2)
+    metrics = [*choose_metrics(MEASURED), LSTMScore()]  # two judges of fluency, of unlike families
+    texts = {t: [lines_of(write, t, n, seed)] for t in TEMPERATURES}
+    swept = sweep(texts, reference, n=n, seed=0, metrics=metrics, name="run")
     found = {f"{t:g}": [s._asdict() for s in evaluations[0].scores] for t, evaluations in swept.evaluations.items()}
     return found | {"real": [s._asdict() for s in swept.evaluations[1.0][0].real]}
+
+
+def lines_of(write: Writer, t: float, n: int, seed: int) -> list[str]:
+    """The first n that are not empty."""
+    return [line for line in write(t, n + n // 10 + 10, seed) if line.strip()][:n]
 
 
 def value(scores: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -375,10 +376,9 @@ def arms(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
 def table(corpus: Corpus) -> str:
     """Markdown: a table a split, one of the tuned temperatures, and where the page of the fronts was written."""
     lines = [line for split in ("published", "resplit") for line in (f"\n**{split}**\n", *n_grams(corpus, split))]
-    swept = arms(corpus, "front")
-    if swept:
-        lines += ["\n**both sides, re-split**\n", *both_sides(corpus)]
-        lines.append(f"\nFronts of {len(swept)} models: {', '.join(map(shown, _pages(corpus, swept)))}")
+    if arms(corpus, "front"):
+        lines += ["\n**both sides, re-split**\n", *both_sides(corpus), "", *beside_mle(corpus)]
+        lines.append(f"\nFronts: {', '.join(map(shown, _pages(corpus)))}")
     return "\n".join(lines)
 
 
@@ -419,17 +419,31 @@ def both_sides(corpus: Corpus) -> list[str]:
     return lines
 
 
-def _pages(corpus: Corpus, swept: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[Path, Path]:
+def _pages(corpus: Corpus) -> tuple[Path, Path]:
     """The page of all fronts, and a picture of them: fluency against diversity, and against reverse-LM-score."""
-    scores = next(iter(swept.values()))[0]["real"]
-    real, better = known(scores), {s["name"]: s["better"] for s in scores}
-    models = {name: [{t: known(x) for t, x in r["front"].items()} for r in results] for name, results in swept.items()}
+    models, real, better, n = _models(corpus)
     page, drawn = corpus.results / "fronts.html", corpus.results / "fronts.svg"
-    about = f"{corpus.name}, re-split; {scores[0]['n']} sentences a point; means over seeds."
+    about = f"{corpus.name}, re-split; {n} sentences a point; means over seeds."
     text = front_page(models, real, better, diversity=DIVERSITY, qualities=QUALITIES, about=about)
     page.write_text(text, encoding="utf-8")
     picture(models, real, better, drawn, panels=((DIVERSITY, "LM-score"), (TUNED_BY, "LM-score")))
     return page, drawn
+
+
+def beside_mle(corpus: Corpus) -> list[str]:
+    """A row an arm: its differences to maximum likelihood at equal diversity."""
+    if not arms(corpus, "front"):
+        return ["no results"]
+    models, _, better, _ = _models(corpus)
+    return matched_rows(models, better, diversity=DIVERSITY, qualities=QUALITIES)
+
+
+def _models(corpus: Corpus) -> tuple[dict[str, list[Front]], dict[str, float], dict[str, str], int]:
+    """Every arm's fronts, real text's scores, which way each is better, and sentences a point."""
+    swept = arms(corpus, "front")
+    models = {name: [{t: known(x) for t, x in r["front"].items()} for r in results] for name, results in swept.items()}
+    real = next(iter(swept.values()))[0]["real"]
+    return models, known(real), {s["name"]: s["better"] for s in real}, real[0]["n"]
 
 
 def known(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from textgan.controls import CONTROLS  # noqa: E402
 from textgan.errors import InputError  # noqa: E402
 from textgan.experiment import Job, read_results, seconds_a_step, seconds_of_phases, steps_within  # noqa: E402
 from textgan.generators import GeneratorSpec  # noqa: E402
-from textgan.metrics.fronts import Point, matched  # noqa: E402
+from textgan.metrics.fronts import Matched, Point, matched  # noqa: E402
 from textgan.report.fronts import fronts  # noqa: E402
 
 SEEDS = (0, 1, 2)
@@ -179,22 +179,12 @@ def front_page(
     models: name -> a front for each of its seeds.
     """
 
-    def points(name: str, quality: str) -> list[list[Point]]:
-        wanted = (diversity, quality)
-        return [
-            [Point(float(t), *(x[w] for w in wanted)) for t, x in front.items() if all(w in x for w in wanted)]
-            for front in models[name]
-        ]
-
     said, single, notes = [], [], []
-    for name in models if "mle" in models else ():
-        for quality in qualities if name != "mle" else ():
-            try:
-                ours, base = points(name, quality), points("mle", quality)
-                found = matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality)
-                (said if min(len(ours), len(base)) > 1 else single).append(found.sentence)
-            except InputError as error:
-                notes.append(f"not compared: {name}, {quality}: {error}")
+    for name, quality, found in against_mle(models, better, diversity=diversity, qualities=qualities):
+        if isinstance(found, str):
+            notes.append(f"not compared: {name}, {quality}: {found}")
+        else:
+            (said if found.runs > 1 else single).append(found.sentence)
     if single:
         said.append(f"{len(single)} comparisons are of one run each, which is no claim; they stand under Notes.")
     curves = {name: [(float(t), means(seeds, t, better)) for t in seeds[0]] for name, seeds in models.items()}
@@ -202,6 +192,46 @@ def front_page(
         curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said,
         notes=[*single, *notes], about=about,
     )  # fmt: skip
+
+
+def against_mle(
+    models: Mapping[str, Sequence[Front]], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
+) -> Iterator[tuple[str, str, Matched | str]]:
+    """Each model, each quality: what matching it with maximum likelihood at equal diversity says, or why it cannot."""
+
+    def points(name: str, quality: str) -> list[list[Point]]:
+        wanted = (diversity, quality)
+        return [
+            [Point(float(t), *(x[w] for w in wanted)) for t, x in front.items() if all(w in x for w in wanted)]
+            for front in models[name]
+        ]
+
+    for name in models if "mle" in models else ():
+        for quality in qualities if name != "mle" else ():
+            try:
+                ours, base = points(name, quality), points("mle", quality)
+                yield name, quality, matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality)
+            except InputError as error:
+                yield name, quality, str(error)
+
+
+def matched_rows(
+    models: Mapping[str, Sequence[Front]], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
+) -> list[str]:
+    """Markdown: a row a model, its mean difference to maximum likelihood over the diversities that both reach."""
+    heads = [f"{quality} ({better[quality]})" for quality in qualities]
+    lines = [f"| against `mle` at equal {diversity} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    cells: dict[str, list[str]] = {}
+    for name, _, found in against_mle(models, better, diversity=diversity, qualities=qualities):
+        cells.setdefault(name, []).append("" if isinstance(found, str) else _gap(found))
+    return lines + [f"| {seeded(name, models[name])} | {' | '.join(row)} |" for name, row in cells.items()]
+
+
+def _gap(found: Matched) -> str:
+    """The mean difference, with its interval where there are seeds enough for one."""
+    if found.area_low is None or found.area_high is None:
+        return f"{found.area:+.3f}"
+    return f"{found.area:+.3f} ({found.area_low:+.3f} to {found.area_high:+.3f})"
 
 
 def picture(

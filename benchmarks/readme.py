@@ -20,13 +20,14 @@ import grammar
 import oracle
 import run as augmentation
 from coco import COCO
-from corpora import both_sides, n_grams
+from corpora import beside_mle, both_sides, n_grams
 from games import ROOT
 
 FILES = (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md")
 TABLES: dict[str, Callable[[], list[str]]] = {
     "captions": lambda: n_grams(COCO, "resplit"),
     "captions-fronts": lambda: both_sides(COCO),
+    "captions-matched": lambda: beside_mle(COCO),
     "captions-published": lambda: n_grams(COCO, "published"),
     "grammar": lambda: grammar.rows(grammar.found()),
     "grammar-opponents": grammar.opponents_said,
