@@ -418,8 +418,8 @@ HUB = (
         ({"tokens_per_step": 0}, "tokens_per_step 0 trains nothing; give 1 or more"),
         ({"lr": float("nan")}, "lr nan cannot train; give a number above 0, as 5e-5"),
         ({"lr": 0.0}, "lr 0.0 cannot train; give a number above 0, as 5e-5"),
-        ({"device": "tpu"}, "device 'tpu' is not known; give auto, cpu or cuda"),
-        ({"device": "cuda"}, "device cuda is not there; give auto or cpu"),
+        ({"device": "tpu"}, "--device tpu is not one of auto, cpu, cuda"),
+        ({"device": "cuda"}, "--device cuda, but no CUDA device was found; give --device cpu"),
     ],
 )
 def test_bad_choices_are_one_line_of_error(base: Path, tmp_path: Path, options: dict[str, Any], said: str) -> None:

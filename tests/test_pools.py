@@ -58,6 +58,23 @@ def contents(folder: Path) -> dict[str, bytes]:
 # Writing
 
 
+def test_a_pool_in_bfloat16_is_another_pool_and_says_so(run: Path, whole: Path, tmp_path: Path) -> None:
+    """Rounding moves some draws, not all of them; the same arguments still give the same bytes."""
+    for name in ("one", "two"):
+        generate(run, N, tmp_path / name, seed=5, licence="CC0-1.0", precision="bf16")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    rounded, plain = ([row["text"] for row in read_pool(pool)] for pool in (tmp_path / "one", whole))
+    same = sum(a == b for a, b in zip(rounded, plain, strict=True)) / N
+    assert 0.5 < same < 1
+    plan = json.loads((tmp_path / "one" / "provenance.json").read_text())["plan"]
+    assert plan["precision"] == "bf16"
+    (tmp_path / "one" / "MANIFEST.json").unlink()
+    with pytest.raises(InputError, match="holds a pool with another precision"):
+        generate(run, N, tmp_path / "one", seed=5, licence="CC0-1.0")
+    measured = [Run.open(run, precision=word).log_probs(plain[:9])[0].tolist() for word in ("no", "bf16")]
+    assert measured[0] == measured[1]
+
+
 def test_shards_hold_the_sentences_of_one_stream(run: Path, whole: Path) -> None:
     assert sorted(contents(whole)) == [
         "MANIFEST.json", "README.md", "provenance.json", "rows-00000.jsonl", "rows-00001.jsonl", "rows-00002.jsonl",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from textgan.cli_options import add_device
 from textgan.cli_usage import complain, file, folder, once_from_standard_input, seed, whole
 
 
@@ -31,10 +32,7 @@ def add_audit(commands: Any) -> None:
         "--n", type=whole(1, 64), default=8, metavar="N", help="words in a row that are a copy (default: 8)"
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
-        help="of the language model: auto, cpu or cuda (default: auto)",
-    )  # fmt: skip
+    add_device(parser, "of the language model: auto, cpu or cuda")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets audit.json and audit.html")
 
 

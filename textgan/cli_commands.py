@@ -21,6 +21,7 @@ from textgan.cli_options import (
     add_seed,
     add_sentence_encoder,
     add_threads,
+    add_writing,
     command,
 )
 from textgan.cli_pool import add_generate, add_select, add_verify
@@ -95,6 +96,7 @@ def _sample(commands: Any) -> None:
     add_drawing(parser)
     add_seed(parser)
     add_threads(parser, "by the size of the net")
+    add_writing(parser)
     parser.add_argument(
         "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
         help="text, or jsonl: rows with their provenance (default: text)",
@@ -109,7 +111,7 @@ def _run_sample(options: argparse.Namespace) -> None:
     from textgan.runs import Run
     from textgan.text import write_lines
 
-    run = Run.open(options.run)
+    run = Run.open(options.run, device=options.device, precision=options.precision)
     chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label}
     with machine.threads(options.threads), machine.together() as share:
         if share.rank > 0:  # the first process writes what all have drawn

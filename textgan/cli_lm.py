@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from textgan.cli_options import (
+    add_device,
     add_errors,
     add_json,
     add_out_file,
+    add_precision,
     add_real_and_pool,
     add_seed,
     add_threads,
@@ -152,14 +154,8 @@ def add_finetune(commands: Any) -> None:
     add_seed(parser)
     add_errors(parser)
     add_threads(parser, "torch's choice, 1 for a small model")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", metavar="NAME",
-        help="auto, cpu or cuda (default: auto)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--precision", choices=("no", "bf16"), default="no", metavar="WORD",
-        help="no or bf16: steps in bfloat16, figures in float32 (default: no)",
-    )  # fmt: skip
+    add_device(parser)
+    add_precision(parser, "steps in bfloat16, figures in float32")
     add_json(parser)
 
 

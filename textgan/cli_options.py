@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from textgan.cli_usage import MOST_THREADS, complain, file, number, seed, whole
+from textgan.cli_usage import DEVICES, MOST_THREADS, PRECISIONS, complain, file, number, seed, whole
 
 
 def command(
@@ -43,6 +43,18 @@ def add_seed(parser: Any, same: str = "same seed, same result") -> None:
 def add_threads(parser: Any, default: str) -> None:
     parser.add_argument(
         "--threads", type=whole(1, MOST_THREADS), metavar="N", help=f"processor threads (default: {default})"
+    )
+
+
+def add_device(parser: Any, about: str = "auto, cpu or cuda", default: str = "auto") -> None:
+    parser.add_argument(
+        "--device", choices=DEVICES, default=default, metavar="NAME", help=f"{about} (default: {default})"
+    )
+
+
+def add_precision(parser: Any, about: str) -> None:
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="no", metavar="WORD", help=f"no or bf16: {about} (default: no)"
     )
 
 
@@ -82,6 +94,12 @@ def add_drawing(parser: Any) -> None:
         help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
     )  # fmt: skip
     parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
+
+
+def add_writing(parser: Any) -> None:
+    """--device and --precision: where and how finely a run computes what it writes."""
+    add_device(parser, "auto, cpu or cuda; a seed gives the same bytes everywhere on the CPU alone", "cpu")
+    add_precision(parser, "in bfloat16 a large generator is faster, and writes other bytes")
 
 
 def add_real_and_pool(parser: Any) -> None:

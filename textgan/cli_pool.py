@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from textgan.cli_options import add_drawing, add_form, add_seed, add_threads, command, progress
+from textgan.cli_options import add_drawing, add_form, add_seed, add_threads, add_writing, command, progress
 from textgan.cli_usage import complain, folder, number, once_from_standard_input, usage_error, whole
 
 MOST = 10**9  # sentences of a pool; they are never all in memory
@@ -25,6 +25,7 @@ def add_generate(commands: Any) -> None:
     add_drawing(parser)
     add_seed(parser, "same seed, same bytes")
     add_threads(parser, "by the size of the net")
+    add_writing(parser)
     add_form(parser)
 
 
@@ -42,6 +43,8 @@ def _run_generate(options: argparse.Namespace) -> None:
             label=options.label,
             form=options.format,
             licence=options.licence,
+            device=options.device,
+            precision=options.precision,
             progress=progress(),
         )
     if share.rank == 0:

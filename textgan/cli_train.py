@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 from textgan.cli_usage import (
+    DEVICES,
     LAST_SEED,
     MOST_THREADS,
+    PRECISIONS,
     WIDTH,
     folder,
     guess,
@@ -141,8 +143,8 @@ def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
             Option("start", str | None, None, "run whose generator this one begins with", metavar="RUN"),
             Option("control", str | None, None, "spoil what D tells G: " + ", ".join(CONTROLS), tuple(CONTROLS)),
             Option("seed", int, 0, "same seed, same run"),
-            Option("device", str, "auto", "auto, cpu or cuda", ("auto", "cpu", "cuda")),
-            Option("precision", str, "no", "no or bf16", ("no", "bf16")),
+            Option("device", str, "auto", "auto, cpu or cuda", DEVICES),
+            Option("precision", str, "no", "no or bf16", PRECISIONS),
             Option("threads", int | None, None, "processor threads (default: by the size of the nets)"),
         ],
         f"{recipe.name}": _options(recipe, defaults, skip=kinds),  # type: ignore[attr-defined]

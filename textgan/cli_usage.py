@@ -15,6 +15,7 @@ WIDTH = 29  # of the column of options in the help
 MOST_LINES = 10_000_000  # of one command; they are held in memory
 LAST_SEED = 2**32 - 1  # numpy takes no larger one
 MOST_THREADS = 4096
+DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("no", "bf16")
 
 
 class Parser(argparse.ArgumentParser):

@@ -19,6 +19,7 @@ from textgan.processes import ALONE, Share, sharing
 
 SMALL = 3_000_000  # parameters; no net below gained from a second thread where it was measured (benchmarks/SPEED.md)
 USUAL_THREADS = 4  # for nets of this package unless more are asked for; more were not measured
+CPU = torch.device("cpu")
 PRECISIONS = ("no", "bf16")  # "no": float32 throughout
 
 _ASKED: ContextVar[bool] = ContextVar("asked", default=False)  # whether `threads` has been told how many
@@ -29,14 +30,20 @@ def accelerator(device: str, precision: str) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device} is not one of auto, cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
+    cpu = pick_device(device).type == "cpu"
     check_precision(precision)
     AcceleratorState._reset_state(reset_partial_state=False)  # a process may train twice with other settings
-    cpu = device == "cpu" or not torch.cuda.is_available()
     return Accelerator(cpu=cpu, mixed_precision=precision)
+
+
+def pick_device(device: str) -> torch.device:
+    """auto: a CUDA device where there is one, else the CPU. Errors: another word, a card that is not there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {device} is not one of auto, cpu, cuda")
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if there and device != "cpu" else CPU
 
 
 def check_precision(precision: str) -> None:

@@ -38,23 +38,28 @@ def generate(
     label: str | None = None,
     form: str = "jsonl",
     licence: str | None = None,
+    device: str = "cpu",
+    precision: str = "no",
     progress: Callable[[str], None] | None = None,
 ) -> Generated:
     """Write n sentences of a run as a pool folder; the same arguments give the same bytes, broken off or not.
 
-    form: "jsonl" or "parquet". licence: that of the text which the run was trained on, for the data card. A shard of
+    form: "jsonl" or "parquet". licence: that of the text which the run was trained on, for the data card. device and
+    precision are `Run.open`'s; another than the CPU's float32 is recorded. A shard of
     65,536 rows is written whole or not at all, and a pool that is not finished goes on with the shards that are
     missing. Several processes (`machine.together`) write every K-th shard each. A row is flagged "duplicate" where its
     text came before in its shard; `select` finds the others.
     Errors: InputError for a folder that holds another pool or other files, and for a pool that was changed.
     """
-    opened = Run.open(run)
+    opened = Run.open(run, device=device, precision=precision)
     if form not in FORMS:
         raise InputError(f"format {form!r} is not one of {', '.join(FORMS)}")
     if n < 1:
         raise InputError(f"-n {n} must be at least 1")
     chosen: dict[str, Any] = {"seed": seed, "temperature": temperature, "label": label}
     plan = {"n": n, **chosen, "format": form, "licence": licence, "source": source_of(opened)}
+    how, usual = {"device": opened.device.type, "precision": precision}, {"device": "cpu", "precision": "no"}
+    plan |= {key: word for key, word in how.items() if word != usual[key]}
     folder, (rank, world), count = make_folder(out), share(), -(-n // SHARD)
     with locked(folder) if rank == 0 else nullcontext():
         if rank == 0:
@@ -97,7 +102,8 @@ def _begin(folder: Path, plan: Mapping[str, Any]) -> None:
             old = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["plan"]
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"{folder}/{PROVENANCE}: cannot be read; give another --out") from None
-        if other := [key for key in plan if old.get(key) != json.loads(json.dumps(plan[key]))]:
+        new = json.loads(json.dumps(plan))
+        if other := [key for key in {**new, **old} if old.get(key) != new.get(key)]:
             raise InputError(f"{folder}: holds a pool with another {other[0]}; give another --out")
     elif left := sorted(path.name for path in folder.iterdir() if path.name != LOCK):
         raise InputError(f"{folder}: holds {left[0]}, which is of no pool; give a new folder as --out")

@@ -28,14 +28,24 @@ BEST = "best"  # beside RUN/generator, which is the last one
 class Run:
     """A run folder. `Run.open(path)` checks that it is one; nothing heavy is loaded until text is asked for."""
 
-    def __init__(self, path: Path, settings: dict[str, Any], weights: str = "generator") -> None:
+    def __init__(
+        self, path: Path, settings: dict[str, Any], weights: str = "generator", *, device: str = "cpu",
+        precision: str = "no",
+    ) -> None:  # fmt: skip
+        machine.check_precision(precision)
         self.path = path
         self.settings = settings
         self.weights = path / weights
+        self.device, self.precision = machine.pick_device(device), precision
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """RUN, or RUN/best for its generator where the joint score was lowest. Errors: InputError for anything else."""
+    def open(cls, path: str | Path, *, device: str = "cpu", precision: str = "no") -> Run:
+        """RUN, or RUN/best for its generator where the joint score was lowest.
+
+        device: where the generator computes: cpu, where a seed gives the same bytes on every machine, cuda or auto.
+        precision: "bf16" writes in bfloat16, whose rounding makes it another model by a little and a large one faster;
+        what is measured stays float32. Errors: InputError for anything else.
+        """
         folder, weights = Path(path), "generator"
         if folder.name == BEST and (folder / "config.json").exists():
             folder, weights = folder.parent, BEST
@@ -47,7 +57,7 @@ class Run:
             raise InputError(
                 f"{folder}/recipe.json cannot be read ({error}); train again with another --out"
             ) from error
-        return cls(folder, settings, weights)
+        return cls(folder, settings, weights, device=device, precision=precision)
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -60,7 +70,7 @@ class Run:
         """The trained generator, in evaluation mode."""
         if not (self.weights / "config.json").exists():
             raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
-        return load_generator(self.weights).eval()
+        return load_generator(self.weights).eval().to(self.device)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -68,7 +78,7 @@ class Run:
         return load_tokenizer(self.weights)
 
     def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None) -> list[str]:
-        """n sentences as clean text; the same seed gives the same sentences on the CPU."""
+        """n sentences as clean text; the same seed gives the same sentences on the CPU in float32."""
         return list(self.stream_text(n, seed=seed, temperature=temperature, label=label))
 
     def stream_text(
@@ -116,8 +126,10 @@ class Run:
         else:
             context = torch.full((n,), id_of(label, self.labels, size))
         parameters = sum(p.numel() for p in self.generator.parameters())
-        with machine.suited_threads(parameters, machine.USUAL_THREADS):
-            return self.generator.sample(n, context=context, temperature=temperature, rng=rng).tokens
+        context = None if context is None else context.to(self.device)
+        rounded = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with machine.suited_threads(parameters, machine.USUAL_THREADS), rounded:
+            return self.generator.sample(n, context=context, temperature=temperature, rng=rng).tokens.cpu()
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there.
@@ -128,11 +140,14 @@ class Run:
 
     def _marginal(self, tokens: torch.Tensor) -> torch.Tensor:
         """log p of sentences (B, T) whatever their class: (B,) float64."""
+        tokens = tokens.to(self.device)
         if not self.labels:
             return self.generator.log_probs(tokens).double().sum(1)
         size, total = self.generator.vocab_size, sum(self.labels.values())
         terms = [
-            self.generator.log_probs(tokens, torch.full((len(tokens),), id_of(name, self.labels, size))).double().sum(1)
+            self.generator.log_probs(tokens, tokens.new_full((len(tokens),), id_of(name, self.labels, size)))
+            .double()
+            .sum(1)
             + np.log(seen / total)
             for name, seen in self.labels.items()
         ]
@@ -189,5 +204,5 @@ def log_probs(
     sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
     for start in range(0, len(order), BLOCK_ROWS):
         rows = order[start : start + BLOCK_ROWS]
-        sums[rows] = score(torch.from_numpy(data.batch(rows))).numpy()
+        sums[rows] = score(torch.from_numpy(data.batch(rows))).cpu().numpy()
     return sums, np.asarray(data.lengths)

@@ -253,8 +253,9 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
     swept = any(ARMS[arm].temperature for arm in lab.study.swept)
     wanted = math.ceil(games.surplus * max(lab.study.ratios if swept else (lab.study.ratio,)) * n)
     for run, name in ((before, "before"), (after, "gan")):
+        writer = Run.open(run.path, device="auto")
         for temperature in games.temperatures:
-            lines = run.sample_text(wanted, seed=seed, temperature=temperature)
+            lines = writer.sample_text(wanted, seed=seed, temperature=temperature)
             write_lines(cell / f"{name}-T{temperature:g}.txt", [line or " " for line in lines])
     held = {name: _held_out(run) for name, run in (("before", before), ("gan", after))}
     for run in (before, after):  # gigabytes a cell, and no later job asks for them

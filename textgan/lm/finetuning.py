@@ -15,10 +15,10 @@ from textgan.lm.adapters import LR as LORA_LR
 from textgan.lm.adapters import adapted, merged
 from textgan.lm.feeding import Feed
 from textgan.lm.likelihood import nll
-from textgan.lm.loading import Lm, count_parameters, load_lm, pick_device, save_lm
+from textgan.lm.loading import Lm, count_parameters, load_lm, save_lm
 from textgan.lm.training import plan, seeded, train
 from textgan.lm.watching import Progress, Saving
-from textgan.machine import check_precision
+from textgan.machine import check_precision, pick_device
 from textgan.text import Text, make_folder, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text

@@ -17,6 +17,7 @@ import torch
 
 from textgan.errors import InputError
 from textgan.lm.likelihood import context_of, ends
+from textgan.machine import pick_device
 from textgan.text import write_json
 
 NOTES = ("finetune.json", "pretrained.json")  # our own folders say there, under "lm", which model they hold
@@ -112,17 +113,6 @@ def save_lm(lm: Lm, out: Path, note: str, value: dict[str, Any]) -> None:
             old.unlink()
     partial.rmdir()
     write_json(out / note, value)
-
-
-def pick_device(device: str) -> torch.device:
-    """auto: a CUDA device where there is one, else the CPU. Errors: another word, a card that is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"device {device!r} is not known; give auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda is not there; give auto or cpu")
-    return torch.device(device)
 
 
 def count_parameters(model: Any) -> str:
