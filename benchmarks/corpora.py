@@ -438,6 +438,15 @@ def beside_mle(corpus: Corpus) -> list[str]:
     return matched_rows(models, better, diversity=DIVERSITY, qualities=QUALITIES)
 
 
+def specimens(corpus: Corpus) -> list[str]:
+    """A row an arm: the first two sentences of its first seed at three temperatures."""
+    lines = [f"| | {' | '.join(f'T = {t:g}' for t in SHOWN)} |", "|---" * (len(SHOWN) + 1) + "|"]
+    for name, results in arms(corpus, "front").items():
+        cells = [" / ".join(results[0]["samples"][f"{t:g}"][:2]).replace("|", "\\|") for t in SHOWN]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
 def _models(corpus: Corpus) -> tuple[dict[str, list[Front]], dict[str, float], dict[str, str], int]:
     """Every arm's fronts, real text's scores, which way each is better, and sentences a point."""
     swept = arms(corpus, "front")

@@ -20,7 +20,7 @@ import grammar
 import oracle
 import run as augmentation
 from coco import COCO
-from corpora import beside_mle, both_sides, n_grams
+from corpora import beside_mle, both_sides, n_grams, specimens
 from games import ROOT
 
 FILES = (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md")
@@ -28,10 +28,12 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "captions": lambda: n_grams(COCO, "resplit"),
     "captions-fronts": lambda: both_sides(COCO),
     "captions-matched": lambda: beside_mle(COCO),
+    "captions-samples": lambda: specimens(COCO),
     "captions-published": lambda: n_grams(COCO, "published"),
     "grammar": lambda: grammar.rows(grammar.found()),
     "grammar-opponents": grammar.opponents_said,
     "oracle-20": lambda: oracle.rows(20),
+    "oracle-40": lambda: oracle.rows(40),
     "oracle-temperatures": lambda: oracle.over_temperatures(20),
     "augmentation": lambda: augmentation.rows()[0],
     "augmentation-short": lambda: augmentation.rows(("selected", "before", "fresh"))[0],

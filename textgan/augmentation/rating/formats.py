@@ -30,7 +30,10 @@ LABELLING = """<View>
 
 
 def write_sheet(items: Sequence[tuple[str, str, str]], sha256: str, question: str, out: Path) -> None:
-    """sheet.html, sheet.csv, label-studio.json and label-studio.xml of the items (id, left, right)."""
+    """sheet.html, sheet.csv, label-studio.json and label-studio.xml of the items (id, left, right).
+
+    Label Studio 1.23.2 imported the last two; `rate score` reads its exports as JSON, JSON-MIN and CSV alike.
+    """
     write_lines(out / "sheet.html", page(items, sha256, question).rstrip("\n").split("\n"))
     write_lines(out / "sheet.csv", table(items, sha256))
     tasks = [{"data": {"sheet": sha256, "item": item, "left": left, "right": right}} for item, left, right in items]
