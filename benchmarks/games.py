@@ -34,7 +34,11 @@ SEEDS = (0, 1, 2)
 CONTROLLED = ("seqgan", "relgan")
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
 LIKELIHOODS = ("mle", "mle-equal", "mle-papers")  # the first rows of a table
-LONG = 10  # times the seconds of the other games
+VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the games that begin as the papers do
+    "": {},
+    "-long": {"times": 10},
+    "-judged": {"times": 5, "fields": {"judge_steps": 3000, "discriminator_updates": 30}},
+}
 NEVER = Schedule(log_every=1, eval_every=10**6, save_every=10**6)
 
 Front = Mapping[str, Mapping[str, float]]  # temperature -> score -> value
@@ -47,7 +51,7 @@ class Ground:
     runs, results: folders. word: what the names of its jobs begin with. train, valid: sources; labelled: those for
     recipes with classes, which sit out without them. settings: a recipe's word -> the recipe at its settings here.
     generator: what all have that can have it. likelihoods: name -> fields; the games begin with "mle", those of
-    `papers` with "mle-papers" as well, once for LONG times the seconds. budget: fields of games, where they have
+    `papers` with "mle-papers" as well, in all VARIANTS. budget: fields of games, where they have
     them. seconds: of a game. measured: a run and a seed -> what is told of it.
     """
 
@@ -100,17 +104,20 @@ class Ground:
             return {"extra_seconds": seconds, "steps": steps} | self.measured(run, seed)
 
     def game(
-        self, recipe: str, seed: int, control: str | None = None, begins: str = "mle", times: int = 1
-    ) -> dict[str, Any]:
-        """A recipe for so many times its seconds, from its seed's maximum likelihood or from its own."""
+        self, recipe: str, seed: int, control: str | None = None, begins: str = "mle", times: int = 1,
+        fields: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """A recipe for so many times its seconds, from its seed's maximum likelihood or from its own; fields: beside
+        the budget's."""
         usual = self.recipe(recipe)
         pretrained = bool(getattr(usual, "mle_steps", 0))
         shared = pretrained and usual.generator == self.generator and not hasattr(usual, "classes")
         options = {"start": self.started(begins, seed).path if shared else None, "control": control}
         own = dict(self.likelihoods["mle"]) | ({} if pretrained and not shared else {"mle_steps": 0})
-        trial = dict(self.budget) | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
+        budget = dict(self.budget) | dict(fields or {})
+        trial = budget | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
         rounds = steps_within(times * self.seconds, self.timed(self.recipe(recipe, **trial), "adversarial", **options))
-        chosen = self.recipe(recipe, **dict(self.budget) | own | {"adversarial_steps": rounds})
+        chosen = self.recipe(recipe, **budget | own | {"adversarial_steps": rounds})
         rows: list[tuple[str, float]] = []
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time()
@@ -143,7 +150,7 @@ class Ground:
         cells += [
             (f"{name}-from-papers{word}", self.game, {"recipe": name, "begins": "mle-papers"} | more, "mle-papers")
             for name in self.papers
-            for word, more in {"": {}, "-long": {"times": LONG}}.items()
+            for word, more in VARIANTS.items()
         ]
         cells.append(("mle-equal", self.equal, {}, EQUAL))
         job = self.word + "{}-{}"
