@@ -260,15 +260,21 @@ def picture(
         for axis, scores in zip(axes, panels, strict=True):
             points = {t: means(seeds, t, scores) for t in sorted(seeds[0], key=float)}
             points = {t: p for t, p in points.items() if len(p) == len(scores)}
-            axis.plot(*([p[score] for p in points.values()] for score in scores), marker=".", label=name, **style)
-            if "1" in points:
-                at_one = [points["1"][score] for score in scores]
-                axis.plot(*at_one, marker="o", markersize=8, fillstyle="none", color=style["color"])
             if name == "mle":
                 for score, limit in zip(scores, (axis.set_xlim, axis.set_ylim), strict=True):
                     seen = [real[score], *(p[score] for p in points.values())]
                     room = 0.3 * (max(seen) - min(seen))
                     limit(min(seen) - room, max(seen) + room)
+            ends = [axis.get_xlim(), axis.get_ylim()]
+            within = any(
+                all(low <= p[score] <= high for score, (low, high) in zip(scores, ends, strict=True))
+                for p in points.values()
+            )
+            label = name if within else f"{name} (outside)"
+            axis.plot(*([p[score] for p in points.values()] for score in scores), marker=".", label=label, **style)
+            if "1" in points:
+                at_one = [points["1"][score] for score in scores]
+                axis.plot(*at_one, marker="o", markersize=8, fillstyle="none", color=style["color"])
     for axis, (x, y) in zip(axes, panels, strict=True):
         axis.plot(real[x], real[y], marker="*", markersize=13, color="#b8860b", linestyle="none", label="real text")
         axis.set(xlabel=f"{x} ({better[x]} is better)", ylabel=f"{y} ({better[y]} is better)")
