@@ -27,7 +27,7 @@ from textgan.laboratory.page import page
 from textgan.laboratory.running import freeze, one_job, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
 from textgan.laboratory.standing import standing
-from textgan.laboratory.study import Study, Texts, read_study, study_of
+from textgan.laboratory.study import Games, Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
 from textgan.text import save_tokenizer, train_tokenizer
 
@@ -74,7 +74,8 @@ def test_numbers_that_yaml_takes_for_text_are_numbers_and_the_hash_follows_every
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "augmentation").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_configuration_that_we_ship_is_one(path: Path) -> None:
     """Eight seeds, but for the smoke test and a first look that another configuration repeats on eight fresh ones."""
-    assert read_study(path).seeds >= {"smoke": 2, "teacher": 4}.get(path.stem, 8)
+    study = read_study(path)
+    assert study.seeds >= {"smoke": 2, "teacher": 4}.get(path.stem, 8) and len(study.recipes()) == 2
 
 
 # -- the splits
@@ -352,6 +353,20 @@ def test_the_report_can_be_made_anew_and_other_settings_are_refused(done: Lab) -
     assert (done.out / "report.html").read_bytes() == before
     with pytest.raises(InputError, match=r"other settings: ratio 1.0 -> 2.0"):
         run_study(small(ratio=2.0), done.out)
+
+
+def test_a_game_whose_defaults_have_moved_is_another_experiment(tmp_path: Path) -> None:
+    """The configuration names few of a recipe's fields; the others count as much."""
+    config = dataclasses.replace(small(), games=Games(mle={"mle_steps": 1}, recipe="gad", fields={"kl": 0.5}))
+    first = freeze(config, tmp_path)
+    assert freeze(config, tmp_path) == first
+    path = tmp_path / "study.json"
+    frozen = json.loads(path.read_text())
+    assert frozen["recipes"]["gad"]["kl"] == 0.5 and frozen["recipes"]["gad"]["clip"] == 0.2
+    frozen["recipes"]["gad"]["clip"] = 0.3
+    path.write_text(json.dumps(frozen))
+    with pytest.raises(InputError, match=r"other settings: gad.clip 0.3 -> 0.2; use another --out"):
+        freeze(config, tmp_path)
 
 
 FEW: dict[str, Any] = {

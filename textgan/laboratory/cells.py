@@ -85,7 +85,7 @@ class Lab:
 
     @cached_property
     def frozen(self) -> dict[str, Any]:
-        """{"hash", "study", "texts"}, as `running.freeze` wrote them. Errors: InputError where there is no study."""
+        """{"hash", "study", "recipes", "texts"}, as `running.freeze` wrote them. Errors: InputError without a study."""
         try:
             return json.loads((self.out / "study.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -68,11 +68,14 @@ def run_study(
 
 
 def freeze(study: Study, out: str | Path) -> str:
-    """Write the splits and OUT/study.json, or check that they are this study's; gives the hash of both."""
-    path = Path(out) / "study.json"
+    """Write the splits and OUT/study.json, or check that they are this study's; gives the hash of both.
+
+    The recipes stand there with all their fields, so that another version's defaults are another experiment.
+    """
+    path, games = Path(out) / "study.json", study.recipes()
     if path.exists():
         frozen = json.loads(path.read_text(encoding="utf-8"))
-        if changed := _changes(frozen["study"], study.to_json()):
+        if changed := _changes(frozen["study"], study.to_json()) or _changes(frozen.get("recipes", games), games):
             raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
         return str(frozen["hash"])
     splits = make_splits(study)
@@ -81,8 +84,8 @@ def freeze(study: Study, out: str | Path) -> str:
         write_lines(folder / f"{name}.txt", lines)
         digest = hashlib.sha256((folder / f"{name}.txt").read_bytes()).hexdigest()
         texts[name] = {"lines": len(lines), "sha256": digest}
-    whole = json.dumps([study.to_json(), texts], sort_keys=True)
-    found = {"hash": hashlib.sha256(whole.encode()).hexdigest()[:16], "study": study.to_json(), "texts": texts}
+    found: dict[str, Any] = {"study": study.to_json(), "recipes": games, "texts": texts}
+    found["hash"] = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
     write_json(path, found)
     return str(found["hash"])
 

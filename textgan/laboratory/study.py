@@ -220,6 +220,13 @@ class Study:
         """Plain values, from which `study_of` makes it again."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
+    def recipes(self) -> dict[str, Any]:
+        """Maximum likelihood and the game with all their fields, the usual ones too. Errors: an unknown one."""
+        from textgan.recipes import from_dict, to_dict
+
+        named = {"mle": self.games.mle, self.games.recipe: self.games.fields}
+        return json.loads(json.dumps({name: to_dict(from_dict(name, dict(fields))) for name, fields in named.items()}))
+
     @property
     def hash(self) -> str:
         """sha256 of the configuration, its first 16 digits."""
