@@ -1,6 +1,7 @@
 """Every test runs offline, on the CPU, in one thread; set before torch is imported, and inherited by subprocesses."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.getenv("PYTHONPATH")])),
 )
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, from which subprocesses inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
