@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slow_rollouts import slow_rollout_rewards
-from textgan import discriminators, estimators
+from textgan import discriminators, estimators, windows
 from textgan.discriminators import CNN, MultiCNN
 from textgan.estimators import (
     MovingBaseline,
@@ -138,7 +138,7 @@ def test_a_convolution_over_words_is_a_sum_of_table_look_ups(
     """Many windows to a word take the tables, few take the product; both are SeqGAN's D with a gradient kept."""
     torch.manual_seed(0)
     monkeypatch.setattr(discriminators, "ROWS", 16)
-    monkeypatch.setattr(discriminators, "BLOCK", 1 << 10)
+    monkeypatch.setattr(windows, "BLOCK", 1 << 10)
     discriminator = CNN(widths=(1, 2, 5, 20), filters=(7, 5, 3, 4)).build(vocab, 12).eval()
     tokens = torch.randint(EOS + 1, vocab, (sentences, 12))
     tokens[torch.arange(12) > torch.randint(12, (sentences, 1))] = PAD  # shorter than the widest window
@@ -154,13 +154,13 @@ def test_finding_the_strongest_windows_first_changes_no_value_and_no_gradient(
     channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    monkeypatch.setattr(discriminators, "BLOCK", 1 << 10)
+    monkeypatch.setattr(windows, "BLOCK", 1 << 10)
     discriminator = MultiCNN(embedding=8, representations=8 // channels, filters=(7, 6, 5, 4)).build(30, 12).eval()
     soft = torch.rand(16, 12, 30).softmax(-1)
     mask = torch.arange(12) <= torch.randint(1, 12, (16, 1))  # some are shorter than the widest window
 
     def gradients(few: int) -> list[Tensor]:
-        monkeypatch.setattr(discriminators, "FEW", few)
+        monkeypatch.setattr(windows, "FEW", few)
         x = soft.clone().requires_grad_()
         value = discriminator(x, mask).square().sum()
         first = torch.autograd.grad(value, [x, *discriminator.parameters()], create_graph=True)
