@@ -40,10 +40,13 @@ def pick_device(device: str) -> torch.device:
     """auto: a CUDA device where there is one, else the CPU. Errors: another word, a card that is not there."""
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device {device} is not one of auto, cpu, cuda")
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
+    if device == "cpu":  # without waking a card, which each `Run.open` would do
+        return CPU
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device == "cuda":
         raise InputError("--device cuda, but no CUDA device was found; give --device cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if there and device != "cpu" else CPU
+    return CPU
 
 
 def check_precision(precision: str) -> None:
