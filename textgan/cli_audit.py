@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from textgan.cli_options import add_device
-from textgan.cli_usage import complain, file, folder, once_from_standard_input, seed, whole
+from textgan.cli_options import add_device, add_seed
+from textgan.cli_usage import complain, file, folder, once_from_standard_input, whole
 
 
 def add_audit(commands: Any) -> None:
@@ -31,7 +31,7 @@ def add_audit(commands: Any) -> None:
     parser.add_argument(
         "--n", type=whole(1, 64), default=8, metavar="N", help="words in a row that are a copy (default: 8)"
     )
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same result (default: 0)")
+    add_seed(parser)
     add_device(parser, "of the language model: auto, cpu or cuda")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets audit.json and audit.html")
 
@@ -71,7 +71,7 @@ def add_canaries(commands: Any) -> None:
     parser.add_argument("-n", type=whole(1, 10**5), required=True, metavar="N", help="how many canaries")
     parser.add_argument("--repeats", type=whole(1, 10**5), default=1, metavar="K", help="of each (default: 1)")
     parser.add_argument("--length", type=whole(1, 64), default=6, metavar="N", help="words of a canary (default: 6)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same canaries (default: 0)")
+    add_seed(parser, "same seed, same canaries")
     parser.add_argument("--out", type=file, required=True, metavar="FILE", help="the text with canaries")
     parser.add_argument("--key", type=file, required=True, metavar="FILE", help="the canaries, JSON: keep them apart")
 
