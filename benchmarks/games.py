@@ -254,28 +254,25 @@ def picture(
     from matplotlib import colormaps, pyplot
 
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels) + 2, 5), layout="constrained")
-    colours = iter([*colormaps["tab20"].colors[::2], *colormaps["tab20"].colors[1::2]])
-    for name, seeds in models.items():
-        style: dict[str, Any] = {"color": "black", "linewidth": 2.2} if name == "mle" else {"color": next(colours)}
-        for axis, scores in zip(axes, panels, strict=True):
-            points = {t: means(seeds, t, scores) for t in sorted(seeds[0], key=float)}
-            points = {t: p for t, p in points.items() if len(p) == len(scores)}
+    tab20 = colormaps["tab20"].colors
+    colours = dict(zip([name for name in models if name != "mle"], [*tab20[::2], *tab20[1::2]], strict=False))
+    for axis, scores in zip(axes, panels, strict=True):
+        for name, seeds in models.items():
+            curve = {t: means(seeds, t, scores) for t in sorted(seeds[0], key=float)}
+            at = [t for t, p in curve.items() if len(p) == len(scores)]
+            xs, ys = ([curve[t][score] for t in at] for score in scores)
             if name == "mle":
-                for score, limit in zip(scores, (axis.set_xlim, axis.set_ylim), strict=True):
-                    seen = [real[score], *(p[score] for p in points.values())]
-                    room = 0.3 * (max(seen) - min(seen))
-                    limit(min(seen) - room, max(seen) + room)
-            ends = [axis.get_xlim(), axis.get_ylim()]
-            within = any(
-                all(low <= p[score] <= high for score, (low, high) in zip(scores, ends, strict=True))
-                for p in points.values()
-            )
+                axis.set_xlim(*_room([real[scores[0]], *xs]))
+                axis.set_ylim(*_room([real[scores[1]], *ys]))
+            (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+            within = any(left <= x <= right and bottom <= y <= top for x, y in zip(xs, ys, strict=True))
+            colour, width = colours.get(name, "black"), 2.2 if name == "mle" else 1.5
             label = name if within else f"{name} (outside)"
-            axis.plot(*([p[score] for p in points.values()] for score in scores), marker=".", label=label, **style)
-            if "1" in points:
-                at_one = [points["1"][score] for score in scores]
-                axis.plot(*at_one, marker="o", markersize=8, fillstyle="none", color=style["color"])
-    for axis, (x, y) in zip(axes, panels, strict=True):
+            axis.plot(xs, ys, marker=".", label=label, color=colour, linewidth=width)
+            if "1" in at:
+                one = at.index("1")
+                axis.plot(xs[one], ys[one], marker="o", markersize=8, fillstyle="none", color=colour)
+        x, y = scores
         axis.plot(real[x], real[y], marker="*", markersize=13, color="#b8860b", linestyle="none", label="real text")
         axis.set(xlabel=f"{x} ({better[x]} is better)", ylabel=f"{y} ({better[y]} is better)")
         axis.spines[["top", "right"]].set_visible(False)
@@ -283,6 +280,12 @@ def picture(
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _room(seen: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis that shows these and a little more."""
+    more = 0.3 * (max(seen) - min(seen))
+    return min(seen) - more, max(seen) + more
 
 
 def means(seeds: Sequence[Front], t: str, names: Iterable[str]) -> dict[str, float]:
