@@ -37,7 +37,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "oracle-40": lambda: oracle.rows(40),
     "oracle-temperatures": lambda: oracle.over_temperatures(20),
     "augmentation": lambda: augmentation.rows()[0],
-    "augmentation-short": lambda: augmentation.rows(("selected", "before", "fresh"))[0],
+    "augmentation-short": lambda: narrowed(augmentation.rows()[0], 0, 1, 3, 9, 10),
 }
 MARKED = re.compile(r"(<!-- ([\w-]+): python benchmarks/readme.py -->\n).*?(<!-- /\2 -->\n)", re.DOTALL)
 
@@ -65,10 +65,11 @@ def main() -> None:
     old = []
     for file in FILES:
         text = file.read_text(encoding="utf-8")
-        old += [f"{file.name}: {name}" for name in stale(text)]
-        if not check:
+        if check:
+            old += [f"{file.name}: {name}" for name in stale(text)]
+        else:
             file.write_text(filled(text), encoding="utf-8")
-    if check and old:
+    if old:
         raise SystemExit(f"not what the results say: {', '.join(old)}; run python benchmarks/readme.py")
 
 

@@ -15,7 +15,6 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -56,9 +55,9 @@ def run(name: str, lines: list[int], workers: int) -> None:
         write_json(RESULTS / f"{name}-{n}.json", facts)
 
 
-def rows(arms_shown: Sequence[str] = SHOWN) -> tuple[list[str], list[str]]:
+def rows() -> tuple[list[str], list[str]]:
     """Markdown: a row an experiment; and the sentences of all."""
-    lines = [f"| experiment | {' | '.join(arms_shown)} | gan - before |", "|---|" + "---|" * (len(arms_shown) + 1)]
+    lines = [f"| experiment | {' | '.join(SHOWN)} | gan - before |", "|---|" + "---|" * (len(SHOWN) + 1)]
     said = []
     for path in sorted(RESULTS.glob("*-*.jsonl")):
         name, _, n = path.stem.rpartition("-")
@@ -67,7 +66,7 @@ def rows(arms_shown: Sequence[str] = SHOWN) -> tuple[list[str], list[str]]:
         arms = tuple(dict.fromkeys(row["arm"] for row in rows))
         study = dataclasses.replace(read_study(HERE / f"{name.removesuffix('-first')}.yaml"), arms=arms)
         found = {one.a: one for one in against_best(study, rows, int(n), "steps", study.ratio)}
-        shown = [*map(found.get, arms_shown), paired(study, rows, "gan", "before", int(n), "steps", study.ratio)]
+        shown = [*map(found.get, SHOWN), paired(study, rows, "gan", "before", int(n), "steps", study.ratio)]
         lines.append(f"| `{path.stem}` | {' | '.join(map(_percent, shown))} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
         said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
