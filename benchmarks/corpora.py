@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from games import CONTROLLED, EQUAL, ROOT, Front, front_page, matched_rows, picture, seeded, seeds_of, spread
+from games import CONTROLLED, EQUAL, ROOT
 
 from textgan import Run, Schedule, fit, recipes
 from textgan.checkpoints import replace_folder
@@ -51,9 +51,6 @@ TRAIN = 10_000  # lines of the re-split that all learn from
 MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
 CHOOSERS = {"selected": "cnn", "selected-encoder": "mean"}  # their bodies of augmentation.density
 DRAWN = 2000  # sentences a point
-DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
-QUALITIES = ("BLEU-4", "LM-score", "LSTM-score", "reverse-LM-score", "Frechet")
-NGRAMS = [f"{kind}-{n}" for kind in ("BLEU", "self-BLEU") for n in (2, 3, 4, 5)]
 
 SIZES = {"generator.embedding": 256, "generator.hidden": 512, "generator.dropout": 0.5}
 WIDE = {
@@ -364,100 +361,3 @@ def measured(write: Writer, reference: Reference, seed: int) -> dict[str, list[d
 def lines_of(write: Writer, t: float, n: int, seed: int) -> list[str]:
     """The first n that are not empty."""
     return [line for line in write(t, n + n // 10 + 10, seed) if line.strip()][:n]
-
-
-def value(scores: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """A score by its name; None where it could not be had."""
-    return next((s["value"] for s in scores if s["name"] == name), None)
-
-
-def arms(corpus: Corpus, kind: str) -> dict[str, list[dict[str, Any]]]:
-    """Arm -> the results of its seeds, of a split or of the fronts."""
-    return seeds_of(grid(corpus), corpus.results, f"{kind}-")
-
-
-def table(corpus: Corpus) -> str:
-    """Markdown: a table a split, one of the tuned temperatures, and where the page of the fronts was written."""
-    lines = [line for split in ("published", "resplit") for line in (f"\n**{split}**\n", *n_grams(corpus, split))]
-    if arms(corpus, "front"):
-        lines += ["\n**both sides, re-split**\n", *both_sides(corpus), "", *beside_mle(corpus)]
-        lines.append(f"\nFronts: {', '.join(map(shown, _pages(corpus)))}")
-    return "\n".join(lines)
-
-
-def n_grams(corpus: Corpus, split: str) -> list[str]:
-    """A row an arm: BLEU and self-BLEU at T = 1, beside real text and what was published."""
-    found = arms(corpus, split)
-    if not found:
-        return ["no results"]
-    lines = ["| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
-    for name, results in found.items():
-        cells = [spread([value(r["evaluation"]["scores"], n) for r in results]) for n in NGRAMS]
-        nll = spread([r["last"]["valid_nll"] for r in results])
-        lines.append(f"| {seeded(name, results)} | {nll} | {' | '.join(cells)} |")
-    for name, (bleu, own) in corpus.published.items() if split == "published" else ():
-        said = [*(bleu or [None] * 4), *(own or [None] * 4)]
-        lines.append(f"| {name}, published | | {' | '.join('' if x is None else f'{x:.3f}' for x in said)} |")
-    real = {s["name"]: s["value"] for s in next(iter(found.values()))[0]["evaluation"]["real"]}
-    lines.append("| real text | | " + " | ".join(f"{real[n]:.3f}" if n in real else "" for n in NGRAMS) + " |")
-    return lines
-
-
-def both_sides(corpus: Corpus) -> list[str]:
-    """A row an arm: quality and diversity at T = 1, and at the temperature that was chosen on validation text."""
-    swept = arms(corpus, "front")
-    if not swept:
-        return ["no results"]
-    columns = [*QUALITIES[:1], DIVERSITY, *QUALITIES[1:]]
-    heads = [f"T = 1: {c}" for c in columns] + ["T tuned"] + [f"tuned: {c}" for c in columns]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name, results in swept.items():
-        at_one = [spread([value(r["front"]["1"], c) for r in results]) for c in columns]
-        tuned = [spread([value(r["front"][r["tuned"]], c) for r in results]) for c in columns]
-        chosen = ", ".join(sorted({r["tuned"] for r in results}))
-        lines.append(f"| {seeded(name, results)} | {' | '.join([*at_one, chosen, *tuned])} |")
-    real = next(iter(swept.values()))[0]["real"]
-    cells = [spread([value(real, c)]) for c in columns]
-    lines.append(f"| real text | {' | '.join([*cells, '', *cells])} |")
-    return lines
-
-
-def _pages(corpus: Corpus) -> tuple[Path, Path]:
-    """The page of all fronts, and a picture of them: fluency against diversity, and against reverse-LM-score."""
-    models, real, better, n = _models(corpus)
-    page, drawn = corpus.results / "fronts.html", corpus.results / "fronts.svg"
-    about = f"{corpus.name}, re-split; {n} sentences a point; means over seeds."
-    text = front_page(models, real, better, diversity=DIVERSITY, qualities=QUALITIES, about=about)
-    page.write_text(text, encoding="utf-8")
-    picture(models, real, better, drawn, panels=((DIVERSITY, "LM-score"), (TUNED_BY, "LM-score")))
-    return page, drawn
-
-
-def beside_mle(corpus: Corpus) -> list[str]:
-    """A row an arm: its differences to maximum likelihood at equal diversity."""
-    if not arms(corpus, "front"):
-        return ["no results"]
-    models, _, better, _ = _models(corpus)
-    return matched_rows(models, better, diversity=DIVERSITY, qualities=QUALITIES)
-
-
-def specimens(corpus: Corpus) -> list[str]:
-    """A row an arm: the first two sentences of its first seed at three temperatures."""
-    lines = [f"| | {' | '.join(f'T = {t:g}' for t in SHOWN)} |", "|---" * (len(SHOWN) + 1) + "|"]
-    for name, results in arms(corpus, "front").items():
-        cells = [" / ".join(results[0]["samples"][f"{t:g}"][:2]).replace("|", "\\|") for t in SHOWN]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
-
-
-def _models(corpus: Corpus) -> tuple[dict[str, list[Front]], dict[str, float], dict[str, str], int]:
-    """Every arm's fronts, real text's scores, which way each is better, and sentences a point."""
-    swept = arms(corpus, "front")
-    models = {name: [{t: known(x) for t, x in r["front"].items()} for r in results] for name, results in swept.items()}
-    real = next(iter(swept.values()))[0]["real"]
-    return models, known(real), {s["name"]: s["better"] for s in real}, real[0]["n"]
-
-
-def known(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The scores that could be had."""
-    return {s["name"]: s["value"] for s in scores if s["value"] is not None}

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,18 @@ os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan import Run, Schedule, fit, recipes  # noqa: E402
 from textgan.controls import CONTROLS  # noqa: E402
-from textgan.errors import InputError  # noqa: E402
 from textgan.experiment import Job, read_results, seconds_a_step, seconds_of_phases, steps_within  # noqa: E402
 from textgan.generators import GeneratorSpec  # noqa: E402
-from textgan.metrics.fronts import Matched, Point, matched  # noqa: E402
-from textgan.report.fronts import fronts  # noqa: E402
 
 SEEDS = (0, 1, 2)
 CONTROLLED = ("seqgan", "relgan")
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
-LIKELIHOODS = ("mle", "mle-equal", "mle-papers")  # the first rows of a table
 VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the games that begin as the papers do
     "": {},
     "-long": {"times": 10},
     "-judged": {"times": 5, "fields": {"judge_steps": 3000, "discriminator_updates": 30}},
 }
 NEVER = Schedule(log_every=1, eval_every=10**6, save_every=10**6)
-
-Front = Mapping[str, Mapping[str, float]]  # temperature -> score -> value
 
 
 @dataclass(frozen=True)
@@ -164,145 +157,3 @@ class Ground:
         """The recipes that are played here."""
         kinds = [kind for kind in recipes.RECIPES if self.labelled or not hasattr(kind, "classes")]
         return [kind.name for kind in kinds if kind.name != "mle"]  # type: ignore[attr-defined]
-
-
-def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, list[dict[str, Any]]]:
-    """Arm -> the results of its seeds that are there; maximum likelihood first. word: what names of jobs begin with."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    kept = read_results(results, word)
-    for job in jobs:
-        if job.name in kept:
-            found.setdefault(job.name.removeprefix(word).rpartition("-")[0], []).append(kept[job.name])
-    first = [name for name in LIKELIHOODS if name in found]
-    return {name: found[name] for name in dict.fromkeys([*first, *found])}
-
-
-def front_page(
-    models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], *,
-    diversity: str, qualities: Sequence[str], about: str, rightwards: str = "repeats itself more",
-) -> str:  # fmt: skip
-    """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity.
-
-    models: name -> a front for each of its seeds.
-    """
-
-    said, single, notes = [], [], []
-    for name, quality, found in against_mle(models, better, diversity=diversity, qualities=qualities):
-        if isinstance(found, str):
-            notes.append(f"not compared: {name}, {quality}: {found}")
-        else:
-            (said if found.runs > 1 else single).append(found.sentence)
-    if single:
-        said.append(f"{len(single)} comparisons are of one run each, which is no claim; they stand under Notes.")
-    curves = {name: [(float(t), means(seeds, t, better)) for t in seeds[0]] for name, seeds in models.items()}
-    return fronts(
-        curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said,
-        notes=[*single, *notes], about=about,
-    )  # fmt: skip
-
-
-def against_mle(
-    models: Mapping[str, Sequence[Front]], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
-) -> Iterator[tuple[str, str, Matched | str]]:
-    """Each model, each quality: what matching it with maximum likelihood at equal diversity says, or why it cannot."""
-
-    def points(name: str, quality: str) -> list[list[Point]]:
-        wanted = (diversity, quality)
-        return [
-            [Point(float(t), *(x[w] for w in wanted)) for t, x in front.items() if all(w in x for w in wanted)]
-            for front in models[name]
-        ]
-
-    for name in models if "mle" in models else ():
-        for quality in qualities if name != "mle" else ():
-            try:
-                ours, base = points(name, quality), points("mle", quality)
-                yield name, quality, matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality)
-            except InputError as error:
-                yield name, quality, str(error)
-
-
-def matched_rows(
-    models: Mapping[str, Sequence[Front]], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
-) -> list[str]:
-    """Markdown: a row a model, its mean difference to maximum likelihood over the diversities that both reach."""
-    heads = [f"{quality} ({better[quality]})" for quality in qualities]
-    lines = [f"| against `mle` at equal {diversity} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    cells: dict[str, list[str]] = {}
-    for name, _, found in against_mle(models, better, diversity=diversity, qualities=qualities):
-        cells.setdefault(name, []).append("" if isinstance(found, str) else _gap(found))
-    return lines + [f"| {seeded(name, models[name])} | {' | '.join(row)} |" for name, row in cells.items()]
-
-
-def _gap(found: Matched) -> str:
-    """The mean difference, with its interval where there are seeds enough for one."""
-    if found.area_low is None or found.area_high is None:
-        return f"{found.area:+.3f}"
-    return f"{found.area:+.3f} ({found.area_low:+.3f} to {found.area_high:+.3f})"
-
-
-def picture(
-    models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], path: Path, *,
-    panels: Sequence[tuple[str, str]],
-) -> None:  # fmt: skip
-    """The fronts as one SVG, a panel for each pair of scores: means over seeds, maximum likelihood in black, a ring at
-    T = 1, a star for real text. A panel shows what is not far from maximum likelihood and real text."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = path.stem  # the same figures, the same bytes
-    from matplotlib import colormaps, pyplot
-
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels) + 2, 5), layout="constrained")
-    tab20 = colormaps["tab20"].colors
-    colours = dict(zip([name for name in models if name != "mle"], [*tab20[::2], *tab20[1::2]], strict=False))
-    for axis, scores in zip(axes, panels, strict=True):
-        for name, seeds in models.items():
-            curve = {t: means(seeds, t, scores) for t in sorted(seeds[0], key=float)}
-            at = [t for t, p in curve.items() if len(p) == len(scores)]
-            xs, ys = ([curve[t][score] for t in at] for score in scores)
-            if name == "mle":
-                axis.set_xlim(*_room([real[scores[0]], *xs]))
-                axis.set_ylim(*_room([real[scores[1]], *ys]))
-            (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
-            within = any(left <= x <= right and bottom <= y <= top for x, y in zip(xs, ys, strict=True))
-            colour, width = colours.get(name, "black"), 2.2 if name == "mle" else 1.5
-            label = name if within else f"{name} (outside)"
-            axis.plot(xs, ys, marker=".", label=label, color=colour, linewidth=width)
-            if "1" in at:
-                one = at.index("1")
-                axis.plot(xs[one], ys[one], marker="o", markersize=8, fillstyle="none", color=colour)
-        x, y = scores
-        axis.plot(real[x], real[y], marker="*", markersize=13, color="#b8860b", linestyle="none", label="real text")
-        axis.set(xlabel=f"{x} ({better[x]} is better)", ylabel=f"{y} ({better[y]} is better)")
-        axis.spines[["top", "right"]].set_visible(False)
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _room(seen: Sequence[float]) -> tuple[float, float]:
-    """The ends of an axis that shows these and a little more."""
-    more = 0.3 * (max(seen) - min(seen))
-    return min(seen) - more, max(seen) + more
-
-
-def means(seeds: Sequence[Front], t: str, names: Iterable[str]) -> dict[str, float]:
-    """Of each score, its mean over the seeds at a temperature, where all of them have it."""
-    found = {name: [front[t][name] for front in seeds if name in front.get(t, {})] for name in names}
-    return {name: statistics.mean(values) for name, values in found.items() if len(values) == len(seeds)}
-
-
-def seeded(name: str, results: Sequence[Any]) -> str:
-    return f"{name}, {len(results)} seed{'s' * (len(results) > 1)}"
-
-
-def spread(values: Iterable[float | None]) -> str:
-    """Mean and standard deviation over seeds; nothing where a score was not to be had."""
-    known = list(values)
-    found = [x for x in known if x is not None]
-    if not found or len(found) < len(known):
-        return ""
-    mean = f"{statistics.mean(found):.3f}"
-    return f"{mean} ± {statistics.stdev(found):.3f}" if len(found) > 1 else mean

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from games import ROOT, SEEDS, Front, Ground, front_page, seeded, seeds_of, spread
+from fronts import Front, front_page, seeded, seeds_of, spread
+from games import ROOT, SEEDS, Ground
 
 from textgan import Run, grammar, recipes, sources
 from textgan.augmentation.calibration import auc

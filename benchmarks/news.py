@@ -7,7 +7,8 @@
 TEXTGAN_DATA names the folder of corpora (default ../shared/data); `corpora.py` says what the jobs are.
 """
 
-from corpora import Corpus, grid, table
+from corpora import Corpus, grid
+from corpora_tables import table
 
 from textgan.cli import guarded
 from textgan.experiment import command_line

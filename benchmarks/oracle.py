@@ -17,7 +17,8 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from games import ROOT, Ground, seeded, seeds_of, spread
+from fronts import seeded, seeds_of, spread
+from games import ROOT, Ground
 
 from textgan import Run, oracle, recipes
 from textgan.cli import guarded

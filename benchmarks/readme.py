@@ -20,7 +20,7 @@ import grammar
 import oracle
 import run as augmentation
 from coco import COCO
-from corpora import beside_mle, both_sides, n_grams, specimens
+from corpora_tables import beside_mle, both_sides, n_grams, specimens
 from games import ROOT
 
 FILES = (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md")
