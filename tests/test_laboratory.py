@@ -384,6 +384,9 @@ def hook(event, arguments):
         early.append((out / "opened.json").exists())
 running.freeze(study_of(json.loads(sys.argv[2]), "argument"), out)
 sys.addaudithook(hook)
+opened = (out / "opened.json").exists()
+report = running.run_study(study_of(json.loads(sys.argv[2]), "argument"), out, sealed=True)
+assert opened or (not early and not (out / "opened.json").exists() and report.so_far and not report.rows)
 running.run_study(study_of(json.loads(sys.argv[2]), "argument"), out)
 print(early)
 """

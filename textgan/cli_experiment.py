@@ -30,6 +30,10 @@ def add_experiment(commands: Any) -> None:
     only.add_argument("--list", action="store_true", help="freeze, and print a command a job for a batch scheduler")
     only.add_argument("--job", metavar="NAME", help="do this job alone, here")
     only.add_argument("--report", action="store_true", help="write the report of what is there, also while it runs")
+    only.add_argument(
+        "--sealed", action="store_true",
+        help="train every arm and leave the test text unopened; the report on the validation text is one to choose by",
+    )  # fmt: skip
 
 
 def _run_experiment(options: argparse.Namespace) -> None:
@@ -51,7 +55,7 @@ def _run_experiment(options: argparse.Namespace) -> None:
     if options.report:
         report = running.write_report(options.out)
     else:
-        how = {"workers": options.workers, "backend": options.backend, "address": options.address}
+        how = {key: getattr(options, key) for key in ("workers", "backend", "address", "sealed")}
         report = running.run_study(options.config, options.out, progress=complain, **how)
     for line in report.said or report.so_far or ["Nothing is measured yet."]:
         print(line)

@@ -43,6 +43,7 @@ def run_study(
     workers: int = 1,
     backend: str = "loky",
     address: str | None = None,
+    sealed: bool = False,
     progress: Say | None = None,
 ) -> Report:
     """Do what is left of an experiment and write OUT/results.jsonl and OUT/report.html.
@@ -50,6 +51,8 @@ def run_study(
     It may be killed at any time and started again: every job is done once, and the end is the same. Broken off by a
     signal, it leaves the report of what is there, as `write_report` makes it at any time. The test text is
     opened when every training has been done or has failed; OUT/opened.json says so, and from then on nothing is chosen.
+    sealed: stop before that, with the report on the validation text, by which configurations may be chosen; run again
+    without it, the experiment goes on.
     Errors: InputError for a configuration that cannot be, for splits that overlap, for a folder of another experiment.
     """
     said, out = progress or (lambda line: None), make_folder(out)
@@ -59,8 +62,9 @@ def run_study(
     said(f"configuration {lab.frozen['hash']}, frozen before the test text is opened")
     try:
         outcome = run_grid(training_jobs(out), lab.results, **how)
-        open_test(lab, outcome)
-        run_grid(test_jobs(out, _done(lab)), lab.results, **how)
+        if not sealed:
+            open_test(lab, outcome)
+            run_grid(test_jobs(out, _done(lab)), lab.results, **how)
     except (KeyboardInterrupt, Interrupted):
         write_report(out)
         raise
