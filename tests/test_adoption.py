@@ -14,14 +14,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from textgan import Run, fit, grammar
 from textgan.adoption import FOLDER, reordered
+from textgan.batches import TextSettings
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.generators import LSTM, Pretrained
 from textgan.lm import finetune, load_lm, nll, pretrain_small
 from textgan.lm.likelihood import pieces
-from textgan.recipes import DPGAN, MLE, SentiGAN, TextGAIL
+from textgan.recipes import DPGAN, GAD, MLE, SentiGAN, TextGAIL
 from textgan.runs import log_probs
 from textgan.sequences import BOS, EOS, PAD
+from textgan.text import encode
 
 LINES = grammar.sample(120, seed=1)
 SMALL = {"judge_steps": 2, "adversarial_steps": 2, "batch": 8}
@@ -115,7 +117,8 @@ def test_other_ids_leave_every_probability_but_for_the_marks_that_are_never_writ
         taken = logits.log_softmax(-1).gather(1, torch.tensor(piece.targets)[:, None])
         mean = logits.softmax(-1).log().mean(-1).exp()  # of the mean row, at most: exp(mean log p)
         theirs.append((taken.sum().item(), len(piece.targets), mean.sum().item()))
-    ours, tokens = log_probs(lambda x: run.generator.log_probs(x).double().sum(1), run.tokenizer, lines)
+    score, data = lambda x: run.generator.log_probs(x).double().sum(1), encode(run.tokenizer, lines)
+    ours, tokens = log_probs(score, data, run.generator.chosen)
     for (logp, n, slack), found, count in zip(theirs, ours, tokens, strict=True):
         assert count == n
         assert logp - 2 * slack - 1e-3 <= found <= logp + 1e-3
@@ -157,6 +160,18 @@ def test_labels_are_rows_behind_the_models_tokens(tmp_path: Path) -> None:
     recipe = SentiGAN(mle_steps=1, rollouts=1, generator=Pretrained(str(path)), **SMALL)
     run = fit(recipe, labelled, out=tmp_path / "run", device="cpu", threads=1, progress=False)
     assert run.generator.labels == 2 and len(run.sample_text(4, label="b")) == 4
+
+
+@pytest.mark.parametrize("how", ["given", "3"])
+def test_prompts_end_with_a_row_behind_the_models_tokens(how: str, tmp_path: Path) -> None:
+    path = foreign(tmp_path / "lm")
+    text = ["\t".join(line.split(" ", 1)) for line in LINES] if how == "given" else LINES
+    recipe = GAD(mle_steps=1, group=8, generator=Pretrained(str(path)), **SMALL)
+    settings = TextSettings(prompt=how)
+    run = fit(recipe, text, out=tmp_path / "run", text=settings, device="cpu", threads=1, progress=False)
+    assert run.generator.vocab_size == run.generator.mark + 1 == run.tokenizer.get_vocab_size()
+    assert all(line.startswith("a man") for line in run.sample_text(6, prompts=["a man"]))
+    assert how != "given" or all(line.startswith(tuple(x.split()[0] for x in LINES)) for line in run.sample_text(6))
 
 
 def test_what_cannot_be_adopted_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,6 +233,9 @@ def test_group_advantages_of_a_worked_example() -> None:
     expected = torch.tensor([-4.5, 0, 4.5]) / 6**0.5
     assert torch.allclose(group_advantages(torch.tensor([0.0, 3, 6])), expected)
     assert not group_advantages(torch.full((5,), 0.1)).any()
+    two = torch.tensor([0.0, 3, 6, 7, 7, 10])  # each group by itself
+    alone = torch.cat([group_advantages(two[:3]), group_advantages(two[3:])])
+    assert torch.allclose(group_advantages(two, size=3), alone)
 
 
 def test_a_clipped_ratio_begins_as_reinforce_and_stops_where_it_has_earned_enough() -> None:

@@ -81,8 +81,8 @@ def test_generate_begins_with_a_label(run: Run) -> None:
 @pytest.mark.parametrize(
     ("recipe", "lines", "problem"),
     [
-        (MLE, LINES, "lines holds labelled text, and mle has no classes; give the text alone, or a recipe with classes "
-         "(sentigan, catgan)"),
+        (MLE, LINES, "lines holds labelled text, and mle has no classes; give the text alone, a recipe with classes "
+         "(sentigan, catgan), or --prompt given where prompts were meant"),
         (SentiGAN, ["yes yes", "no"], 'lines:1: sentigan has classes and wants label<TAB>text, or JSON with "label" '
          'and "text" on each line'),
         (SentiGAN, ["up\tyes yes", "up\tyes no"], "the text has the one label 'up'; at least 2 are wanted"),

@@ -19,6 +19,7 @@ from textgan.errors import InputError
 from textgan.labels import count_labels, label_facts, labels_of, token_of, unlabelled, with_labels
 from textgan.oracle import Oracle, Truth, truth_of
 from textgan.processes import ALONE, Share
+from textgan.prompts import MARK, NONE, cut_prompted, encode_prompted, longest_prompt, prompts_of, sentences
 from textgan.sequences import pad_to
 from textgan.text import (
     Encoded,
@@ -50,6 +51,7 @@ class TextSettings:
         vocab_size: keep at most so many tokens, the others become <unk>; none keeps all
         min_count: a token seen less often becomes <unk>
         max_len: longest sentence in tokens, end mark included; none is chosen from the data (99.5 % fit)
+        prompt: what G is given of a sentence: none, given (prompt<TAB>text or JSON of both) or N, its first N tokens
         encoding_errors: what to do with bytes that are not UTF-8 and with control characters: strict, replace or skip
     """
 
@@ -57,11 +59,13 @@ class TextSettings:
     vocab_size: int | None = None
     min_count: int = 1
     max_len: int | None = None
+    prompt: str = NONE
     encoding_errors: str = "strict"
 
 
 class Data(NamedTuple):
-    """A corpus ready for training; `facts` is what the run folder records about it."""
+    """A corpus ready for training; `facts` is what the run folder records about it. prompts: (N, P) ids, where it has
+    them, which the generator draws from."""
 
     tokenizer: Any
     train: Encoded
@@ -69,6 +73,7 @@ class Data(NamedTuple):
     held_out_lines: Sequence[str]
     max_len: int
     facts: dict[str, Any]
+    prompts: np.ndarray | None = None
 
     @property
     def labels(self) -> dict[str, int]:
@@ -99,10 +104,11 @@ def prepare(
     folder: where the ids of a text that does not fit into memory (`text.spooling`) are kept, sealed; the same text and
     settings find them there again. Raises InputError where there is no room.
     classes: the recipe of that name wants labelled text (`labels`), which is held in memory; else labels are refused.
+    Text with prompts (`prompts`) is held in memory, too.
     tokenizer: of a language model that the run takes over, in place of one that is trained here.
     """
     if tokenizer is not None and settings != TextSettings(
-        max_len=settings.max_len, encoding_errors=settings.encoding_errors
+        max_len=settings.max_len, encoding_errors=settings.encoding_errors, prompt=settings.prompt
     ):
         raise InputError("a pretrained generator brings its tokens; leave --tokens, --vocab_size and --min_count out")
     if settings.max_len is not None and settings.max_len < 1:
@@ -111,6 +117,8 @@ def prepare(
     other = None if valid is None else read_text(valid, errors=settings.encoding_errors)
     if classes:
         return _prepared_labelled(text, other, settings, recipe, tokenizer)
+    if settings.prompt != NONE:
+        return _prepared_prompted(text, other, settings, tokenizer)
     text = unlabelled(text, recipe)
     if folder is None or isinstance(text.lines, list):
         return _prepared(text, other, settings, None, tokenizer)
@@ -193,6 +201,34 @@ def _prepared_labelled(
         held_out=with_labels(data.held_out, held_rows, size - len(counts), list(counts)),
         facts=data.facts | {"labels": counts},
     )
+
+
+def _prepared_prompted(text: Text, other: Text | None, settings: TextSettings, given: Any | None) -> Data:
+    """`prepare` of texts with prompts: that of the whole sentences, then the mark after each prompt, and its token."""
+    how = settings.prompt
+    if isinstance(truth_of(text.name), Oracle):
+        raise InputError(f"--prompt {how}: an oracle's sentences all have one length and no end; leave it out")
+    if other is None:
+        lines, held = hold_out(list(text.lines))
+        train, valid = text._replace(lines=list(lines)), Text(held, f"held out of {text.name}", "", 0, 0, 0)
+    else:
+        train, valid = text, other
+    whole, held_whole = (part._replace(lines=sentences(part.lines, how, part.name)) for part in (train, valid))
+    data = _prepared(whole, held_whole, settings, None, given)
+    if data.tokenizer.token_to_id(MARK) is not None:
+        raise InputError(f"{text.name}: {MARK} is a word of it, but a prompt's end mark here; spell it otherwise")
+    data.tokenizer.add_special_tokens([MARK])  # at the end of the vocabulary
+    size = data.tokenizer.get_vocab_size()
+    rows = encode_prompted(data.tokenizer, train.lines, how, train.name)
+    longest, max_len = longest_prompt(rows, size - 1), settings.max_len or choose_max_len(rows.lengths)
+    max_len = max_len if settings.max_len else max(max_len, longest + 2)
+    held_rows = encode_prompted(data.tokenizer, valid.lines, how, valid.name, max_len=max_len)
+    rows = cut_prompted(rows, max_len, size - 1)
+    prompts = prompts_of(rows, size - 1)
+    data.facts["corpus"] |= {"lines": len(text.lines), "truncated": rows.truncated}
+    data.facts["tokens"] |= {"vocab_size": size, "max_len": max_len, "prompt": how}
+    facts = data.facts | {"prompts": {"distinct": len(np.unique(prompts, axis=0)), "longest": longest}}
+    return data._replace(train=rows, held_out=held_rows, max_len=max_len, facts=facts, prompts=prompts)
 
 
 def _of_oracle(truth: Oracle, lines: Sequence[str], held: Sequence[str], settings: TextSettings) -> tuple[Any, int]:

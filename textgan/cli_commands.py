@@ -98,6 +98,11 @@ def _sample(commands: Any) -> None:
     add_threads(parser, "by the size of the net")
     add_writing(parser)
     parser.add_argument(
+        "--prompts", metavar="FILE",
+        help="what the sentences begin with, a prompt a line, in turn (default: nothing, or in a run with prompts "
+        "those of its training text)",
+    )  # fmt: skip
+    parser.add_argument(
         "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
         help="text, or jsonl: rows with their provenance (default: text)",
     )  # fmt: skip
@@ -109,10 +114,11 @@ def _run_sample(options: argparse.Namespace) -> None:
     from textgan.augmentation import write_pool
     from textgan.progress import counted
     from textgan.runs import Run
-    from textgan.text import write_lines
+    from textgan.text import read_lines, write_lines
 
     run = Run.open(options.run, device=options.device, precision=options.precision)
-    chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label}
+    prompts = read_lines(options.prompts) if options.prompts else []
+    chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label, "prompts": prompts}
     with machine.threads(options.threads), machine.together() as share:
         if share.rank > 0:  # the first process writes what all have drawn
             list(run.stream_text(options.n, **chosen))

@@ -43,7 +43,7 @@ def rollout_rewards(
     """What a sentence is worth once each of its tokens is fixed: q[b, t] = E score(tokens[b, :t+1] completed).
 
     The mean over n completions by `generator`; the last token's is the score of the sentence itself. SeqGAN (Yu et al.
-    2017), eq. 4. samples: (B, T); returns (B, T), 0 outside the mask. Errors: n < 1.
+    2017), eq. 4. samples: (B, T); returns (B, T), 0 outside the mask, so in prompts too. Errors: n < 1.
     """
     if n < 1:
         raise ValueError(f"n {n} must be at least one roll-out")
@@ -51,13 +51,18 @@ def rollout_rewards(
     with evaluating(generator):
         for places, complete in _gathered(_completions(generator, samples, n, context, rng)):
             rewards.view(-1).index_add_(0, places, score_blocks(score, complete) / n)
-    last = (lengths_of(samples.mask) - 1).clamp(min=0)[:, None]  # (B, 1) where each sentence ends
+    last = _end(samples.mask)[:, None]  # (B, 1)
     return rewards.scatter_(1, last, score_blocks(score, samples.tokens)[:, None]) * samples.mask
 
 
 def last_of(rewards: Tensor, mask: Tensor) -> Tensor:
     """The last token's, which is the finished sentence's own: (B, T) -> (B,)."""
-    return rewards.gather(1, (lengths_of(mask) - 1).clamp(min=0)[:, None]).squeeze(1)
+    return rewards.gather(1, _end(mask)[:, None]).squeeze(1)
+
+
+def _end(mask: Tensor) -> Tensor:
+    """Where each sentence ends, the last place of the mask: (B, T) -> (B,); 0 where it is empty."""
+    return (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)
 
 
 def _completions(
@@ -74,7 +79,8 @@ def _completions(
     _, state = generator.advance(first(tokens, context), generator.start(batch))
     for t in range(1, time):
         hidden, state = generator.advance(tokens[:, t - 1], state)
-        going = every if fixed_shapes(device) else mask[:, t].nonzero().squeeze(1)  # beyond an end nothing counts
+        # beyond an end, and within a prompt, nothing counts
+        going = every if fixed_shapes(device) else (mask[:, t - 1] & mask[:, t]).nonzero().squeeze(1)
         uniform = noise.uniform(n, width - t)[going].flatten(0, 1)  # (N, T' - t)
         for owner, u in zip(going.repeat_interleave(n).split(ROWS), uniform.split(ROWS), strict=True):
             complete = torch.full((len(owner), width), PAD, device=device)
@@ -147,14 +153,19 @@ def importance_weights(logits: Tensor) -> Tensor:
     return (logits - whole.logsumexp(0)).exp() * len(whole)
 
 
-def group_advantages(rewards: Tensor) -> Tensor:
+def group_advantages(rewards: Tensor, *, size: int | None = None) -> Tensor:
     """How much better each sample is than the others of its group, in the group's deviations: (B,) -> (B,).
 
     (r_i - mean of the others) / sd; 0 for a group whose rewards are all alike. Kool et al. 2019; Shao et al. 2024.
+    size: of a group, rows that follow each other; None is the whole batch.
     """
-    group = gather(rewards)
-    others = (group.sum() - rewards) / max(1, len(group) - 1)
-    return (rewards - others) / group.std(correction=0).clamp(min=1e-6)
+    if size is None:
+        group = gather(rewards)
+        others = (group.sum() - rewards) / max(1, len(group) - 1)
+        return (rewards - others) / group.std(correction=0).clamp(min=1e-6)
+    groups = rewards.view(-1, size)
+    others = (groups.sum(1, keepdim=True) - groups) / max(1, size - 1)
+    return ((groups - others) / groups.std(1, correction=0, keepdim=True).clamp(min=1e-6)).flatten()
 
 
 def clipped_ratio(log_probs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, *, clip: float) -> Tensor:

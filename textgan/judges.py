@@ -29,7 +29,9 @@ class Judge:
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(n,) log p(line) in nats and (n,) words, the end counted; no line is cut."""
-        return log_probs(lambda tokens: self.net.log_probs(tokens).double().sum(1), self.tokenizer, lines)
+        return log_probs(
+            lambda tokens: self.net.log_probs(tokens).double().sum(1), encode(self.tokenizer, lines), self.net.chosen
+        )
 
 
 def train_judge(lines: Sequence[str], level: str, net: LSTM, *, seed: int = 0) -> Judge:

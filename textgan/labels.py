@@ -50,8 +50,10 @@ def unlabelled(text: Text, recipe: str) -> Text:
     """The text as it came, for a recipe without classes. Errors: InputError where the text is one of labels."""
     first = list(islice(text.lines, LOOKED_AT))
     if first and all(map(read_label, first)):
-        raise InputError(f"{text.name} holds labelled text, and {recipe} has no classes; give the text alone, or a "
-                         "recipe with classes (sentigan, catgan)")  # fmt: skip
+        raise InputError(
+            f"{text.name} holds labelled text, and {recipe} has no classes; give the text alone, a recipe with classes "
+            "(sentigan, catgan), or --prompt given where prompts were meant"
+        )
     return text
 
 

@@ -71,7 +71,8 @@ class Opponent:
 
     def logits(self, lines: Sequence[str]) -> np.ndarray:
         """(n,) float64, higher for lines that look real to it; a line over the run's longest is cut there."""
-        return WordJudge(self.net, self.run.tokenizer, self.run.generator.max_len).logits(lines)
+        data = self.run.encode(lines)
+        return WordJudge(self.net, self.run.tokenizer, self.run.generator.max_len).logits_of(data)
 
     def train(self, real: Sequence[str], fake: Sequence[str], *, seed: int) -> Opponent:
         """Itself: only what its logits mean is learnt, by the calibration."""

@@ -18,8 +18,9 @@ from textgan.errors import InputError
 from textgan.generators import ROWS, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
 from textgan.processes import ALONE, gather, share, sharing, widest
+from textgan.prompts import encode_prompted, given_prompts, load_prompts
 from textgan.sequences import PAD, pad_to
-from textgan.text import decode, encode, load_tokenizer
+from textgan.text import Encoded, decode, encode, load_tokenizer
 
 BLOCK_ROWS = 256  # sentences that the model reads at once
 BEST = "best"  # beside RUN/generator, which is the last one
@@ -70,34 +71,44 @@ class Run:
         """The trained generator, in evaluation mode."""
         if not (self.weights / "config.json").exists():
             raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
-        return load_generator(self.weights).eval().to(self.device)
+        generator = load_generator(self.weights).eval().to(self.device)
+        if generator.mark is not None:
+            generator.prompts = load_prompts(self.path).to(self.device)
+        return generator
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer that the run was trained with."""
         return load_tokenizer(self.weights)
 
-    def sample_text(self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None) -> list[str]:
+    def sample_text(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None, prompts: Sequence[str] = ()
+    ) -> list[str]:
         """n sentences as clean text; the same seed gives the same sentences on the CPU in float32."""
-        return list(self.stream_text(n, seed=seed, temperature=temperature, label=label))
+        return list(self.stream_text(n, seed=seed, temperature=temperature, label=label, prompts=prompts))
 
     def stream_text(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None, prompts: Sequence[str] = ()
     ) -> Iterator[str]:
         """`sample_text` one sentence at a time, drawn in blocks of 1,024, so that memory does not grow with n.
 
         Each block has a random state of its own (`block_seed`): those of n sentences are the first of more sentences,
         but for a last block that is not full. label: the class of all; without it a run with classes draws
-        them as often as its training text has them. Several processes (`processes.sharing`) draw a block each at a
-        time: the first one gives all sentences, the same as one process alone, and the others none, but each must be
-        read to its end. Errors: n below 1, a label that the run lacks.
+        them as often as its training text has them. prompts: what the sentences begin with, in turn, in a run with or
+        without prompts; a run with prompts draws them from its training text otherwise. Several processes
+        (`processes.sharing`) draw a block each at a time: the first one gives all sentences, the same as one process
+        alone, and the others none, but each must be read to its end. Errors: n below 1, a label that the run lacks, a
+        prompt that leaves no room to write in.
         """
         if n < 1:
             raise InputError(f"-n {n} must be at least 1")
         if label is not None:
             id_of(label, self.labels, 0)  # refuse it before any work
+        given = None
+        if len(prompts):
+            given = given_prompts(self.tokenizer, prompts, self.generator.mark, self.generator.max_len)
         return chain.from_iterable(
-            self._turn(block, n - block * ROWS, seed, temperature, label)
+            self._turn(block, n - block * ROWS, seed, temperature, label, given)
             for block in range(0, -(-n // ROWS), share().world)
         )
 
@@ -106,17 +117,24 @@ class Run:
         """The run's classes and how often each was seen in training; empty where it has none."""
         return label_facts(self.settings)
 
-    def _turn(self, block: int, n: int, seed: int, temperature: float, label: str | None) -> list[str]:
+    def _turn(
+        self, block: int, n: int, seed: int, temperature: float, label: str | None, prompts: torch.Tensor | None
+    ) -> list[str]:
         """The next n sentences, but at most a block a process, from this block on; none but in the first process."""
         rank, world = share()
         sizes = [min(ROWS, max(0, n - i * ROWS)) for i in range(world)]
         with sharing(ALONE):
-            tokens = self._block(sizes[rank], block_seed(seed, block + rank), temperature, label)
+            prefix = None
+            if prompts is not None:
+                prefix = prompts[((block + rank) * ROWS + torch.arange(sizes[rank])) % len(prompts)]
+            tokens = self._block(sizes[rank], block_seed(seed, block + rank), temperature, label, prefix)
         tokens = pad_to(tokens, widest(tokens.shape[1], tokens.device))
         tokens = gather(F.pad(tokens, (0, 0, 0, sizes[0] - len(tokens)), value=PAD))  # only the last block is not full
         return decode(self.tokenizer, tokens[: sum(sizes)].numpy()) if rank == 0 else []
 
-    def _block(self, n: int, seed: int, temperature: float, label: str | None) -> torch.Tensor:
+    def _block(
+        self, n: int, seed: int, temperature: float, label: str | None, prefix: torch.Tensor | None
+    ) -> torch.Tensor:
         """Tokens of a block, (n, T)."""
         if n == 0:
             return torch.full((0, 1), PAD)
@@ -126,17 +144,26 @@ class Run:
         else:
             context = torch.full((n,), id_of(label, self.labels, size))
         parameters = sum(p.numel() for p in self.generator.parameters())
-        context = None if context is None else context.to(self.device)
+        context, prefix = (None if x is None else x.to(self.device) for x in (context, prefix))
         rounded = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with machine.suited_threads(parameters, machine.USUAL_THREADS), rounded:
-            return self.generator.sample(n, context=context, temperature=temperature, rng=rng).tokens.cpu()
+            drawn = self.generator.sample(n, prefix=prefix, context=context, temperature=temperature, rng=rng)
+            return drawn.tokens.cpu()
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """`log_probs` of the run's generator; a line longer than the run's maximum length is cut there.
 
-        With classes it is log sum_k p(k) p(line | k), p(k) as in the training text.
+        With classes it is log sum_k p(k) p(line | k), p(k) as in the training text. With prompts the lines have them
+        as the training text does, and it is of the rest.
         """
-        return log_probs(self._marginal, self.tokenizer, lines, max_len=self.generator.max_len)
+        return log_probs(self._marginal, self.encode(lines), self.generator.chosen)
+
+    def encode(self, lines: Sequence[str]) -> Encoded:
+        """Ids of the lines as the run's nets read them, with prompts as its training text has them."""
+        how, max_len = self.settings["tokens"].get("prompt"), self.generator.max_len
+        if how is None:
+            return encode(self.tokenizer, lines, max_len=max_len)
+        return encode_prompted(self.tokenizer, lines, how, max_len=max_len)
 
     def _marginal(self, tokens: torch.Tensor) -> torch.Tensor:
         """log p of sentences (B, T) whatever their class: (B,) float64."""
@@ -154,8 +181,9 @@ class Run:
         return torch.stack(terms).logsumexp(0)
 
     def pool_rows(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None, first: int = 0
-    ) -> Iterator[dict[str, Any]]:
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None,
+        prompts: Sequence[str] = (), first: int = 0,
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time.
 
         first: begin with this one of the seed's sentences; a multiple of 1,024, where a block begins.
@@ -164,8 +192,9 @@ class Run:
 
         if first % ROWS:
             raise InputError(f"first {first} must be a multiple of {ROWS:,}, where a block of sentences begins")
+        chosen: dict[str, Any] = {"temperature": temperature, "label": label, "prompts": prompts}
         return pool_rows(
-            self.stream_text(n, seed=block_seed(seed, first // ROWS), temperature=temperature, label=label),
+            self.stream_text(n, seed=block_seed(seed, first // ROWS), **chosen),
             source=self.settings["recipe"],
             generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
             run=self.path.name,
@@ -194,15 +223,16 @@ def block_seed(seed: int, block: int) -> int:
 
 @torch.no_grad()
 def log_probs(
-    score: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, lines: Sequence[str], *, max_len: int | None = None
+    score: Callable[[torch.Tensor], torch.Tensor], data: Encoded, chosen: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a generator thinks of text: (n,) log p(line) in nats and (n,) tokens, the end counted, at temperature 1.
 
-    score: sentences (B, T) -> (B,) log p. An unknown word counts as <unk>; PAD and BOS are forbidden as in writing.
+    score: sentences (B, T) -> (B,) log p. chosen: (B, T) -> (B, T), the tokens that count. An unknown word counts as
+    <unk>; PAD and BOS are forbidden as in writing.
     """
-    data = encode(tokenizer, lines, max_len=max_len)
-    sums, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
+    sums, counts, order = np.zeros(len(data)), np.zeros(len(data), np.int64), np.argsort(data.lengths, kind="stable")
     for start in range(0, len(order), BLOCK_ROWS):
         rows = order[start : start + BLOCK_ROWS]
-        sums[rows] = score(torch.from_numpy(data.batch(rows))).cpu().numpy()
-    return sums, np.asarray(data.lengths)
+        tokens = torch.from_numpy(data.batch(rows))
+        sums[rows], counts[rows] = score(tokens).cpu().numpy(), chosen(tokens).sum(1).numpy()
+    return sums, counts

@@ -16,8 +16,8 @@ from textgan.graphs import fixed_shapes
 from textgan.text import BOS, EOS, PAD, SPECIALS, UNK
 
 __all__ = [
-    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "embed", "lengths_of", "mask_of", "mean_within",
-    "pad_to", "parted", "split_labels", "straight_through",
+    "BOS", "EOS", "PAD", "SPECIALS", "UNK", "Relaxed", "Samples", "after_mark", "embed", "lengths_of", "mask_of",
+    "mean_within", "pad_to", "parted", "split_labels", "straight_through",
 ]  # fmt: skip
 
 
@@ -25,9 +25,8 @@ class Samples(NamedTuple):
     """Discrete sentences drawn from a generator.
 
     tokens: (B, T) int64, PAD after EOS; a sentence cut at the maximum length has no EOS.
-    log_probs: (B, T) log p(token_t | token_<t) under the distribution sampled from; 0 outside the mask and over a
-        given prefix, which was not drawn.
-    mask: (B, T) bool, True up to and including EOS.
+    log_probs: (B, T) log p(token_t | token_<t) under the distribution sampled from; 0 outside the mask.
+    mask: (B, T) bool, True where a token was drawn: up to and including EOS, after a given prefix or prompt.
     """
 
     tokens: Tensor
@@ -51,6 +50,11 @@ class Relaxed(NamedTuple):
 def mask_of(tokens: Tensor) -> Tensor:
     """Which positions are text: (B, T) int64 -> (B, T) bool, True up to and including EOS."""
     return tokens != PAD
+
+
+def after_mark(tokens: Tensor, mark: int) -> Tensor:
+    """Which positions come after a row's mark, or all of a row that has none: (B, T) int64 -> (B, T) bool."""
+    return (tokens == mark).flip(1).cumsum(1).flip(1) == 0
 
 
 def split_labels(tokens: Tensor) -> tuple[Tensor, Tensor]:

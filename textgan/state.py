@@ -46,6 +46,9 @@ class State:
             player.to(self.device)
             if isinstance(player.net, Generator):
                 player.net.labels = len(data.labels)
+                if data.prompts is not None:
+                    player.net.mark = player.net.vocab_size - 1
+                    player.net.prompts = torch.from_numpy(data.prompts).long().to(self.device)
             if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
                 player.net.first_id = FIRST  # neither an end nor an unknown word
         self.rng = torch.Generator().manual_seed(seed)  # on the CPU: no card is waited for

@@ -3,7 +3,7 @@
 Only this file writes a run folder:
 
     RUN/recipe.json  log.jsonl  heldout.txt  samples/  generator/  best/  ckpt-000120/
-    RUN/text/ (a large corpus, as ids)  adopted/ (a language model of others, in our order)
+    RUN/text/ (a large corpus, as ids)  adopted/ (a language model of others, in our order)  prompts.safetensors
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from textgan.graphs import fixed_shapes
 from textgan.labels import draw_labels
 from textgan.processes import average, gather, sharing
 from textgan.progress import Progress
+from textgan.prompts import check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
 from textgan.settings import choose, refuse_other_settings, settings_of
@@ -108,6 +109,7 @@ def fit(
     text, schedule = text or TextSettings(), schedule or Schedule()
     chosen, facts = choose(recipe, preset)
     check_recipe(chosen)
+    check_prompt(text.prompt, chosen)
     if control is not None:
         check_control(control)
         facts["control"] = control
@@ -326,6 +328,8 @@ class _Training:
         elif main:
             write_json(self.folder / "recipe.json", self.settings)
             write_lines(self.folder / "heldout.txt", self.data.held_out_lines)
+            if self.data.prompts is not None:
+                save_prompts(self.data.prompts, self.folder)
         if main:
             (self.folder / "samples").mkdir(exist_ok=True)
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:

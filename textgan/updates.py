@@ -144,7 +144,7 @@ class Recipe(Protocol):
 
     Its file may hold PRESETS: name -> the recipe at the settings of a paper, the source of each value beside it.
     A class variable `from_noise` says why its game cannot begin without pre-training, where that is so; `no_logit`, why
-    its D cannot judge a single line.
+    its D cannot judge a single line; `no_prompt`, why it takes no prompts.
     """
 
     name: ClassVar[str]
@@ -240,7 +240,7 @@ def usual_players(recipe: Any, vocab_size: int, max_len: int) -> Players:
 def likelihood_loss(generator: Generator, tokens: Tensor) -> Tensor:
     """Mean -log p a token of real sentences (B, T), over the whole batch; with classes a label comes first."""
     sentences, context = parted(tokens, generator.labels)
-    return -gather(generator.log_likelihood(sentences, context)[None]).sum() / mask_of(gather(sentences)).sum()
+    return -gather(generator.log_likelihood(sentences, context)[None]).sum() / generator.chosen(gather(sentences)).sum()
 
 
 def likelihood_phase(player: Player[Generator], recipe: Any) -> Phase:
@@ -266,12 +266,12 @@ def judge(player: Player[Discriminator], objective: Objective, real: Tensor, fak
     d_accuracy is the share of (real, fake) pairs that D orders rightly, an estimate of its AUC under any objective.
     """
     net = player.net.train()
-    x = fake.probs if isinstance(fake, Relaxed) else fake.tokens
+    x, mask = fake.probs if isinstance(fake, Relaxed) else fake.tokens, mask_of(fake.tokens)
     if fixed_shapes(real.device) and x.shape == real.shape:  # as one batch, in half as many operations
-        both = net(torch.cat([real, x]), torch.cat([mask_of(real), fake.mask]))
+        both = net(torch.cat([real, x]), torch.cat([mask_of(real), mask]))
         real_logits, fake_logits = both.chunk(2)
     else:
-        real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), fake.mask)
+        real_logits, fake_logits = net(real, mask_of(real)), net(x.detach(), mask)
     loss = player.minimise(objective.discriminator(real_logits, fake_logits))
     return {"d_loss": loss, "d_accuracy": (real_logits > fake_logits).float().mean()}
 

@@ -20,6 +20,7 @@ from textgan.errors import InputError
 from textgan.metrics.encoders import HuggingFace
 from textgan.objectives import NON_SATURATING
 from textgan.sequences import mask_of
+from textgan.text import Encoded as Sentences
 from textgan.text import choose_max_len, encode, load_tokenizer, make_folder, save_tokenizer, train_tokenizer
 from textgan.updates import Player, adamw
 
@@ -97,9 +98,12 @@ class WordJudge:
     def __init__(self, net: Discriminator, tokenizer: Any, max_len: int) -> None:
         self.net, self.tokenizer, self.max_len = net, tokenizer, max_len
 
-    @torch.no_grad()
     def logits(self, lines: Sequence[str]) -> np.ndarray:
-        data = encode(self.tokenizer, lines, max_len=self.max_len)
+        return self.logits_of(encode(self.tokenizer, lines, max_len=self.max_len))
+
+    @torch.no_grad()
+    def logits_of(self, data: Sentences) -> np.ndarray:
+        """Of sentences as ids: (n,) float64."""
         found, order = np.zeros(len(data)), np.argsort(data.lengths, kind="stable")
         for rows in np.split(order, range(BLOCK, len(order), BLOCK)):
             tokens = torch.from_numpy(data.batch(rows))

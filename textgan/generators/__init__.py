@@ -59,4 +59,5 @@ def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
     generator = family(model, config.vocab_size, length).eval()
     generator.first_id = getattr(config, "first_id", generator.first_id)
     generator.labels = getattr(config, "labels", 0)
+    generator.mark = getattr(config, "prompt_mark", None)
     return generator

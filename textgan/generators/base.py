@@ -2,7 +2,9 @@
 
 A subclass says how to start, how to advance a state by one token and how to read logits off a hidden vector; the
 log-probabilities, sampling and relaxed sampling follow from these. PAD and BOS are never generated. A `context`, (B,)
-int64, is the token that stands in BOS's place: a label, say.
+int64, is the token that stands in BOS's place: a label, say. Where the language has prompts (`prompts`), a sentence
+begins with one and its mark, which are given: log-probabilities are of the rest, and samples begin with prompts of the
+training text unless a prefix says with what.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from textgan.generators.drawing import check_temperature, gumbel, search
 from textgan.generators.likelihood import forbid, summed
 from textgan.graphs import Graphs, fixed_shapes
 from textgan.processes import Noise, widest
-from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, mask_of, straight_through
+from textgan.sequences import BOS, EOS, PAD, Relaxed, Samples, after_mark, mask_of, pad_to, straight_through
 
 BLOCK = 1 << 18  # logits at once while drawing (1 MB in float32: they stay in cache); benchmarks/SPEED.md
 ROWS = 1024  # sentences at once while sampling or rolling out: bounds memory for any n
@@ -70,6 +72,8 @@ class Generator(nn.Module, ABC):
         self.graphs = Graphs()
 
     labels = 0  # how many of the last ids are labels, which stand in BOS's place and are never generated
+    mark: int | None = None  # the id that ends a prompt, where the language has prompts: the last, never generated
+    prompts: Tensor | None = None  # (N, P) int64, which samples begin with: each ends with the mark, PAD after it
 
     @abstractmethod
     def start(self, n: int) -> State:
@@ -101,15 +105,15 @@ class Generator(nn.Module, ABC):
 
     @property
     def allowed(self) -> slice:
-        """The ids that are ever generated: not those below `first_id`, and no labels."""
-        return slice(self.first_id, self.vocab_size - self.labels)
+        """The ids that are ever generated: not those below `first_id`, no labels, and no mark."""
+        return slice(self.first_id, self.vocab_size - self.labels - (self.mark is not None))
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits (..., H) -> (..., V) of the next token, ids below `first_id` and labels forbidden."""
+        """Logits (..., H) -> (..., V) of the next token, those forbidden that are not `allowed`."""
         return forbid(self.logits(hidden), self.allowed)  # in place: a linear layer's backward pass does without it
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -131,8 +135,13 @@ class Generator(nn.Module, ABC):
         return self.head(self.hidden(tokens, context))
 
     def log_probs(self, tokens: Tensor, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD."""
-        return self.read_off(self.hidden(tokens, context), tokens, mask_of(tokens), temperature=temperature)
+        """log p(token_t | token_<t), differentiable: (B, T) -> (B, T), 0 where tokens are PAD or of a prompt."""
+        return self.read_off(self.hidden(tokens, context), tokens, self.chosen(tokens), temperature=temperature)
+
+    def chosen(self, tokens: Tensor) -> Tensor:
+        """Which tokens are the generator's to choose, text but for prompts: (B, T) int64 -> (B, T) bool."""
+        text = mask_of(tokens)
+        return text if self.mark is None else text & after_mark(tokens, self.mark)
 
     def read_off(self, hidden: Tensor, tokens: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
         """log p of the tokens from the hidden vectors that foretell them: (B, T, H), (B, T) -> (B, T), 0 outside mask.
@@ -157,7 +166,7 @@ class Generator(nn.Module, ABC):
 
         On a card, under autocast and without a linear head it is that sum itself.
         """
-        return self.sum_off(self.hidden(tokens, context), tokens, mask_of(tokens))
+        return self.sum_off(self.hidden(tokens, context), tokens, self.chosen(tokens))
 
     def sum_off(self, hidden: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """`read_off(hidden, tokens, mask).sum()`, as `log_likelihood` has it."""
@@ -199,7 +208,7 @@ class Generator(nn.Module, ABC):
         max_len: int | None = None,
         rng: torch.Generator | None = None,
     ) -> Samples:
-        """Draw n sentences, continuing `prefix` (n, P) where given; shape (n, T) with T <= max_len.
+        """Draw n sentences, continuing `prefix` (n, P), PAD after a shorter one, where given; (n, T) with T <= max_len.
 
         Dropout is off. Rows that have ended leave the batch (where shapes are fixed they stay, and T is max_len); a
         sentence depends on `rng` and on its place alone, not on the others. Errors: a temperature that is not positive.
@@ -207,8 +216,7 @@ class Generator(nn.Module, ABC):
         length = max_len or self.max_len
         if prefix is not None and (len(prefix) != n or prefix.shape[1] > length):
             raise ValueError(f"prefix {tuple(prefix.shape)} must be ({n}, P) with P <= {length}")
-        given = 0 if prefix is None else prefix.shape[1]
-        noise = Noise(n, rng, self.device).uniform(length - given)
+        noise = Noise(n, rng, self.device).uniform(length)
         return self.sample_from(noise, prefix=prefix, context=context, temperature=temperature)
 
     @torch.no_grad()
@@ -220,9 +228,11 @@ class Generator(nn.Module, ABC):
         context: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Samples:
-        """`sample` with the uniform numbers of its draws given: (n, T), or after a prefix (n, T - P)."""
+        """`sample` with the uniform numbers of its draws given: (n, T). A prompt is drawn by the first of a row."""
         check_temperature(temperature)
-        n, length = len(noise), noise.shape[1] + (0 if prefix is None else prefix.shape[1])
+        n, length = noise.shape
+        if prefix is None and self.prompts is not None:
+            prefix = self.prompts_at(noise[:, 0])[:, :length]
         parts = []
         with evaluating(self):
             for i in range(0, n, ROWS):
@@ -231,7 +241,14 @@ class Generator(nn.Module, ABC):
         tokens, log_probs = (torch.cat(p) for p in zip(*parts, strict=True)) if parts else self._empty(0, length)
         mask = mask_of(tokens)
         width = length if fixed_shapes(self.device) else widest(max(1, int(mask.any(0).sum())), self.device)
+        if prefix is not None:
+            mask[:, : prefix.shape[1]] &= ~mask_of(prefix)
         return Samples(tokens[:, :width], log_probs[:, :width], mask[:, :width])
+
+    def prompts_at(self, u: Tensor) -> Tensor:
+        """Prompts drawn as the training text has them: uniform numbers (n,) -> (n, P)."""
+        assert self.prompts is not None
+        return self.prompts[(u * len(self.prompts)).long().clamp(max=len(self.prompts) - 1)]
 
     def _empty(self, n: int, length: int) -> tuple[Tensor, Tensor]:
         tokens = torch.full((n, length), PAD, device=self.device)
@@ -242,16 +259,12 @@ class Generator(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         n = len(noise)
         tokens, log_probs = self._empty(n, length)
-        state, x, given = self.start(n), first(tokens, context), 0
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
-        if prefix is not None and prefix.shape[1]:
-            given = prefix.shape[1]
-            tokens[:, :given] = prefix
-            for t in range(given):
-                _, state = self.advance(x, state)
-                x = prefix[:, t]
-            done = (prefix == EOS).any(1) | (x == PAD)
-        self.extend(state, x, tokens, log_probs, given, done=done, noise=noise, temperature=temperature)
+        given = None if prefix is None else pad_to(prefix, length)
+        self.extend(
+            self.start(n), first(tokens, context), tokens, log_probs, 0, done=done, noise=noise,
+            temperature=temperature, given=given,
+        )  # fmt: skip
         return tokens, log_probs
 
     def extend(
@@ -265,13 +278,14 @@ class Generator(nn.Module, ABC):
         done: Tensor,
         noise: Tensor,
         temperature: float = 1.0,
+        given: Tensor | None = None,
     ) -> None:
         """Fill tokens[:, t:] and log_probs[:, t:], (B, T), in place; rows drop out of the batch as they end.
 
-        noise: (B, T - t) uniform numbers, one for each draw.
+        noise: (B, T - t) uniform numbers, one for each draw. given: (B, T), tokens that are not drawn, PAD elsewhere.
         """
         if fixed_shapes(tokens.device):
-            self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature)
+            self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature, given)
             return
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
@@ -282,10 +296,13 @@ class Generator(nn.Module, ABC):
                 keep = (~done).nonzero().squeeze(1)
                 rows, x, done, state = rows[keep], x[keep], done[keep], self.select(state, keep)
             hidden, state = self.advance(x, state)
-            drawn = self.draw(hidden, noise[rows, position - t], temperature=temperature)
-            x = drawn.tokens.masked_fill(done, PAD)
+            here = None if given is None else given[rows, position]
+            if here is not None and bool((here != PAD).all()):
+                x = here
+            else:
+                drawn = _instead(self.draw(hidden, noise[rows, position - t], temperature=temperature), here, done)
+                x, log_probs[rows, position] = drawn.tokens, drawn.log_probs
             tokens[rows, position] = x
-            log_probs[rows, position] = drawn.log_probs.masked_fill(done, 0)
             done = done | (x == EOS)
 
     def _extend_all(
@@ -298,18 +315,23 @@ class Generator(nn.Module, ABC):
         done: Tensor,
         noise: Tensor,
         temperature: float,
+        given: Tensor | None,
     ) -> None:
         """`extend` where every row stays to the end: one recorded work, the next token of each row, again and again."""
         if t == tokens.shape[1]:
             return
 
+        fixed = [] if given is None else [given]
+
         def write(*places: Tensor) -> dict[str, Tensor]:
-            at, x, done, tokens, log_probs, noise, *state = places
+            at, x, done, tokens, log_probs, noise, *rest = places
+            given, state = rest[: len(fixed)], rest[len(fixed) :]
             hidden, new = self.advance(x, tuple(state))
             drawn = self.draw(hidden, noise.index_select(1, at).squeeze(1), temperature=temperature)
-            x.copy_(drawn.tokens.masked_fill(done, PAD))
+            drawn = _instead(drawn, given[0].index_select(1, at).squeeze(1) if given else None, done)
+            x.copy_(drawn.tokens)
             tokens.index_copy_(1, at, x[:, None])
-            log_probs.index_copy_(1, at, drawn.log_probs.masked_fill(done, 0)[:, None])
+            log_probs.index_copy_(1, at, drawn.log_probs[:, None])
             done.logical_or_(x == EOS)
             at.add_(1)
             for place, part in zip(state, new, strict=True):
@@ -319,8 +341,8 @@ class Generator(nn.Module, ABC):
 
         at = torch.full((1,), t, device=tokens.device)
         noise = F.pad(noise, (t, 0))  # a number for each place: one shape, whatever t is
-        own = (x.clone(), done.clone(), tokens, log_probs, noise, *(part.contiguous() for part in state))
-        written = self.graphs(("write", temperature), write, at, *own, times=tokens.shape[1] - t)
+        own = (x.clone(), done.clone(), tokens, log_probs, noise, *fixed, *(part.contiguous() for part in state))
+        written = self.graphs(("write", temperature, len(fixed)), write, at, *own, times=tokens.shape[1] - t)
         tokens.copy_(written["tokens"])
         log_probs.copy_(written["log_probs"])
 
@@ -345,13 +367,17 @@ class Generator(nn.Module, ABC):
         state, x = self.start(n), first(self._empty(n, 1)[0], context)
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
         ended = F.one_hot(torch.tensor(PAD, device=self.device), self.vocab_size).float()
-        noise = Noise(n, rng, self.device)
+        noise, length = Noise(n, rng, self.device), max_len or self.max_len
+        given = None if self.prompts is None else pad_to(self.prompts_at(noise.uniform(1)[:, 0]), length)  # (B, T)
         probs, tokens = [], []
-        for _ in range(max_len or self.max_len):
+        for t in range(length):
             logits, state = self.step(x, state)  # (B, V)
             soft = ((logits.float() + gumbel(noise, self.vocab_size)) / temperature).softmax(-1)
             token = soft.argmax(-1).masked_fill(done, PAD)
             y = torch.where(done[:, None], ended, straight_through(soft, token) if hard else soft)
+            if given is not None:
+                token = token.where(given[:, t] == PAD, given[:, t])
+                y = y.where((given[:, t] == PAD)[:, None], F.one_hot(token, self.vocab_size).to(y.dtype))
             probs.append(y)
             tokens.append(token)
             done = done | (token == EOS)
@@ -370,6 +396,8 @@ class Generator(nn.Module, ABC):
 
         self.model.config.max_sentence_len = self.max_len
         self.model.config.first_id, self.model.config.labels = self.first_id, self.labels
+        if self.mark is not None:
+            self.model.config.prompt_mark = self.mark
         self.model.generation_config = GenerationConfig(
             bos_token_id=BOS,
             eos_token_id=EOS,
@@ -378,10 +406,18 @@ class Generator(nn.Module, ABC):
             top_k=0,
             top_p=1.0,
             max_length=self.max_len + 1,
-            suppress_tokens=[*range(self.first_id), *range(self.vocab_size - self.labels, self.vocab_size)],
+            suppress_tokens=[*range(self.first_id), *range(self.allowed.stop, self.vocab_size)],
         )
         with quiet_transformers():
             self.model.save_pretrained(folder)
+
+
+def _instead(drawn: Samples, given: Tensor | None, done: Tensor) -> Samples:
+    """Of the next tokens (B,), those given are not PAD in place of the drawn ones; PAD where a row is done."""
+    tokens, log_probs = drawn.tokens, drawn.log_probs
+    if given is not None:
+        tokens, log_probs = tokens.where(given == PAD, given), log_probs.masked_fill(given != PAD, 0)
+    return Samples(tokens.masked_fill(done, PAD), log_probs.masked_fill(done, 0), ~done)
 
 
 def first(tokens: Tensor, context: Tensor | None) -> Tensor:

@@ -13,7 +13,6 @@ from textgan.generators import LSTM, Generator, GeneratorSpec, evaluating
 from textgan.graphs import fixed_shapes
 from textgan.papers import SMALL_LSTM
 from textgan.processes import gather
-from textgan.sequences import mask_of
 from textgan.updates import Logs, Phase, Player, Players, adam, follow, generator_players, likelihood_phase
 
 
@@ -65,7 +64,8 @@ class CoT:
                 mixture = (real, g.net.sample(len(real), rng=rng).tokens)
                 mediator.net.train()
                 total = torch.stack([gather(mediator.net.log_probs(half)).sum() for half in mixture]).sum()
-                logs["mediator_nll"] = mediator.minimise(-total / sum(mask_of(gather(half)).sum() for half in mixture))
+                tokens = sum(g.net.chosen(gather(half)).sum() for half in mixture)
+                logs["mediator_nll"] = mediator.minimise(-total / tokens)
             tokens = g.net.sample(self.batch, rng=rng).tokens
             return logs | {"g_loss": g.minimise(stepwise_kl(g.net.eval(), mediator.net, tokens))}
 
@@ -74,7 +74,7 @@ class CoT:
 
 def stepwise_kl(generator: Generator, mediator: Generator, tokens: Tensor) -> Tensor:
     """sum_t KL(G(. | x_<t) || M(. | x_<t)), meaned over the sentences (B, T); only G has a gradient."""
-    mask, fixed = mask_of(tokens), fixed_shapes(tokens.device)
+    mask, fixed = generator.chosen(tokens), fixed_shapes(tokens.device)
 
     def log_shares(net: Generator) -> Tensor:
         hidden = net.hidden(tokens)

@@ -16,7 +16,7 @@ from textgan.estimators import discounted_returns, position_baseline
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.objectives import RELATIVISTIC
 from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM
-from textgan.sequences import lengths_of, mask_of
+from textgan.sequences import lengths_of
 from textgan.updates import (
     Logs,
     Phase,
@@ -75,7 +75,7 @@ class DPGAN:
 
         def novelty(tokens: Tensor) -> tuple[Tensor, Tensor]:
             words = -d.net.log_probs(tokens)  # (B, T)
-            return words, words.sum(1) / lengths_of(mask_of(tokens))
+            return words, words.sum(1) / lengths_of(d.net.chosen(tokens))
 
         def judge_steps(batches: Iterator[Tensor], updates: int) -> Logs:
             logs: Logs = {}

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from textgan.discriminators import CNN, DiscriminatorSpec
 from textgan.estimators import clipped_ratio, divergence, group_advantages
-from textgan.generators import LSTM, GeneratorSpec
+from textgan.generators import LSTM, Generator, GeneratorSpec
 from textgan.objectives import RELATIVISTIC
-from textgan.processes import part
+from textgan.processes import Noise, part
+from textgan.sequences import Samples
 from textgan.updates import (
     Logs,
     Phase,
@@ -41,12 +42,14 @@ class GAD:
     D minimises -log sigmoid(D(real) - D(fake)) (Bradley-Terry). G minimises the clipped-ratio loss with advantages
     (r_i - mean of the others) / sd of the group's rewards r = D(x), plus kl KL(G | G after maximum likelihood), plus
     replay times the likelihood loss of real sentences.
-    Differs: there is no prompt and no teacher, so a round's samples are one group and the training text stands for the
-    teacher's answers; replay is added (the paper has none); a leave-one-out mean. The defaults are for nets of this
-    size: with rates of 1e-4 and groups of 256, a D that knew little led G away from its text on captions.
+    With prompts, each is answered per_prompt times, and these are a group.
+    Differs: without prompts a round's samples are one group; the training text stands for the teacher's answers; replay
+    is added (the paper has none); a leave-one-out mean. The defaults are for nets of this size: with rates of 1e-4 and
+    groups of 256, a D that knew little led G away from its text on captions.
 
     Args (the others are `updates.FIELDS`):
-        group: sentences sampled a round, over which advantages are normalised
+        group: sentences sampled a round
+        per_prompt: samples of each prompt, over which advantages are normalised; without prompts over all
         policy_updates: steps of G on a round's samples
         clip: how far from 1 a ratio of probabilities still earns
         kl: weight of the divergence from the maximum-likelihood model (paper: 0.001)
@@ -63,6 +66,7 @@ class GAD:
     judge_steps: int = 1000
     adversarial_steps: int = 200
     group: int = 512
+    per_prompt: int = 8
     policy_updates: int = 1
     discriminator_updates: int = 1
     clip: float = 0.2
@@ -88,9 +92,9 @@ class GAD:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             if step == 0:
                 follow(reference.net, g.net, keep=0.0)  # what maximum likelihood has left
-            fake = g.net.sample(part(self.group), rng=rng)
-            rewards = score(fake.tokens)  # (B,), this process's part of the group
-            advantages = group_advantages(rewards)[:, None].expand_as(fake.log_probs)
+            fake, size = grouped(g.net, part(self.group), self.per_prompt, rng)
+            rewards = score(fake.tokens)  # (B,), this process's part of the round
+            advantages = group_advantages(rewards, size=size)[:, None].expand_as(fake.log_probs)
             with torch.no_grad():
                 anchor = reference.net.eval().log_probs(fake.tokens)
                 old = g.net.eval().log_probs(fake.tokens)
@@ -110,8 +114,18 @@ class GAD:
         )
 
 
+def grouped(generator: Generator, n: int, size: int, rng: torch.Generator) -> tuple[Samples, int | None]:
+    """n sentences in groups of `size`, each of one prompt, and the size; without prompts one group, and None."""
+    if generator.prompts is None:
+        return generator.sample(n, rng=rng), None
+    size = min(size, n)
+    prompts = generator.prompts_at(Noise(n // size, rng, generator.device).uniform(1)[:, 0])
+    prefix = prompts.repeat_interleave(size, 0)  # (N, P), where N is n but for a rest smaller than a group
+    return generator.sample(len(prefix), prefix=prefix, rng=rng), size
+
+
 PRESETS = {
     "paper": GAD(  # of language models of billions of weights with prompts; what carries over
-        group=8, clip=0.2, kl=0.001, replay=0.0
+        group=512, per_prompt=8, clip=0.2, kl=0.001, replay=0.0  # 8 answers to each of a batch's prompts
     ),
 }

@@ -58,6 +58,7 @@ class LeakGAN:
     paper: ClassVar[str] = "Guo et al. 2018"
     bridge: ClassVar[str] = "REINFORCE twice: ranked roll-outs for goals, goals for words"
     opponent: ClassVar[str] = "CNN with a highway layer, whose features leak"
+    no_prompt: ClassVar[str] = "its manager sets goals from the first word on"
     from_noise: ClassVar[str] = (
         "it needs its pre-training: from noise the manager follows what the worker writes and the worker follows the "
         "manager, whatever D says"

@@ -47,6 +47,7 @@ class MaskGAN:
     paper: ClassVar[str] = "Fedus et al. 2018"
     bridge: ClassVar[str] = "REINFORCE at each filled word, with a critic"
     opponent: ClassVar[str] = "LSTM with a judgement per word, beside the visible text"
+    no_prompt: ClassVar[str] = "it fills holes, and the visible text around them is what it is given"
 
     batch: int = 64
     mle_steps: int = 1500

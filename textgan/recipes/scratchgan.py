@@ -75,11 +75,14 @@ class ScratchGAN:
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d, baseline = (players[name] for name in ("generator", "discriminator", "baseline"))
 
+        def step_logits(tokens: Tensor) -> Tensor:
+            return d.net.step_logits(tokens, mask_of(tokens))
+
         def judge_tokens(real: Tensor) -> Logs:
             fake = g.net.sample(len(real), rng=rng)
             d.net.train()
-            mask = mask_of(real)
-            of_real, of_fake = d.net.step_logits(real, mask), d.net.step_logits(fake.tokens, fake.mask)  # (B, T)
+            mask = g.net.chosen(real)
+            of_real, of_fake = step_logits(real) * mask, step_logits(fake.tokens) * fake.mask  # (B, T)
             loss = d.minimise(token_cross_entropy(*(gather(x) for x in (of_real, of_fake, mask, fake.mask))))
             right = of_real.sum(1) / lengths_of(mask) > of_fake.sum(1) / lengths_of(fake.mask)
             return {"d_loss": loss, "d_accuracy": right.float().mean()}
@@ -90,7 +93,7 @@ class ScratchGAN:
                 logs = judge_tokens(next(batches))
             fake = g.net.sample(self.batch, rng=rng)
             with torch.no_grad(), evaluating(d.net):
-                rewards = 2 * d.net.step_logits(fake.tokens, fake.mask).sigmoid() - 1  # (B, T)
+                rewards = 2 * step_logits(fake.tokens).sigmoid() - 1  # (B, T)
             returns = discounted_returns(rewards, fake.mask, gamma=self.gamma)
             logs |= policy_step(g, fake, returns - baseline.net(returns, fake.mask))
             return logs | reward_logs((rewards * fake.mask).sum(1) / lengths_of(fake.mask))

@@ -17,7 +17,7 @@ from textgan.estimators import clipped_ratio, linear_temperature
 from textgan.generators import GeneratorSpec, Transformer
 from textgan.objectives import RELATIVISTIC
 from textgan.processes import gather, share
-from textgan.sequences import mask_of, pad_to
+from textgan.sequences import pad_to
 from textgan.updates import (
     Logs,
     Phase,
@@ -96,7 +96,7 @@ class TextGAIL:
                 rows = slice(first, None, parts)
                 log_probs = g.net.log_probs(tokens[rows])
                 gain = advantages[rows, None].expand_as(log_probs)
-                loss = clipped_ratio(log_probs, old[rows], gain, mask_of(tokens[rows]), clip=self.clip)
+                loss = clipped_ratio(log_probs, old[rows], gain, g.net.chosen(tokens[rows]), clip=self.clip)
                 logs["g_loss"] = g.minimise(loss)
             return logs | judge_samples(d, g.net, RELATIVISTIC, batches, rng, updates=self.discriminator_updates)
 
