@@ -149,7 +149,7 @@ def test_a_prefix_may_end_anywhere_and_an_ended_one_stays() -> None:
 def test_lines_are_read_in_both_spellings() -> None:
     assert read_prompt("a man\triding a horse") == ("a man", " riding a horse")
     assert read_prompt('{"prompt": "a m", "text": "an rides"}') == ("a m", "an rides")
-    assert read_prompt('{"prompt": "", "text": "alone"}') == ("", "alone")
+    assert read_prompt('{"prompt": "", "completion": "alone"}') == ("", "alone")
     assert read_prompt("no tab") is read_prompt("a\t ") is read_prompt('{"prompt": 1, "text": "x"}') is None
 
 
@@ -289,7 +289,7 @@ def test_from_noise_a_game_learns_what_fits_which_prompt(name: str, tmp_path: Pa
 
 
 KINDS = "is not none, given or how many tokens of each sentence are its prompt"
-SPELT = 'wants prompt<TAB>text, or JSON with "prompt" and "text" on each line'
+SPELT = 'wants prompt<TAB>text, or JSON with "prompt" and "text" or "completion" on each line'
 REFUSED = {
     "another word": ("mle", {"prompt": "some"}, LINES, f"--prompt 'some' {KINDS}"),
     "no token": ("mle", {"prompt": "0"}, LINES, f"--prompt '0' {KINDS}"),

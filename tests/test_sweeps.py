@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,16 @@ def test_a_front_needs_two_temperatures_and_a_baseline(runs: list[Run], tmp_path
     swept = sweep_runs([alone], other, temperatures=(0.8, 1.2), n=50, metrics="BLEU-4,self-BLEU-4")
     assert swept.matched == {}
     assert "no mle run was given" in swept.absent["all"]
+
+
+def test_a_swept_run_writes_as_finely_as_it_is_told(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(Run, "sample_text", lambda run, n, **_: opened.append(run) or ["a man is here"] * n)
+    how: dict[str, Any] = {"temperatures": (0.8, 1.2), "n": 50, "metrics": "BLEU-4,self-BLEU-4"}
+    sweep_runs([runs[0].path], grammar.sample(200, seed=5), precision="bf16", **how)
+    assert {(run.precision, run.device.type) for run in opened} == {("bf16", "cpu")}
+    with pytest.raises(InputError, match="--device nowhere is not one of auto, cpu, cuda"):
+        sweep_runs([runs[0].path], grammar.sample(200, seed=5), device="nowhere", **how)
 
 
 def test_an_lstm_judge_is_reproducible_and_finds_shuffled_words_less_fluent() -> None:

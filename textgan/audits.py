@@ -212,7 +212,7 @@ def _models(
     found: dict[str, Scorer] = {}
     reasons = dict.fromkeys(("generator", "discriminator", "language model"), "none was given")
     if run is not None:
-        opened = Run.open(run)
+        opened = Run.open(run, device=device)
         _ = opened.generator  # that there is none is told now
         found["generator"] = lambda lines: -opened.log_probs(lines)[0]
         try:

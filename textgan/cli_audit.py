@@ -32,7 +32,7 @@ def add_audit(commands: Any) -> None:
         "--n", type=whole(1, 64), default=8, metavar="N", help="words in a row that are a copy (default: 8)"
     )
     add_seed(parser)
-    add_device(parser, "of the language model: auto, cpu or cuda")
+    add_device(parser, "of the run's generator and the language model: auto, cpu or cuda")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets audit.json and audit.html")
 
 

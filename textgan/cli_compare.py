@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from textgan.cli_options import add_json, add_metrics, add_reference, add_seed, add_sentence_encoder, command, progress
+from textgan.cli_options import (
+    add_json,
+    add_metrics,
+    add_reference,
+    add_seed,
+    add_sentence_encoder,
+    add_writing,
+    command,
+    progress,
+)
 from textgan.cli_usage import count, file, once_from_standard_input
 from textgan.errors import InputError
 
@@ -67,6 +76,7 @@ def add_sweep(commands: Any) -> None:
     add_sentence_encoder(parser)
     parser.add_argument("--n", type=count, metavar="N", help="sentences a point (default: half of REF, 2000 at most)")
     add_seed(parser)
+    add_writing(parser)
     add_json(parser)
     parser.add_argument("--html", type=file, metavar="FILE", help="write the fronts as a page there")
 
@@ -96,6 +106,8 @@ def _run_sweep(options: argparse.Namespace) -> None:
         encoder=options.encoder,
         n=options.n,
         seed=options.seed,
+        device=options.device,
+        precision=options.precision,
         progress=progress(),
     )
     if "-" not in (options.json, options.html):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MARK = "<go>"
 NONE, GIVEN = "none", "given"
-WANTED = 'prompt<TAB>text, or JSON with "prompt" and "text"'
+WANTED = 'prompt<TAB>text, or JSON with "prompt" and "text" or "completion"'
 MOST = 100_000  # prompts that a generator draws from; a larger training text has so many drawn from it
 FILE = "prompts.safetensors"  # of a run
 
@@ -43,7 +43,7 @@ def read_prompt(line: str) -> Prompted | None:
             row = json.loads(line)
         except ValueError:
             return None
-        prompt, text = row.get("prompt"), row.get("text")
+        prompt, text = row.get("prompt"), row.get("text", row.get("completion"))
         if not isinstance(prompt, str) or not isinstance(text, str) or not text.strip():
             return None
         return Prompted(one_line(prompt), one_line(text))

@@ -118,6 +118,8 @@ def sweep_runs(
     seed: int = 0,
     metrics: str = MEASURED,
     encoder: AnyEncoder | None = None,
+    device: str = "cpu",
+    precision: str = "no",
     progress: Callable[[str], None] | None = None,
 ) -> Sweep:
     """Sample every run at every temperature, score all at one n, and compare each model with maximum likelihood.
@@ -126,10 +128,11 @@ def sweep_runs(
     and a small LSTM, are trained on half of the reference, which no generator and no D has seen; a gain in fluency is
     believed where both see it. judges: more of them, runs on real text whose likelihood is one more measure. encoder:
     of the Frechet distance, never a D's features (default: LSA of the reference). train: the training text; a claim
-    smaller than its own distance to the reference is warned of. Errors: InputError for fewer than two temperatures, or
+    smaller than its own distance to the reference is warned of. device, precision: where and how finely runs that are
+    given by their folders write (`Run.open`). Errors: InputError for fewer than two temperatures, or
     a reference that is too small.
     """
-    opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    opened = [run if isinstance(run, Run) else Run.open(run, device=device, precision=precision) for run in runs]
     if len(set(temperatures)) < 2:
         raise InputError(f"--temperatures has {len(set(temperatures))} value(s); a front needs at least 2")
     if not isinstance(reference, Reference):

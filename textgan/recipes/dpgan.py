@@ -37,7 +37,8 @@ class DPGAN:
     R(x_t) = -log D(x_t | x_<t), R(x) its mean over the sentence; D raises R of real text above R of written text; a
     token's reward is R(x) + sum_{s >= t} gamma^(s - t) R(x_s).
     Differs: D minimises -log sigmoid(R(real) - R(fake)), since the paper's difference R(fake) - R(real) has no lower
-    bound; a leave-one-out baseline; sentences are written from nothing (the paper continues a given one).
+    bound; a leave-one-out baseline; without prompts sentences are written from nothing (the paper continues a given
+    one).
 
     Args (the others are `updates.FIELDS`):
         gamma: discount of later word rewards
