@@ -168,7 +168,7 @@ def test_ids_are_the_prompt_the_mark_and_the_rest_at_any_level(tokens: str) -> N
 
 
 def test_the_first_tokens_of_each_line_can_be_its_prompt() -> None:
-    data = prepare(["a b c d", "a b", "c"], ["a b <go> c"], TextSettings(prompt="2"))
+    data = prepare(["a b c d", "a b", "c"], ["a b <go> c"], TextSettings(prompt=2))
     mark, a, b, c, d = data.tokenizer.get_vocab_size() - 1, *(data.tokenizer.token_to_id(x) for x in "abcd")
     rows = [row[row != PAD].tolist() for row in data.train.batch([0, 1, 2])]
     assert rows == [[a, b, mark, c, d, EOS], [a, mark, b, EOS], [mark, c, EOS]]  # one token is always left to write
@@ -344,3 +344,12 @@ def test_other_prompts_are_another_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read; give the prompts with --prompts, or train again"):
         Run.open(tmp_path / "run").sample_text(3)
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["tokens"]["prompt"] == "1"
+
+
+def test_the_option_is_a_word_or_a_number_on_the_line_and_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("a b c d\nb c d a\nc d b\n" * 9)
+    (tmp_path / "c.yaml").write_text("prompt: 2\nmle_steps: 1\n")
+    for name, given in {"file": ["--config", str(tmp_path / "c.yaml")], "line": ["--prompt", "2"]}.items():
+        out = str(tmp_path / name)
+        assert main(["train", "mle", str(tmp_path / "text.txt"), "--out", out, "--mle_steps", "1", *given]) == 0
+        assert Run.open(out).settings["tokens"]["prompt"] == "2"

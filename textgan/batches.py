@@ -59,7 +59,7 @@ class TextSettings:
     vocab_size: int | None = None
     min_count: int = 1
     max_len: int | None = None
-    prompt: str = NONE
+    prompt: str | int = NONE
     encoding_errors: str = "strict"
 
 
@@ -205,7 +205,7 @@ def _prepared_labelled(
 
 def _prepared_prompted(text: Text, other: Text | None, settings: TextSettings, given: Any | None) -> Data:
     """`prepare` of texts with prompts: that of the whole sentences, then the mark after each prompt, and its token."""
-    how = settings.prompt
+    how = str(settings.prompt)
     if isinstance(truth_of(text.name), Oracle):
         raise InputError(f"--prompt {how}: an oracle's sentences all have one length and no end; leave it out")
     if other is None:

@@ -39,7 +39,8 @@ recipes: {{recipes}}
 METAVARS = {int: "N", float: "X", bool: "true|false", int | None: "N", tuple[int, ...]: "[N,...]"}
 WANTED = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
-    int | None: "a whole number or null", tuple[int, ...]: "a list of whole numbers such as [2,3]",
+    int | None: "a whole number or null", str | int: "a word or a whole number",
+    tuple[int, ...]: "a list of whole numbers such as [2,3]",
 }  # fmt: skip
 BOUNDS = (
     {"seed": (0, LAST_SEED), "threads": (1, MOST_THREADS)}
@@ -157,7 +158,7 @@ def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
             *_options(spec, usual if type(usual) is spec else spec(), prefix=f"{net}."),
         ]
     groups["the text"] = [
-        option._replace(words=words.get(option.name, ()))
+        option._replace(words=words.get(option.name, ()), metavar={"prompt": "HOW"}.get(option.name))
         for words in [{"tokens": tuple(LEVELS), "encoding_errors": ("strict", "replace", "skip")}]
         for option in _options(TextSettings, TextSettings())
     ]

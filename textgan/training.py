@@ -109,7 +109,7 @@ def fit(
     text, schedule = text or TextSettings(), schedule or Schedule()
     chosen, facts = choose(recipe, preset)
     check_recipe(chosen)
-    check_prompt(text.prompt, chosen)
+    check_prompt(str(text.prompt), chosen)
     if control is not None:
         check_control(control)
         facts["control"] = control
