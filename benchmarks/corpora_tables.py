@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from corpora import SHOWN, Corpus, grid, shown
-from fronts import Front, front_page, matched_rows, picture, seeded, seeds_of, spread
+from fronts import Seeds, front_page, matched_rows, picture, seeded, seeds_of, spread
 
 DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
 QUALITIES = ("BLEU-4", "LM-score", "LSTM-score", "reverse-LM-score", "Frechet")
@@ -98,10 +98,13 @@ def specimens(corpus: Corpus) -> list[str]:
     return lines
 
 
-def _models(corpus: Corpus) -> tuple[dict[str, list[Front]], dict[str, float], dict[str, str], int]:
+def _models(corpus: Corpus) -> tuple[dict[str, Seeds], dict[str, float], dict[str, str], int]:
     """Every arm's fronts, real text's scores, which way each is better, and sentences a point."""
     swept = arms(corpus, "front")
-    models = {name: [{t: known(x) for t, x in r["front"].items()} for r in results] for name, results in swept.items()}
+    models: dict[str, Seeds] = {
+        name: {r["arguments"]["seed"]: {t: known(x) for t, x in r["front"].items()} for r in results}
+        for name, results in swept.items()
+    }
     real = next(iter(swept.values()))[0]["real"]
     return models, known(real), {s["name"]: s["better"] for s in real}, real[0]["n"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from textgan.report.fronts import fronts
 LIKELIHOODS = ("mle", "mle-equal", "mle-papers")  # the first rows of a table
 
 Front = Mapping[str, Mapping[str, float]]  # temperature -> score -> value
+Seeds = Mapping[int, Front]  # seed -> its front
 
 
 def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, list[dict[str, Any]]]:
@@ -29,14 +30,13 @@ def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, li
 
 
 def front_page(
-    models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], *,
+    models: Mapping[str, Seeds], real: Mapping[str, float], better: Mapping[str, str], *,
     diversity: str, qualities: Sequence[str], about: str, rightwards: str = "repeats itself more",
 ) -> str:  # fmt: skip
     """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity.
 
-    models: name -> a front for each of its seeds.
+    models: by name.
     """
-
     said, single, notes = [], [], []
     for name, quality, found in against_mle(models, better, diversity=diversity, qualities=qualities):
         if isinstance(found, str):
@@ -45,7 +45,7 @@ def front_page(
             (said if found.runs > 1 else single).append(found.sentence)
     if single:
         said.append(f"{len(single)} comparisons are of one run each, which is no claim; they stand under Notes.")
-    curves = {name: [(float(t), means(seeds, t, better)) for t in seeds[0]] for name, seeds in models.items()}
+    curves = {name: [(float(t), means(seeds, t, better)) for t in first(seeds)] for name, seeds in models.items()}
     return fronts(
         curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said,
         notes=[*single, *notes], about=about,
@@ -53,28 +53,32 @@ def front_page(
 
 
 def against_mle(
-    models: Mapping[str, Sequence[Front]], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
+    models: Mapping[str, Seeds], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
 ) -> Iterator[tuple[str, str, Matched | str]]:
-    """Each model, each quality: what matching it with maximum likelihood at equal diversity says, or why it cannot."""
+    """Each model, each quality: what matching it with maximum likelihood at equal diversity says, or why it cannot.
 
-    def points(name: str, quality: str) -> list[list[Point]]:
+    Seeds are paired: a game begins with its seed's maximum likelihood, whose own luck is no merit of it.
+    """
+
+    def points(name: str, quality: str, seeds: Seeds) -> list[list[Point]]:
         wanted = (diversity, quality)
         return [
             [Point(float(t), *(x[w] for w in wanted)) for t, x in front.items() if all(w in x for w in wanted)]
-            for front in models[name]
+            for seed, front in models[name].items()
+            if seed in seeds
         ]
 
     for name in models if "mle" in models else ():
         for quality in qualities if name != "mle" else ():
             try:
-                ours, base = points(name, quality), points("mle", quality)
+                ours, base = points(name, quality, models["mle"]), points("mle", quality, models[name])
                 yield name, quality, matched(ours, base, better=better[quality], names=(name, "mle"), quality=quality)
             except InputError as error:
                 yield name, quality, str(error)
 
 
 def matched_rows(
-    models: Mapping[str, Sequence[Front]], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
+    models: Mapping[str, Seeds], better: Mapping[str, str], *, diversity: str, qualities: Sequence[str]
 ) -> list[str]:
     """Markdown: a row a model, its mean difference to maximum likelihood over the diversities that both reach."""
     heads = [f"{quality} ({better[quality]})" for quality in qualities]
@@ -93,7 +97,7 @@ def _gap(found: Matched) -> str:
 
 
 def picture(
-    models: Mapping[str, Sequence[Front]], real: Mapping[str, float], better: Mapping[str, str], path: Path, *,
+    models: Mapping[str, Seeds], real: Mapping[str, float], better: Mapping[str, str], path: Path, *,
     panels: Sequence[tuple[str, str]],
 ) -> None:  # fmt: skip
     """The fronts as one SVG, a panel for each pair of scores: means over seeds, maximum likelihood in black, a ring at
@@ -109,7 +113,7 @@ def picture(
     colours = dict(zip([name for name in models if name != "mle"], [*tab20[::2], *tab20[1::2]], strict=False))
     for axis, scores in zip(axes, panels, strict=True):
         for name, seeds in models.items():
-            curve = {t: means(seeds, t, scores) for t in sorted(seeds[0], key=float)}
+            curve = {t: means(seeds, t, scores) for t in sorted(first(seeds), key=float)}
             at = [t for t, p in curve.items() if len(p) == len(scores)]
             xs, ys = ([curve[t][score] for t in at] for score in scores)
             if name == "mle":
@@ -139,13 +143,18 @@ def _room(seen: Sequence[float]) -> tuple[float, float]:
     return min(seen) - more, max(seen) + more
 
 
-def means(seeds: Sequence[Front], t: str, names: Iterable[str]) -> dict[str, float]:
+def first(seeds: Seeds) -> Front:
+    """The front of the first seed."""
+    return next(iter(seeds.values()))
+
+
+def means(seeds: Seeds, t: str, names: Iterable[str]) -> dict[str, float]:
     """Of each score, its mean over the seeds at a temperature, where all of them have it."""
-    found = {name: [front[t][name] for front in seeds if name in front.get(t, {})] for name in names}
+    found = {name: [front[t][name] for front in seeds.values() if name in front.get(t, {})] for name in names}
     return {name: statistics.mean(values) for name, values in found.items() if len(values) == len(seeds)}
 
 
-def seeded(name: str, results: Sequence[Any]) -> str:
+def seeded(name: str, results: Collection[Any]) -> str:
     return f"{name}, {len(results)} seed{'s' * (len(results) > 1)}"
 
 

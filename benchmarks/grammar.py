@@ -195,11 +195,14 @@ def itself() -> dict[str, float]:
 
 def page(found: Mapping[str, Sequence[dict[str, Any]]]) -> str:
     """The fronts of all that come near the language at some temperature; the others would hide them."""
-    models: dict[str, list[Front]] = {
-        name: [{t: x for t, x in r["front"].items() if x.get("KL(grammar, G)", FAR) < FAR} for r in results]
+    models: dict[str, dict[int, Front]] = {
+        name: {
+            r["arguments"]["seed"]: {t: x for t, x in r["front"].items() if x.get("KL(grammar, G)", FAR) < FAR}
+            for r in results
+        }
         for name, results in found.items()
     }
-    near = {name: fronts for name, fronts in models.items() if all(fronts)}
+    near = {name: fronts for name, fronts in models.items() if all(fronts.values())}
     lost = ", ".join(name for name in models if name not in near)
     about = f"The built-in grammar; {DRAWN} sentences a point; means over seeds."
     return front_page(
