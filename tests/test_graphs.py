@@ -21,13 +21,15 @@ from textgan.errors import NotFinite
 from textgan.estimators import rollout_rewards
 from textgan.generators import LSTM, Generator, Transformer, search
 from textgan.graphs import Graphs
-from textgan.recipes import RECIPES, RelGAN, SeqGAN
+from textgan.recipes import GAD, RECIPES, RelGAN, ScratchGAN, SeqGAN
 from textgan.sequences import EOS, PAD, pad_to
 from textgan.training import Schedule, fit
 from textgan.updates import Player, adam
 from toys import FAMILIES, MAX_LEN, all_sentences, build
 
 families = pytest.mark.parametrize("family", FAMILIES)
+MARK = 13  # the last of 14 tokens
+PROMPTS = torch.tensor([[4, MARK, PAD], [7, MARK, PAD], [5, 6, MARK]])
 LINES = ["a dog runs .", "two cats sit on a mat .", "a bird sings .", "the cat sees a dog ."] * 20
 
 
@@ -156,7 +158,7 @@ def test_an_optimiser_saved_anywhere_goes_on_on_a_card(card: Card) -> None:
     assert json.loads(json.dumps(optimizer_tensors(player.optimizer)[1]))[0]["lr"] == pytest.approx(0.05)
 
 
-def play(recipe: type, rounds: int, **changes: Any) -> list[dict[str, float]]:
+def play(recipe: type, rounds: int, *, prompted: bool = False, **changes: Any) -> list[dict[str, float]]:
     """The logs of some steps of each phase, on sentences of many lengths, and what the weights sum up to after it."""
     torch.manual_seed(0)
     classes = {"labels": 2} if hasattr(recipe, "classes") else {}
@@ -166,7 +168,11 @@ def play(recipe: type, rounds: int, **changes: Any) -> list[dict[str, float]]:
         player.to(torch.device("cpu"))
         if isinstance(player.net, Generator):
             player.net.labels = len(classes) * 2
+            if prompted:
+                player.net.mark, player.net.prompts = MARK, PROMPTS
     stream, logs = sentences(bool(classes)), []
+    if prompted:
+        stream = (torch.cat([PROMPTS[:2].repeat(4, 1)[:, :2], tokens[:, :3]], 1) for tokens in stream)
     for phase in chosen.phases(players, rng()):
         logs += [{k: float(v) for k, v in phase.update(step, stream).items()} for step in range(rounds)]
         weights = (weight for player in players.values() for weight in player.net.parameters())
@@ -199,6 +205,18 @@ def test_a_recorded_game_is_the_game(recipe: type, card: Card) -> None:
     assert card.tapes
 
 
+@pytest.mark.parametrize("recipe", [SeqGAN, RelGAN, GAD, ScratchGAN])
+def test_a_recorded_game_with_prompts_is_the_game(recipe: type, card: Card) -> None:
+    free = play(recipe, 5, prompted=True)
+    card.fixed()
+    called = play(recipe, 5, prompted=True)
+    for one, other in zip(free, called, strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-4)
+    card.recording()
+    assert play(recipe, 5, prompted=True) == called
+    assert card.tapes
+
+
 def test_a_recorded_game_of_a_transformer_is_the_game(card: Card) -> None:
     free = play(SeqGAN, 5, generator=Transformer(8, 1, 2, dropout=0.0))
     card.fixed()
@@ -215,14 +233,16 @@ HOST = {("pgbleu", "adversarial")}  # BLEU is counted by the host
 
 @pytest.mark.parametrize(
     ("recipe", "changes"),
-    [(recipe, {}) for recipe in RECIPES] + [(r, {"generator": Transformer(8, 1, 2)}) for r in (SeqGAN, RelGAN)],
+    [(recipe, {}) for recipe in RECIPES]
+    + [(r, {"generator": Transformer(8, 1, 2)}) for r in (SeqGAN, RelGAN)]
+    + [(r, {"prompted": True}) for r in (SeqGAN, RelGAN, GAD, ScratchGAN)],
     ids=lambda x: x.name if isinstance(x, type) else "-".join(x),
 )
 def test_no_update_waits_for_a_card_or_brings_it_more_than_noise_and_text(
     recipe: type, changes: dict[str, Any], card: Card
 ) -> None:
     card.far()
-    classes = {"labels": 2} if hasattr(recipe, "classes") else {}
+    classes, prompted = {"labels": 2} if hasattr(recipe, "classes") else {}, changes.get("prompted")
     chosen = tiny(recipe, rollouts=1, discriminator_updates=1, mle_every=2, judge_every=1, **changes)
     with torch.device("meta"):
         players = chosen.players(14, 3, **classes)
@@ -230,6 +250,8 @@ def test_no_update_waits_for_a_card_or_brings_it_more_than_noise_and_text(
         player.to(torch.device("meta"))
         if isinstance(player.net, Generator):
             player.net.labels = len(classes) * 2
+            if prompted:
+                player.net.mark, player.net.prompts = MARK, PROMPTS.to("meta")
     real = torch.zeros(8, 3 + len(classes), dtype=torch.int64, device="meta")
     for phase in chosen.phases(players, rng()):
         waits = (recipe.name, phase.name) in HOST  # type: ignore[attr-defined]

@@ -21,12 +21,12 @@ from textgan.augmentation import verify_pool
 from textgan.checkpoints import checkpoints
 from textgan.errors import InputError, Interrupted
 from textgan.processes import ALONE, Noise, Share, gather, share, sharing
-from textgan.recipes import RECIPES, SeqGAN, from_dict
+from textgan.recipes import RECIPES, SeqGAN, find_recipe, from_dict
 from textgan.runs import Run
 from textgan.sequences import Samples, pad_to
 from textgan.training import fit
 from toys import FAMILIES, MAX_LEN, build
-from two_processes import CONTROLLED, DRAWN, RESUMED, draw, play
+from two_processes import CONTROLLED, DRAWN, PROMPTED, PROMPTS, RESUMED, draw, play
 
 # Their gradients are 0 but for rounding, of which Adam makes whole steps: attention does not see what all keys share,
 # nor does textgail's loss, which compares two sentences, see what all sentences share.
@@ -55,6 +55,11 @@ def test_two_processes_play_a_control_as_one_does(control: str, together: Path, 
     two = Run.open(together / f"seqgan-{control}")
     assert two.settings["control"] == control
     same(two, play(SeqGAN, tmp_path / "one", control=control))
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_two_processes_play_with_prompts_as_one_does(name: str, together: Path, tmp_path: Path) -> None:
+    same(Run.open(together / f"{name}-prompted"), play(find_recipe(name), tmp_path / "run", text=PROMPTS))
 
 
 def same(two: Run, one: Run) -> None:

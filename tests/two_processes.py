@@ -13,6 +13,7 @@ from typing import Any
 
 from test_training import LINES, OFTEN, tiny, told
 from textgan import pools
+from textgan.batches import TextSettings
 from textgan.checkpoints import checkpoints
 from textgan.cli import main as textgan
 from textgan.errors import Interrupted
@@ -22,6 +23,7 @@ from textgan.training import Schedule, fit
 
 RESUMED = ("seqgan", "relgan")
 CONTROLLED = ("constant", "frozen")
+PROMPTED, PROMPTS = ("seqgan", "relgan", "gad"), TextSettings(prompt="2")
 SHORT = {"mle_steps": 2, "judge_steps": 2, "adversarial_steps": 2}
 DRAWN = {"text": 2500, "jsonl": 1500}  # blocks of 1,024: two turns, the second without one's block; one turn, half full
 
@@ -73,6 +75,8 @@ def main(out: Path) -> None:
         play(recipe, out / recipe.name)  # type: ignore[attr-defined]
     for control in CONTROLLED:
         play(find_recipe("seqgan"), out / f"seqgan-{control}", control=control)
+    for name in PROMPTED:
+        play(find_recipe(name), out / f"{name}-prompted", text=PROMPTS)
     draw(out / "mle", out / "drawn")
     for recipe in map(find_recipe, RESUMED):
         train(tiny(recipe), out / f"{recipe.name}-whole")  # type: ignore[attr-defined]
