@@ -210,6 +210,7 @@ def test_a_line_has_the_probability_of_its_rest(run: Run) -> None:
     row = [row["valid_nll"] for row in run.log if "valid_nll" in row][-1]
     held, count = run.log_probs(LINES[:4])
     assert row == pytest.approx(-held.sum() / count.sum(), abs=1e-5)
+    assert [part.size for part in run.log_probs([])] == [0, 0]
     assert np.isfinite(Opponent(run.path).logits(["up\tyes yes", "down\tyes"])).all()
     with pytest.raises(InputError, match=r'^lines:1: --prompt given wants prompt<TAB>text, or JSON with "prompt"'):
         run.log_probs(["yes yes"])

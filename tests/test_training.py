@@ -36,6 +36,7 @@ from toys import LEAK
 TINY = {
     "batch": 8, "mle_steps": 6, "judge_steps": 3, "adversarial_steps": 4, "rollouts": 2, "discriminator_updates": 2,
     "generator": LSTM(embedding=8, hidden=12, dropout=0.2), "judge": LSTM(embedding=8, hidden=12), "group": 8,
+    "per_prompt": 2,
 }  # fmt: skip
 JUDGES = {
     CNN: CNN(embedding=8, widths=(1, 2, 3), filters=(8, 8, 8)),

@@ -65,11 +65,11 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def part(n: int) -> int:
+def part(n: int, what: str = "sentences") -> int:
     """How many of n sentences are this process's own. Errors: InputError where they cannot be shared evenly."""
     world = share().world
     if n % world:
-        raise InputError(f"{n} sentences cannot be shared evenly by {world} processes; give a multiple of {world}")
+        raise InputError(f"{n} {what} cannot be shared evenly by {world} processes; give a multiple of {world}")
     return n // world
 
 

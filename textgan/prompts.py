@@ -86,8 +86,8 @@ def encode_prompted(
     mark = tokenizer.token_to_id(MARK)
     if how == GIVEN:
         rows = _rows(lines, name)
-        prompts, texts = (encode(tokenizer, list(column)) for column in zip(*rows, strict=True))
-        data, places = _joined(prompts, texts)
+        prompts, texts = [row.prompt for row in rows], [row.text for row in rows]
+        data, places = _joined(encode(tokenizer, prompts), encode(tokenizer, texts))
     else:
         data = encode(tokenizer, lines)
         places = np.minimum(int(how), np.maximum(0, data.lengths - 2))

@@ -300,8 +300,8 @@ class Generator(nn.Module, ABC):
             if here is not None and bool((here != PAD).all()):
                 x = here
             else:
-                drawn = _instead(self.draw(hidden, noise[rows, position - t], temperature=temperature), here, done)
-                x, log_probs[rows, position] = drawn.tokens, drawn.log_probs
+                drawn = self.draw(hidden, noise[rows, position - t], temperature=temperature)
+                x, log_probs[rows, position] = _instead(drawn, here, done)
             tokens[rows, position] = x
             done = done | (x == EOS)
 
@@ -328,10 +328,10 @@ class Generator(nn.Module, ABC):
             given, state = rest[: len(fixed)], rest[len(fixed) :]
             hidden, new = self.advance(x, tuple(state))
             drawn = self.draw(hidden, noise.index_select(1, at).squeeze(1), temperature=temperature)
-            drawn = _instead(drawn, given[0].index_select(1, at).squeeze(1) if given else None, done)
-            x.copy_(drawn.tokens)
+            token, log_p = _instead(drawn, given[0].index_select(1, at).squeeze(1) if given else None, done)
+            x.copy_(token)
             tokens.index_copy_(1, at, x[:, None])
-            log_probs.index_copy_(1, at, drawn.log_probs[:, None])
+            log_probs.index_copy_(1, at, log_p[:, None])
             done.logical_or_(x == EOS)
             at.add_(1)
             for place, part in zip(state, new, strict=True):
@@ -412,12 +412,13 @@ class Generator(nn.Module, ABC):
             self.model.save_pretrained(folder)
 
 
-def _instead(drawn: Samples, given: Tensor | None, done: Tensor) -> Samples:
-    """Of the next tokens (B,), those given are not PAD in place of the drawn ones; PAD where a row is done."""
+def _instead(drawn: Samples, given: Tensor | None, done: Tensor) -> tuple[Tensor, Tensor]:
+    """The next tokens (B,) and their log-probabilities: the drawn ones, but those given that are not PAD in their
+    place, and PAD where a row is done."""
     tokens, log_probs = drawn.tokens, drawn.log_probs
     if given is not None:
         tokens, log_probs = tokens.where(given == PAD, given), log_probs.masked_fill(given != PAD, 0)
-    return Samples(tokens.masked_fill(done, PAD), log_probs.masked_fill(done, 0), ~done)
+    return tokens.masked_fill(done, PAD), log_probs.masked_fill(done, 0)
 
 
 def first(tokens: Tensor, context: Tensor | None) -> Tensor:

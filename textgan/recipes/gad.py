@@ -92,7 +92,7 @@ class GAD:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             if step == 0:
                 follow(reference.net, g.net, keep=0.0)  # what maximum likelihood has left
-            fake, size = grouped(g.net, part(self.group), self.per_prompt, rng)
+            fake, size = grouped(g.net, self.group, self.per_prompt, rng)
             rewards = score(fake.tokens)  # (B,), this process's part of the round
             advantages = group_advantages(rewards, size=size)[:, None].expand_as(fake.log_probs)
             with torch.no_grad():
@@ -115,11 +115,15 @@ class GAD:
 
 
 def grouped(generator: Generator, n: int, size: int, rng: torch.Generator) -> tuple[Samples, int | None]:
-    """n sentences in groups of `size`, each of one prompt, and the size; without prompts one group, and None."""
+    """n sentences in groups of `size`, each of one prompt, and the size; without prompts one group, and None.
+
+    Of several processes each has its own part of them, whole groups.
+    """
     if generator.prompts is None:
-        return generator.sample(n, rng=rng), None
+        return generator.sample(part(n), rng=rng), None
     size = min(size, n)
-    prompts = generator.prompts_at(Noise(n // size, rng, generator.device).uniform(1)[:, 0])
+    asked = part(n // size, "groups of samples")
+    prompts = generator.prompts_at(Noise(asked, rng, generator.device).uniform(1)[:, 0])
     prefix = prompts.repeat_interleave(size, 0)  # (N, P), where N is n but for a rest smaller than a group
     return generator.sample(len(prefix), prefix=prefix, rng=rng), size
 
