@@ -20,7 +20,7 @@ from textgan.lm.feeding import Batches
 from textgan.lm.likelihood import IGNORE, pieces
 from textgan.lm.loading import quiet
 from textgan.lm.training import Schedule, train
-from textgan.text import save_tokenizer, train_tokenizer
+from textgan.text import encode, save_tokenizer, train_tokenizer
 
 REAL, VALID, TEST = (grammar.sample(n, seed) for n, seed in ((200, 0), (40, 1), (40, 2)))
 
@@ -95,7 +95,8 @@ def test_nll_of_a_generator_of_ours_is_its_own_log_probability(tmp_path: Path) -
     generator.save(tmp_path)
     save_tokenizer(tokenizer, tmp_path)
     lm = load_lm(tmp_path)
-    own, _ = log_probs(lambda tokens: generator.log_probs(tokens).double().sum(1), tokenizer, TEST)
+    data = encode(tokenizer, TEST)
+    own, _ = log_probs(lambda tokens: generator.log_probs(tokens).double().sum(1), data, generator.chosen)
     assert nll(lm.model, lm.tokenizer, TEST).total == pytest.approx(-own.sum())
     assert line_nll(lm.model, lm.tokenizer, TEST) == pytest.approx(-own)  # in the lines' own order
 
