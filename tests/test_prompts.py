@@ -344,6 +344,7 @@ def test_other_prompts_are_another_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "prompts.safetensors").write_bytes(b"damaged")
     with pytest.raises(InputError, match="cannot be read; give the prompts with --prompts, or train again"):
         Run.open(tmp_path / "run").sample_text(3)
+    assert all(line.startswith("b c") for line in Run.open(tmp_path / "run").sample_text(3, prompts=["b c"]))
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["tokens"]["prompt"] == "1"
 
 

@@ -68,13 +68,17 @@ class Run:
 
     @cached_property
     def generator(self) -> Generator:
-        """The trained generator, in evaluation mode."""
+        """The trained generator, in evaluation mode; where it has prompts, with those of the training text."""
+        if self._net.mark is not None:
+            self._net.prompts = load_prompts(self.path).to(self.device)
+        return self._net
+
+    @cached_property
+    def _net(self) -> Generator:
+        """The generator as its weights have it: it can go on from given prompts alone."""
         if not (self.weights / "config.json").exists():
             raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
-        generator = load_generator(self.weights).eval().to(self.device)
-        if generator.mark is not None:
-            generator.prompts = load_prompts(self.path).to(self.device)
-        return generator
+        return load_generator(self.weights).eval().to(self.device)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -106,7 +110,7 @@ class Run:
             id_of(label, self.labels, 0)  # refuse it before any work
         given = None
         if len(prompts):
-            given = given_prompts(self.tokenizer, prompts, self.generator.mark, self.generator.max_len)
+            given = given_prompts(self.tokenizer, prompts, self._net.mark, self._net.max_len)
         return chain.from_iterable(
             self._turn(block, n - block * ROWS, seed, temperature, label, given)
             for block in range(0, -(-n // ROWS), share().world)
@@ -138,16 +142,17 @@ class Run:
         """Tokens of a block, (n, T)."""
         if n == 0:
             return torch.full((0, 1), PAD)
-        rng, size = torch.Generator().manual_seed(seed), self.generator.vocab_size
+        generator = self.generator if prefix is None else self._net
+        rng, size = torch.Generator().manual_seed(seed), generator.vocab_size
         if label is None:
             context = draw_labels(self.labels, n, size, rng)
         else:
             context = torch.full((n,), id_of(label, self.labels, size))
-        parameters = sum(p.numel() for p in self.generator.parameters())
+        parameters = sum(p.numel() for p in generator.parameters())
         context, prefix = (None if x is None else x.to(self.device) for x in (context, prefix))
         rounded = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with machine.suited_threads(parameters, machine.USUAL_THREADS), rounded:
-            drawn = self.generator.sample(n, prefix=prefix, context=context, temperature=temperature, rng=rng)
+            drawn = generator.sample(n, prefix=prefix, context=context, temperature=temperature, rng=rng)
             return drawn.tokens.cpu()
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
