@@ -25,8 +25,8 @@ def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, li
     for job in jobs:
         if job.name in kept:
             found.setdefault(job.name.removeprefix(word).rpartition("-")[0], []).append(kept[job.name])
-    first = [name for name in LIKELIHOODS if name in found]
-    return {name: found[name] for name in dict.fromkeys([*first, *found])}
+    ahead = [name for name in LIKELIHOODS if name in found]
+    return {name: found[name] for name in dict.fromkeys([*ahead, *found])}
 
 
 def front_page(

@@ -178,15 +178,19 @@ def _prepared(
     return Data(tokenizer, train, held_out, held, max_len, facts)
 
 
+def _two_parts(text: Text, other: Text | None) -> tuple[Text, Text]:
+    """Training and held-out text, whose lines are still whole; other: --valid, where it was given."""
+    if other is not None:
+        return text, other
+    lines, held = hold_out(list(text.lines))
+    return text._replace(lines=list(lines)), Text(held, f"held out of {text.name}", "", 0, 0, 0)
+
+
 def _prepared_labelled(
     text: Text, other: Text | None, settings: TextSettings, recipe: str, given: Any | None
 ) -> Data:
     """`prepare` of labelled texts: that of the sentences alone, then a label before each, and its token."""
-    if other is None:
-        lines, held = hold_out(list(text.lines))
-        train, valid = text._replace(lines=list(lines)), Text(held, f"held out of {text.name}", "", 0, 0, 0)
-    else:
-        train, valid = text, other
+    train, valid = _two_parts(text, other)
     rows, held_rows = labels_of(train, recipe), labels_of(valid, recipe)
     counts = count_labels(rows)
     data = _prepared(
@@ -208,11 +212,7 @@ def _prepared_prompted(text: Text, other: Text | None, settings: TextSettings, g
     how = str(settings.prompt)
     if isinstance(truth_of(text.name), Oracle):
         raise InputError(f"--prompt {how}: an oracle's sentences all have one length and no end; leave it out")
-    if other is None:
-        lines, held = hold_out(list(text.lines))
-        train, valid = text._replace(lines=list(lines)), Text(held, f"held out of {text.name}", "", 0, 0, 0)
-    else:
-        train, valid = text, other
+    train, valid = _two_parts(text, other)
     whole, held_whole = (part._replace(lines=sentences(part.lines, how, part.name)) for part in (train, valid))
     data = _prepared(whole, held_whole, settings, None, given)
     if data.tokenizer.token_to_id(MARK) is not None:

@@ -42,13 +42,13 @@ class State:
         torch.manual_seed(seed)  # every process builds the same weights ...
         classes = {"labels": len(data.labels)} if data.labels else {}
         self.players: Players = built.players(data.tokenizer.get_vocab_size(), data.max_len, **classes)
+        prompts = None if data.prompts is None else torch.from_numpy(data.prompts).long().to(self.device)
         for player in self.players.values():
             player.to(self.device)
             if isinstance(player.net, Generator):
                 player.net.labels = len(data.labels)
-                if data.prompts is not None:
-                    player.net.mark = player.net.vocab_size - 1
-                    player.net.prompts = torch.from_numpy(data.prompts).long().to(self.device)
+                if prompts is not None:
+                    player.net.mark, player.net.prompts = player.net.vocab_size - 1, prompts
             if isinstance(player.net, Generator) and isinstance(data.truth, Oracle):
                 player.net.first_id = FIRST  # neither an end nor an unknown word
         self.rng = torch.Generator().manual_seed(seed)  # on the CPU: no card is waited for
