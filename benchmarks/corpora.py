@@ -40,7 +40,7 @@ from textgan.evaluation import Reference, choose_metrics
 from textgan.experiment import Job, read_results, seconds_a_step, steps_within
 from textgan.generators import LSTM
 from textgan.judges import LSTMScore
-from textgan.metrics.kneserney import KneserNey
+from textgan.metrics.kneserney import KneserNey, Marked
 from textgan.text import read_lines
 
 DATA = Path(os.environ["TEXTGAN_DATA"])
@@ -340,8 +340,9 @@ def over_temperatures(corpus: Corpus, write: Writer, seed: int) -> dict[str, Any
     """Scores over the temperatures against test text, reverse-LM-score on validation text to tune by, and samples."""
     train, valid, test = corpus.texts("resplit")
     found = measured(write, Reference(test, train=train, seed=0), seed)
-    held = read_lines(valid)
-    tuning = {f"{t:g}": KneserNey(lines_of(write, t, DRAWN, seed + 100)).nll_per_token(held) for t in TEMPERATURES}
+    held = Marked(read_lines(valid))
+    written = {t: lines_of(write, t, DRAWN, seed + 100) for t in TEMPERATURES}
+    tuning = {f"{t:g}": KneserNey.covering(lines, held).nll_per_token(held) for t, lines in written.items()}
     tuned = min(tuning, key=lambda t: tuning[t])
     real = found.pop("real")
     samples = {f"{t:g}": write(t, 10, seed) for t in SHOWN}

@@ -192,13 +192,13 @@ def coco(seed: int) -> Row:
 def judged(texts: Sequence[str], parts: Mapping[str, Sequence[str]], seed: int) -> Row:
     """At 2,000 texts: KN NLL by the judge, reverse NLL of test, self-BLEU-4."""
     from textgan.metrics import NgramIndex, SelfBLEU, Sets
-    from textgan.metrics.kneserney import KneserNey
+    from textgan.metrics.kneserney import KneserNey, Marked
 
     rows = np.random.default_rng([seed, 1]).permutation(len(texts))[:2000]
-    drawn = [texts[row] for row in rows]
+    drawn, test = [texts[row] for row in rows], Marked(parts["test"])
     return {
         "nll": KneserNey(list(parts["judge"]), order=5).nll_per_token(drawn),
-        "reverse_nll": KneserNey(drawn, order=5).nll_per_token(list(parts["test"])),
+        "reverse_nll": KneserNey.covering(drawn, test, order=5).nll_per_token(test),
         "self_bleu_4": SelfBLEU(4).measure(Sets(NgramIndex(drawn))), "n": len(drawn),
     }  # fmt: skip
 

@@ -11,13 +11,14 @@ BEGIN, END = "<s>", "</s>"
 class SlowKneserNey:
     """p(w | c) = max(a(cw) - D, 0) / a(c) + left(c) p(w | shorter c), down to 1 / V."""
 
-    def __init__(self, lines: Sequence[Sequence[str]], order: int) -> None:
+    def __init__(self, lines: Sequence[Sequence[str]], order: int, further: set[str] | None = None) -> None:
         self.order = order
         marked = [[BEGIN, *line, END] for line in lines]
         counts = [
             Counter(tuple(x[i : i + k]) for x in marked for i in range(len(x) - k + 1)) for k in range(1, order + 1)
         ]
-        self.size = len(counts[0])  # words and END and the unknown word; BEGIN is never predicted
+        words = {word for line in lines for word in line}
+        self.size = len(words | (further or set())) + 2  # END and the unknown word; BEGIN is never predicted
         self.counts = []
         for k in range(1, order):
             before = Counter(gram[1:] for gram in counts[k])

@@ -14,7 +14,7 @@ from textgan.errors import InputError
 from textgan.grammar import entropy, sample
 from textgan.metrics import LMScore, ModelNLL, NgramIndex, ReverseLMScore, Sets, Unmeasurable
 from textgan.metrics.grammatical import GrammarCoverage, GrammarNLL, Grammaticality, divergence, reverse_divergence
-from textgan.metrics.kneserney import KneserNey
+from textgan.metrics.kneserney import KneserNey, Marked
 
 LINES = st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=1, max_size=6)
 
@@ -26,6 +26,9 @@ def test_it_equals_its_slow_twin_for_seen_and_unseen_words(train: list, text: li
     slow, (logs, tokens) = SlowKneserNey(train, order), KneserNey(train, order=order).log_probs(text)
     assert logs == pytest.approx([slow.log_prob(line) for line in text], abs=1e-9)
     assert tokens.tolist() == [len(line) + 1 for line in text]
+    wide, real = SlowKneserNey(train, order, {"a", "new", "b"} | {w for line in text for w in line}), Marked(text)
+    logs, _ = KneserNey.covering(train, real, order=order).log_probs(real)
+    assert logs == pytest.approx([wide.log_prob(line) for line in text], abs=1e-9)
 
 
 @pytest.mark.parametrize("context", [[], ["a"], ["a", "b"], ["b", "b"], ["new"]])
@@ -87,6 +90,15 @@ def test_shuffled_words_are_less_fluent_and_cover_less() -> None:
     shuffled = Sets(NgramIndex([rng.permutation(line.split()).tolist() for line in sample(400, 2)]), half=half)
     for metric in (LMScore(), ReverseLMScore()):
         assert metric.measure(shuffled) > metric.measure(fluent) + 0.5
+
+
+def test_few_words_do_not_make_real_text_cheap() -> None:
+    half = NgramIndex(sample(400, 1))
+    real, *poor = (
+        ReverseLMScore().measure(Sets(NgramIndex(lines), half=half))
+        for lines in (sample(400, 2), ["x"] * 400, [sample(1, 2)[0]] * 400, sample(8, 2) * 50)
+    )
+    assert min(poor) > real + 0.5
 
 
 def test_a_model_is_scored_over_tokens_not_over_padding() -> None:

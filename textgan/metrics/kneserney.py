@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,9 +35,10 @@ class KneserNey:
 
     a is the count for the highest order and for what begins a line, else the number of different words before it. D has
     three values an order, for counts 1, 2 and more, estimated from counts of counts. The words' own level is
-    interpolated with 1 / V over the training words, the end of line and one unknown word, so all probabilities of known
-    words and the unknown one sum to 1. Each line has one begin mark and one end mark.
-    lines: strings or lists of words. discounts: one triple an order instead of the estimates.
+    interpolated with 1 / V over the training words, the further words of `vocabulary`, the end of line and one unknown
+    word, so that the probabilities of all these sum to 1. Each line has one begin mark and one end mark.
+    lines: strings or lists of words. vocabulary: words that `lines` may lack and that are scored one by one all the same.
+    discounts: one triple an order instead of the estimates.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class KneserNey:
         *,
         order: int = 4,
         tokenise: str = "words",
+        vocabulary: Collection[str] = (),
         discounts: Sequence[Discounts] | None = None,
     ) -> None:
         if order < 1:
@@ -56,7 +58,9 @@ class KneserNey:
             raise InputError("a language model needs at least one line of text")
         self.name = f"Kneser-Ney {order}-gram"
         self._begin = self._index.vocabulary[BEGIN]
-        self._size = len(self._index.vocabulary)  # begin mark out, unknown word in
+        known = self._index.vocabulary
+        self._size = len(known)
+        self._words = self._size + len(set(vocabulary) - known.keys())  # V: the begin mark is out, the unknown word in
         suffix = np.zeros(self._size, dtype=np.int64)
         self._levels: list[_Level] = []
         raw = [self._counts(k) for k in range(1, order + 1)]
@@ -68,6 +72,14 @@ class KneserNey:
             if k < order:
                 counts = self._continuations(k, counts, suffixes[k])
             self._levels.append(self._level(k, counts, None if discounts is None else discounts[k - 1]))
+
+    @classmethod
+    def covering(cls, lines: Lines, real: Marked, *, order: int = 4, tokenise: str = "words") -> KneserNey:
+        """The model of `lines` that says how well they cover `real`: its words are those of both.
+
+        With the words of `lines` alone, the fewer they have, the cheaper would be each word that they lack.
+        """
+        return cls(lines, order=order, tokenise=tokenise, vocabulary=real.index.vocabulary)
 
     def log_probs(self, lines: Lines | Marked) -> tuple[np.ndarray, np.ndarray]:
         """(n,) natural log-probability of each line with its end, and (n,) how many words that is (the end counted)."""
@@ -96,7 +108,7 @@ class KneserNey:
 
     def _word_chances(self, words: np.ndarray) -> np.ndarray:
         level = self._levels[0]
-        return level.taken[words] + level.left[0] / self._size
+        return level.taken[words] + level.left[0] / self._words
 
     def _counts(self, k: int) -> np.ndarray:
         return self._index.frequencies(k).astype(np.float64)

@@ -76,11 +76,11 @@ class LMScore(Metric):
 class ReverseLMScore(Metric):
     """Nats a word of real text under an n-gram model of the scored text: low = it covers real text. Zhao et al. 2018.
 
-    The model sees as many lines of the scored text as real text's own row sees of real text.
+    The model sees as many lines of the scored text as real text's own row sees of real text, and knows the words of both.
     """
 
     order: int = 4
-    model: str = "Kneser-Ney, modified, interpolated"
+    model: str = "Kneser-Ney, modified, interpolated, words of both texts"
     family: ClassVar[str] = "reverse-LM-score"
     better: ClassVar[Better] = "lower"
     needs: ClassVar[Needs] = "half"
@@ -98,8 +98,9 @@ class ReverseLMScore(Metric):
     def measure(self, sets: Sets) -> float:
         assert sets.half is not None
         half, tokens = sets.half, sets.half.tokenise
-        model = KneserNey(sets.half_text.texts(), order=self.order, tokenise=tokens)
-        return mean_per_token(*model.log_probs(cached_half(sets, "marked", lambda: Marked(half.texts(), tokens))))
+        real = cached_half(sets, "marked", lambda: Marked(half.texts(), tokens))
+        model = KneserNey.covering(sets.half_text.texts(), real, order=self.order, tokenise=tokens)
+        return mean_per_token(*model.log_probs(real))
 
 
 LogProbs = Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
