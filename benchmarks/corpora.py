@@ -202,6 +202,7 @@ def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     train, _, test = corpus.texts(split)
     out = corpus.run(split, name, seed)
     begin(corpus, split, name, seed)
+    whole = not (out / "recipe.json").exists()  # of a training that goes on only the rest is timed
     commands = [
         training(corpus, split, name, seed),
         f"textgan sample {shown(out)} -n 10000 --seed {seed} --out {shown(out / 'samples.txt')}",
@@ -213,7 +214,7 @@ def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     evaluated = [row for row in run.log if "valid_nll" in row]
     return {
         "commands": commands,
-        "train_seconds": round(seconds[0], 1),
+        **({"train_seconds": round(seconds[0], 1)} if whole else {}),
         "settings": run.settings,
         "first": evaluated[0],
         "last": evaluated[-1],
@@ -256,7 +257,7 @@ def equal_steps(corpus: Corpus, seed: int) -> int:
     name = f"resplit-{EQUAL}-{seed}"
     seconds = read_results(corpus.results, name)[name].get("train_seconds")
     if seconds is None:
-        raise InputError(f"{name}.json does not say how long its game took (an older one); delete it and run it again")
+        raise InputError(f"{name}.json has no time of an unbroken game; delete it and {EQUAL}'s run folder, and run it")
     a_step = per_step(corpus, "resplit", Arm("mle", SIZES | {"mle_steps": 12}), seed, "mle")
     return int(ALONE["mle_steps"]) + steps_within(seconds, a_step)
 

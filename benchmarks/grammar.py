@@ -78,7 +78,7 @@ def selected(seed: int) -> dict[str, Any]:
         ratio = density.DensityRatio.fit(real, pool, body="cnn", folds=2, seed=seed).ratio(pool)
         picked = select.choose(ratio, how=select.DRS(0.5), seed=seed).index
         front[f"{t:g}"] = told([pool[row] for row in picked][:DRAWN])
-    return {"front": front, "tuned": 1.0, "settings": run.settings}
+    return {"front": front, "settings": run.settings}
 
 
 def opponents(seed: int) -> dict[str, Any]:
@@ -175,14 +175,15 @@ def table() -> str:
 
 
 def rows(found: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
-    """A row an arm: both sides at T = 1, and at the temperature that was chosen on validation sentences."""
+    """A row an arm: both sides at T = 1, and at the temperature that was chosen on validation sentences, if one was."""
     heads = [f"T = 1: {name}" for name in BETTER] + ["T tuned", *(f"tuned: {name}" for name in BETTER)]
     lines = [f"| | rounds | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
     for name, results in found.items():
         rounds = ", ".join(str(r["rounds"]) for r in results if "rounds" in r)
         at_one = [spread([r["front"]["1"].get(score) for r in results]) for score in BETTER]
-        tuned = [spread([r["front"][f"{r['tuned']:g}"].get(score) for r in results]) for score in BETTER]
-        chosen = ", ".join(sorted({f"{r['tuned']:g}" for r in results}))
+        best = [r for r in results if "tuned" in r]
+        tuned = [spread([r["front"][f"{r['tuned']:g}"].get(score) for r in best]) if best else "" for score in BETTER]
+        chosen = ", ".join(sorted({f"{r['tuned']:g}" for r in best}))
         lines.append(f"| {seeded(name, results)} | {rounds} | {' | '.join([*at_one, chosen, *tuned])} |")
     real = itself()
     cells = [f"{real[name]:.3f}" for name in BETTER]

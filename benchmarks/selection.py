@@ -190,7 +190,7 @@ def coco(seed: int) -> Row:
 
 
 def judged(texts: Sequence[str], parts: Mapping[str, Sequence[str]], seed: int) -> Row:
-    """At 2,000 texts: KN NLL by the judge, reverse NLL of test, self-BLEU-4."""
+    """At 2,000 texts, or as many as there are: KN NLL by the judge, reverse NLL of test, self-BLEU-4."""
     from textgan.metrics import NgramIndex, SelfBLEU, Sets
     from textgan.metrics.kneserney import KneserNey, Marked
 

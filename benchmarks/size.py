@@ -61,7 +61,8 @@ class Memory(threading.Thread):
         self.join()
         self.look()
         whole = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
-        return {"peak_mb": whole, "allocated_mb": max(a for _, a, _ in self.curve), "files_mb": self.curve[-1][2]}
+        _, allocated, files = (max(column) for column in zip(*self.curve, strict=True))
+        return {"peak_mb": whole, "allocated_mb": allocated, "files_mb": files}
 
 
 def train(text: str, out: str, words: str) -> Row:

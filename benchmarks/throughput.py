@@ -251,7 +251,7 @@ def steps(repeats: int, full: bool) -> list[Row]:
 
 
 def others(repeats: int) -> list[Row]:
-    """What follows a game: 20 steps of fine-tuning a small GPT-2, and all n-gram metrics of 5,000 sentences."""
+    """What follows a game: 20 steps of fine-tuning a small GPT-2, and the usual metrics of 5,000 sentences."""
     import tempfile
 
     from textgan import grammar
@@ -266,7 +266,7 @@ def others(repeats: int) -> list[Row]:
 
     return [
         row("GPT-2 2 x 128: 20 steps of pre-training, 20 of tuning", tune, 1),
-        row("all n-gram metrics with intervals, 5,000 sentences", lambda: evaluate(text, reference), repeats // 3),
+        row("the usual metrics with intervals, 5,000 sentences", lambda: evaluate(text, reference), repeats // 3),
     ]
 
 

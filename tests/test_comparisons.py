@@ -112,6 +112,29 @@ def test_one_run_supports_no_claim_and_disjoint_curves_are_refused() -> None:
         matched([[Point(1, 0.5, 1.0)]], [line(1.0, 0.0)], better="lower")
 
 
+def test_unequal_numbers_of_runs_do_not_make_claims_of_noise() -> None:
+    rng = np.random.default_rng(3)
+    claims = 0
+    for _ in range(200):
+        ours, base = ([line(1.0, 0.0, noise) for noise in rng.normal(0, 0.01, runs)] for runs in (5, 2))
+        claims += bool(matched(ours, base, better="lower").claim)
+    assert claims <= 24  # 5 % of 200 and four standard errors; the mean of the two, taken as known, gives 22 %
+    lone = matched([line(1.0, -1.0, noise) for noise in (0.0, 0.1, 0.2)], [line(1.0, 0.0)], better="lower")
+    assert lone.area_low is None
+    assert lone.claim == ""
+
+
+def test_fronts_of_unlike_diversity_figures_are_refused() -> None:
+    long = Reference(sample(400, 98))
+
+    def swept(n: int) -> Swept:
+        texts = {t: [collapsed(n, 7, kinds)] for t, kinds in ((0.5, 40), (1.0, 80))}
+        return sweep(texts, long, metrics="LM-score,self-BLEU-4")
+
+    with pytest.raises(InputError, match="self-BLEU-4 was measured on 200 and on 400 lines"):
+        compare_sweeps(swept(200), swept(400))  # LM-score sees half of the reference, 200 lines, in both
+
+
 def test_a_sweep_evaluates_each_temperature_and_run_at_one_n() -> None:
     def texts(shift: int) -> dict[float, list[list[str]]]:
         return {k / 10: [collapsed(100, shift + k + run, 10 * k) for run in (0, 1)] for k in (2, 4, 8)}

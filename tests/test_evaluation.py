@@ -95,9 +95,10 @@ def test_lines_that_stand_in_the_reference_are_counted_in_a_warning() -> None:
         (["a b"], ["a b"], {"n": 0}, "n is 0; give a positive number of lines, at most 1"),
         (["a b"], ["a b"], {"metrics": "BLUE-4"}, "there is no metric 'BLUE-4'; there are BLEU"),
         (["a b"], ["a b"], {"tokenise": "letters"}, "tokenise 'letters' is not known; take one of words, characters"),
+        (["a b"], Reference(["a b"]), {"tokenise": "characters"}, "'characters' came beside a Reference of 'words'"),
     ],
 )
-def test_bad_input_is_one_line_that_mends(text: list, reference: list, options: dict, message: str) -> None:
+def test_bad_input_is_one_line_that_mends(text: list, reference: list | Reference, options: dict, message: str) -> None:
     with pytest.raises(InputError) as error:
         evaluate(text, reference, **options)
     assert message in str(error.value)

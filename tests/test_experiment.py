@@ -61,6 +61,17 @@ def test_a_failure_is_kept_in_one_line_and_stops_only_those_that_need_it(tmp_pat
     assert (tmp_path / "calls-1").read_text() == "x"  # the others were not
 
 
+def test_a_result_that_is_no_json_stops_no_other_job(tmp_path: Path) -> None:
+    jobs = [
+        Job("bad", counted(tmp_path, kl=float("inf")), {"x": 1}), Job("worse", counted(tmp_path, kl={1}), {"x": 2}),
+        Job("good", counted(tmp_path), {"x": 3}),
+    ]  # fmt: skip
+    outcome = run_grid(jobs, tmp_path)
+    assert outcome["good"] == "done"
+    assert set(read_results(tmp_path)) == {"good"}
+    assert (tmp_path / "bad.failed.json").exists() and (tmp_path / "worse.failed.json").exists()
+
+
 def test_a_job_that_another_process_is_at_is_waited_for(tmp_path: Path) -> None:
     """As a worker is that outlives its grid: the second call neither does the job nor fails."""
     work, begun = counted(tmp_path), threading.Event()

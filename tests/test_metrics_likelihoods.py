@@ -125,6 +125,23 @@ def test_grammar_metrics_tell_grammatical_from_broken_and_sharpened_text() -> No
         Grammaticality().measure(Sets(NgramIndex(lines), reference=NgramIndex(["a b"])))
 
 
+def test_few_grammatical_lines_have_no_interval_and_groups_are_not_parsed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from textgan import grammar
+    from textgan.evaluation import evaluate
+
+    lines = [f"no such line {i}" for i in range(97)] + sample(3, 1)
+    found = evaluate(lines, sample(200, 2), metrics=[GrammarNLL(), Grammaticality()])
+    assert found.scores[0].low is None
+    assert found.verdicts.keys() == {"grammaticality"}
+    calls = []
+    monkeypatch.setattr(grammar, "log_prob", lambda line, known=grammar.log_prob: calls.append(line) or known(line))
+    covered = evaluate(sample(100, 3), sample(200, 2), metrics=[GrammarCoverage()])
+    assert covered.scores[0].low is not None
+    assert len(calls) <= 200  # a line of the text and one of the real text each once, not once a group
+
+
 def test_divergences_from_the_grammar_are_exact_for_a_known_model() -> None:
     from textgan.grammar import log_prob
 

@@ -14,12 +14,14 @@ import slow_ngrams as slow
 from textgan.metrics import (
     EAD,
     CopiedSpan,
+    Copies,
     CorrectedEntropy,
     Duplicates,
     Entropy,
     MSJaccard,
     NearestTraining,
     NgramIndex,
+    Novelty,
     RarefiedDistinct,
     Sets,
     Unmeasurable,
@@ -112,6 +114,13 @@ def test_length_difference_equals_scipy(one: list[int], other: list[int]) -> Non
 
 def test_duplicates_are_the_lines_that_were_there_before() -> None:
     assert Duplicates().measure(Sets(NgramIndex(["a", "b", "a", "a"]))) == pytest.approx(0.5)
+
+
+def test_spacing_makes_no_other_line() -> None:
+    sets = Sets(NgramIndex(["a cat sat", " a  cat sat", "a dog"]), train=NgramIndex(["a  cat\tsat ", "a cow"]))
+    assert Copies().measure(sets) == 2
+    assert Novelty().measure(sets) == pytest.approx(1 / 3)
+    assert Duplicates().measure(sets) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,16 @@ def test_few_seeds_make_no_claim(tmp_path: Path) -> None:
     assert said[0].endswith("One seed: no claim.")
 
 
+def test_other_texts_and_the_same_seed_twice_are_no_seeds(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one")
+    for name, seed, pool in (("0", 0, "A"), ("1", 1, "A"), ("2", 1, "A"), ("3", 0, "B")):
+        found = trial(seed, 20.0, 19.0) | {"synthetic": {"sha256": pool}}
+        write(run / f"augmentation-{name}.json", found)
+    first, second = trials([read_run(run)])
+    assert [one.seed for one in first.repeats] == [0, 1]
+    assert [one.seed for one in second.repeats] == [0]
+
+
 def test_mixed_seeds_are_not_told_apart_and_uneven_arms_are_flagged(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one")
     for seed, after in enumerate((19.0, 21.5, 20.2)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from textgan.metrics.fronts import Matched
 from textgan.recipes import MLE
 from textgan.runs import Run
 from textgan.sequences import mask_of
-from textgan.sweeps import agreement, sweep_runs
+from textgan.sweeps import _model_of, agreement, sweep_runs
 from textgan.text import encode
 from textgan.training import fit
 
@@ -101,6 +102,25 @@ def test_an_lstm_judge_is_reproducible_and_finds_shuffled_words_less_fluent() ->
 
 def claim(word: str) -> Matched:
     return Matched([0.1, 0.2], [0.0, 0.0], None, None, 0.01, None, None, 0.0, 0.0, 4, "", word)
+
+
+def test_a_judge_that_cannot_be_trained_leaves_the_other_figures() -> None:
+    odd = [f"w{i}" for i in range(80)]
+    found = evaluate(odd, odd, metrics=[LSTMScore(), "distinct-1"])
+    assert found.value("distinct-1") == 1.0
+    assert "words that stand twice" in found.absent["LSTM-score"]
+
+
+def test_a_control_or_another_text_is_not_a_seed_of_the_same_model() -> None:
+    def model(seed: int, text: str = "a", **more: Any) -> str:
+        said = {"recipe": "seqgan", "fields": {"rollouts": 8}, "tokens": {}, "corpus": {"sha256": text}, "seed": seed}
+        return _model_of(SimpleNamespace(settings=said | more, weights=Path("run/generator")))  # type: ignore[arg-type]
+
+    assert model(0) == model(1)
+    assert model(0, start={"sha256": "x"}) == model(1, start={"sha256": "y"})
+    others = [model(1, control="shuffled"), model(1, "b"), model(1, start={"sha256": "x"})]
+    assert len({model(0), *others}) == 4
+    assert others[0].startswith("seqgan-shuffled ")
 
 
 def test_a_gain_in_fluency_needs_both_judges() -> None:

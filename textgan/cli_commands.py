@@ -21,6 +21,7 @@ from textgan.cli_options import (
     add_seed,
     add_sentence_encoder,
     add_threads,
+    add_tokenise,
     add_writing,
     command,
 )
@@ -141,10 +142,7 @@ def _evaluate(commands: Any) -> None:
     )
     add_seed(parser)
     add_metrics(parser)
-    parser.add_argument(
-        "--tokenise", choices=("words", "characters"), default="words", metavar="HOW",
-        help="words, or characters for text without spaces (default: words)",
-    )  # fmt: skip
+    add_tokenise(parser)
     add_sentence_encoder(parser)
     add_threads(parser, "torch's choice; the encoder alone uses them")
     parser.add_argument(

@@ -11,6 +11,7 @@ from textgan.cli_options import (
     add_reference,
     add_seed,
     add_sentence_encoder,
+    add_tokenise,
     add_writing,
     command,
     progress,
@@ -32,6 +33,7 @@ def add_compare(commands: Any) -> None:
     parser.add_argument("--n", type=count, metavar="N", help="sentences drawn from each (default: the smallest text)")
     add_seed(parser, "same seed, same draw")
     add_metrics(parser)
+    add_tokenise(parser)
     add_json(parser)
 
 
@@ -49,6 +51,7 @@ def _run_compare(options: argparse.Namespace) -> None:
         n=options.n,
         seed=options.seed,
         metrics=options.metrics,
+        tokenise=options.tokenise,
         progress=progress(),
     )
     if options.json != "-":
@@ -73,6 +76,7 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--judge", action="append", default=[], metavar="RUN", help="a run whose likelihood also judges"
     )
+    add_tokenise(parser)
     add_sentence_encoder(parser)
     parser.add_argument("--n", type=count, metavar="N", help="sentences a point (default: half of REF, 2000 at most)")
     add_seed(parser)
@@ -103,6 +107,7 @@ def _run_sweep(options: argparse.Namespace) -> None:
         temperatures=options.temperatures or TEMPERATURES,
         train=options.train,
         judges=options.judge,
+        tokenise=options.tokenise,
         encoder=options.encoder,
         n=options.n,
         seed=options.seed,

@@ -83,6 +83,13 @@ def add_metrics(parser: Any) -> None:
     parser.add_argument("--metrics", metavar="NAMES", help="only these: BLEU,self-BLEU-4,... or quick or all")
 
 
+def add_tokenise(parser: Any) -> None:
+    parser.add_argument(
+        "--tokenise", choices=("words", "characters"), default="words", metavar="HOW",
+        help="words, or characters for text without spaces (default: words)",
+    )  # fmt: skip
+
+
 def add_sentence_encoder(parser: Any) -> None:
     parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
 

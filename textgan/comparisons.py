@@ -86,6 +86,7 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     metrics: str | Iterable[str | Metric] | None = None,
+    tokenise: str = "words",
     names: tuple[str, str] | None = None,
     groups: int = GROUPS,
     progress: Callable[[str], None] | None = None,
@@ -94,11 +95,14 @@ def compare(
 
     a, b: a text, or a TUPLE of texts, one a training run of the same model. With two or more runs on both sides the
     interval is Welch's over runs; otherwise it is of the sets of lines alone and says nothing about other seeds.
-    With `train`, a difference that is smaller than that between training text and real text is warned of.
+    With `train`, a difference that is smaller than that between training text and real text is warned of. tokenise: as
+    in `evaluate`, where the reference is not fitted yet.
     Raises InputError as `evaluate` does.
     """
     first, second = ([read_text(text) for text in _runs(side)] for side in (a, b))
-    fitted = reference if isinstance(reference, Reference) else Reference(reference, train=train, seed=seed)
+    if not isinstance(reference, Reference):
+        reference = Reference(reference, train=train, seed=seed, tokenise=tokenise)
+    fitted = reference
     if n is None:
         n = min(len(fitted), *(len(text.lines) for text in [*first, *second]))
     chosen = choose_metrics(metrics)
@@ -299,19 +303,25 @@ def compare_sweeps(
     ours: Swept, baseline: Swept, *, quality: str = "LM-score", diversity: str = "self-BLEU-4"
 ) -> Matched:
     """Quality at matched diversity of two sweeps; figures that may not be compared raise InputError with the reason."""
-    scores = []
-    for swept in (ours, baseline):
-        every = [one for runs in swept.evaluations.values() for one in runs]
-        found = [score for one in every if (score := _find(one.scores, quality)) is not None]
-        if not found:
-            raise Unmeasurable(f"{quality} was not measured in {swept.name}; name it in the sweep's metrics")
-        scores += found
-    for other in scores[1:]:
-        require_comparable(scores[0], other)
+    better = [_comparable((ours, baseline), name).better for name in (diversity, quality)][1]
     return matched(
         ours.points(quality, diversity),
         baseline.points(quality, diversity),
-        better=scores[0].better,
+        better=better,
         names=(ours.name, baseline.name),
         quality=quality,
     )
+
+
+def _comparable(sweeps: Sequence[Swept], name: str) -> Score:
+    """One of all these sweeps' figures of this name, which may be compared with each other."""
+    scores: list[Score] = []
+    for swept in sweeps:
+        every = [one for runs in swept.evaluations.values() for one in runs]
+        found = [score for one in every if (score := _find(one.scores, name)) is not None]
+        if not found:
+            raise Unmeasurable(f"{name} was not measured in {swept.name}; name it in the sweep's metrics")
+        scores += found
+    for other in scores[1:]:
+        require_comparable(scores[0], other)
+    return scores[0]

@@ -154,7 +154,7 @@ def evaluate(
     n: int | None = None,
     seed: int = 0,
     metrics: str | Iterable[str | Metric] | None = None,
-    tokenise: str = "words",
+    tokenise: str | None = None,
     protocol: str = "default",
     encoder: AnyEncoder | None = None,
     groups: int = GROUPS,
@@ -167,6 +167,7 @@ def evaluate(
     text, from the reference. Each scored line is compared with all reference lines, a real line with all others, so no
     line is its own reference; metrics that compare two samples use disjoint halves of the reference.
     text, reference, train: a path, "-", "grammar:N", or lines; reference may be a `Reference`, fitted once.
+    tokenise: "words" (default: those of a fitted Reference) or "characters", for text without spaces.
     protocol: "default", or another system's way ("texygen", ...), faults included, which chooses its own lines.
     encoder: of the metrics on sentence vectors: a local Hugging Face folder, or a function of lines; default: LSA,
     trained on the reference half. groups: of the jackknife; 0 leaves out intervals and verdicts. references: draw so
@@ -178,10 +179,14 @@ def evaluate(
     chosen = choose_metrics(metrics)
     if not isinstance(reference, Reference):
         reference = Reference(
-            reference, train=train, seed=seed, tokenise=tokenise, encoder=encoder, references=references
+            reference, train=train, seed=seed, tokenise=tokenise or "words", encoder=encoder, references=references
         )
     elif train is not None or encoder is not None or references is not None:
         raise InputError("train, encoder or references came beside a fitted Reference; give it to Reference(...)")
+    elif tokenise not in (None, reference.tokenise):
+        raise InputError(
+            f"tokenise {tokenise!r} came beside a Reference of {reference.tokenise!r}; give it to Reference(...)"
+        )
     read = _read(text, "text")
     if named is not None:
         return _as_published(named, read, reference, n, seed)
@@ -303,13 +308,13 @@ def _warnings(lines: Sequence[str], blank: int, reference: Reference) -> list[st
     warnings = []
     if blank:
         warnings.append(f"{blank} blank lines of the text were left out; a model that writes them is flattered")
-    known = set(reference.lines)
-    if shared := sum(line in known for line in lines):
+    known = set(reference.index.spelled())
+    if shared := sum(line in known for line in NgramIndex(lines, tokenise=reference.tokenise).spelled()):
         warnings.append(
             f"{shared} of the {len(lines)} scored lines stand in the reference word for word, so BLEU is too high"
             " if it was taken from there; the reference should be held out"
         )
-    if reference.train is not None and (shared := len(known.intersection(reference.train.texts()))):
+    if reference.train is not None and (shared := len(known.intersection(reference.train.spelled()))):
         warnings.append(
             f"{shared} distinct lines of the reference stand in the training text too, so it is not wholly held out;"
             " `textgan split` makes disjoint parts"

@@ -102,14 +102,14 @@ def _done_once(job: Job, folder: Path) -> tuple[str, str]:
     try:
         with machine.threads(1):
             value = job.work(**job.arguments)
+        took = {"seconds": round(_processor_seconds() - began, 1), "commit": commit(), "versions": versions()}
+        write_json(done, {"job": job.name, "arguments": job.arguments} | took | value)
     except Interrupted:
         raise
-    except Exception as error:  # whatever it is, it must not stop the others
+    except Exception as error:  # whatever it is, a result that is no JSON too, it must not stop the others
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         write_json(failed, {"job": job.name, "arguments": job.arguments, "failed": reason})
         return job.name, reason
-    took = {"seconds": round(_processor_seconds() - began, 1), "commit": commit(), "versions": versions()}
-    write_json(done, {"job": job.name, "arguments": job.arguments} | took | value)
     failed.unlink(missing_ok=True)
     return job.name, "done"
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from textgan.batches import Batches
+from textgan.errors import InputError
 from textgan.generators import LSTM, Generator
 from textgan.metrics import LMScore, Unmeasurable
 from textgan.recipes import MLE
@@ -44,7 +45,10 @@ def train_judge(lines: Sequence[str], level: str, net: LSTM, *, seed: int = 0) -
         raise Unmeasurable(f"an LSTM judge is trained on at least {FEWEST} lines, and there are {len(lines)}")
     order = np.random.default_rng([seed, 10]).permutation(len(lines))
     held, kept = ([lines[row] for row in np.sort(rows)] for rows in np.split(order, [len(order) // 10]))
-    tokenizer = train_tokenizer(kept, level=level, min_count=2)
+    try:
+        tokenizer = train_tokenizer(kept, level=level, min_count=2)
+    except InputError as error:
+        raise Unmeasurable(f"an LSTM judge needs words that stand twice: {error}") from error
     data, held_out = encode(tokenizer, kept), encode(tokenizer, held)
     recipe = MLE(batch=min(BATCH, len(kept)), mle_steps=min(-(-PASSES * len(kept) // BATCH), MOST), generator=net)
     with torch.random.fork_rng():

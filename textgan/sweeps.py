@@ -1,7 +1,7 @@
 """Quality against diversity over temperatures, for any number of runs: the only fair way to compare generators.
 
-Any model gains quality by losing diversity, so one temperature proves nothing. Runs of one recipe and one set of
-hyper-parameters are seeds of one model; each model is compared with the maximum-likelihood one at matched diversity.
+Any model gains quality by losing diversity, so one temperature proves nothing. Runs that differ in their seed alone are
+one model; each model is compared with the maximum-likelihood one at matched diversity.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def sweep_runs(
     n: int | None = None,
     seed: int = 0,
     metrics: str = MEASURED,
+    tokenise: str = "words",
     encoder: AnyEncoder | None = None,
     device: str = "cpu",
     precision: str = "no",
@@ -126,7 +127,8 @@ def sweep_runs(
 
     n: sentences a point (default: half the reference, at most 2,000). Two judges of unlike families, an n-gram model
     and a small LSTM, are trained on half of the reference, which no generator and no D has seen; a gain in fluency is
-    believed where both see it. judges: more of them, runs on real text whose likelihood is one more measure. encoder:
+    believed where both see it. judges: more of them, runs on real text whose likelihood is one more measure. tokenise:
+    "characters" for text without spaces. encoder:
     of the Frechet distance, never a D's features (default: LSA of the reference). train: the training text; a claim
     smaller than its own distance to the reference is warned of. device, precision: where and how finely runs that are
     given by their folders write (`Run.open`). Errors: InputError for fewer than two temperatures, or
@@ -136,12 +138,12 @@ def sweep_runs(
     if len(set(temperatures)) < 2:
         raise InputError(f"--temperatures has {len(set(temperatures))} value(s); a front needs at least 2")
     if not isinstance(reference, Reference):
-        reference = Reference(reference, train=train, seed=seed, encoder=encoder)
+        reference = Reference(reference, train=train, seed=seed, tokenise=tokenise, encoder=encoder)
     fitted = reference
     n = n or min(2000, len(fitted) // 2)
     chosen: list[Metric] = [*choose_metrics(metrics), LSTMScore(), *(_judge(judge) for judge in judges)]
     groups: dict[str, list[Run]] = {}
-    for run in opened:
+    for run in sorted(opened, key=lambda run: run.settings["seed"]):  # models are paired seed by seed
         groups.setdefault(_model_of(run), []).append(run)
     names = _short(list(groups))
     models = []
@@ -212,11 +214,14 @@ def _judge(judge: str | Path | Run) -> ModelNLL:
 
 def _model_of(run: Run) -> str:
     """Runs that differ in their seed alone are one model; RUN/best is another than RUN."""
-    return f"{run.settings['recipe']} {json.dumps(run.settings['fields'], sort_keys=True)} {run.weights.name}"
+    said = run.settings
+    name = said["recipe"] + (f"-{said['control']}" if said.get("control") else "")
+    rest = {"text": said["corpus"]["sha256"], "started": "start" in said, "weights": run.weights.name}
+    return f"{name} {json.dumps({key: said[key] for key in ('fields', 'tokens')} | rest, sort_keys=True)}"
 
 
 def _short(keys: list[str]) -> dict[str, str]:
-    """A recipe's name where it is the only one, else numbered."""
+    """A recipe's name, with its control, where it is the only one, else numbered."""
     words = [key.split(" ", 1)[0] for key in keys]
     return {
         k: w if words.count(w) == 1 else f"{w} ({words[: i + 1].count(w)})"

@@ -67,6 +67,7 @@ def compare(
     texts = {"real": read_text(real), "valid": read_text(valid), "test": read_text(test)}
     if n < 1:
         raise InputError(f"n {n} sentences cannot be scored; give 1 or more")
+    synthetic = pool_texts(synthetic)
     mixture = blend(texts["real"], synthetic, MixPlan(ratio, seed))
     base = base_model(
         lm, texts["real"], out=out, valid=texts["valid"], steps=base_steps, seed=seed, tokens_per_step=tokens_per_step,
@@ -80,7 +81,8 @@ def compare(
     ]
     result = {
         "lm": done[0][0].lm, "ratio": ratio, "seed": seed, "arms": [arm for _, arm, _ in done],
-        "real": done[0][2].to_json()["real"], "synthetic": _drawn(mixture, texts), "settings": chosen._asdict(),
+        "real": done[0][2].to_json()["real"], "settings": chosen._asdict(),
+        "synthetic": _drawn(mixture, texts) | {"sha256": read_text(synthetic).sha256},
         "texts": {key: _about(text) for key, text in texts.items()},
     }  # fmt: skip
     result["finding"] = finding([result])

@@ -9,7 +9,7 @@ import numpy as np
 
 from .reasons import Unmeasurable
 from .score import Better, MeanMetric, Metric, Needs, share_error
-from .sets import Sets, cached
+from .sets import Sets, cached, cached_half
 from .spans import longest_spans, nearest_similarities
 
 COPIED, NEWER = "copied: nearer to the training text than real text is", "further from the training text than real text"
@@ -21,8 +21,8 @@ def copied_lines(sets: Sets) -> np.ndarray:
     train = sets.train
 
     def find() -> np.ndarray:
-        known = set(train.texts())
-        return np.fromiter((line in known for line in sets.text.texts()), dtype=np.float64, count=len(sets.text))
+        known = cached_half(sets, "training lines", lambda: set(train.spelled()))
+        return np.fromiter((line in known for line in sets.text.spelled()), dtype=np.float64, count=len(sets.text))
 
     return cached(sets, "copied", find)
 
@@ -36,6 +36,7 @@ class Novelty(MeanMetric):
     needs: ClassVar[Needs] = "train"
     aspect = "copying"
     share: ClassVar[bool] = True
+    definition: ClassVar[int] = 2  # 1 took other spacing for another line
     below: ClassVar[str] = COPIED
     above: ClassVar[str] = NEWER
 
@@ -52,6 +53,7 @@ class Copies(Metric):
     needs: ClassVar[Needs] = "train"
     aspect = "copying"
     set_valued: ClassVar[bool] = False
+    definition: ClassVar[int] = 2  # 1 took other spacing for another line
     below: ClassVar[str] = NEWER
     above: ClassVar[str] = COPIED
 

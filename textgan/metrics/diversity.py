@@ -130,13 +130,14 @@ class Duplicates(Metric):
 
     family: ClassVar[str] = "duplicates"
     aspect = "diversity"
+    definition: ClassVar[int] = 2  # 1 took other spacing for another line
     below: ClassVar[str] = "repeats itself less than real text"
     above: ClassVar[str] = "repeats itself more than real text"
 
     def measure(self, sets: Sets) -> float:
         if not len(sets.text):
             raise Unmeasurable("there are no lines")
-        return 1.0 - len(set(sets.text.texts())) / len(sets.text)
+        return 1.0 - len(set(sets.text.spelled())) / len(sets.text)
 
 
 def _totals(sets: Sets, order: int) -> np.ndarray:

@@ -93,23 +93,24 @@ def matched(
 ) -> Matched:
     """Compare two models' runs at matched diversity. Each run is the points of its temperatures.
 
-    Runs are paired when both models have as many (the same seeds, in the same order), else each is compared with the
-    baseline's mean. The interval is Student's over runs, so one run has none: within-set noise is not that of seeds.
+    Runs are paired when both models have as many (the same seeds, in the same order), and the interval is Student's
+    over the pairs' differences; else it is Welch's (1947). One run of a side has none: within-set noise is not that of
+    seeds.
     """
     if not ours or not baseline:
         raise InputError("each side needs at least one run")
     at = np.linspace(*shared_range([*ours, *baseline]), GRID)
     mine, theirs = (np.stack([interpolate(points, at) for points in side]) for side in (ours, baseline))
-    gaps = mine - (theirs if len(theirs) == len(mine) else theirs.mean(axis=0))  # (runs, G)
-    mean, area = gaps.mean(axis=0), gaps.mean(axis=1)
+    mean = mine.mean(axis=0) - theirs.mean(axis=0)
+    area = float(mean.mean())
     low = high = area_low = area_high = None
     sign = -1 if better == "lower" else 1
     good = bad = 0.0
-    if len(gaps) > 1:
-        half = half_width(1.0, len(gaps) - 1) * gaps.std(axis=0, ddof=1) / len(gaps) ** 0.5
+    if min(len(mine), len(theirs)) > 1:
+        half = _half_widths(mine, theirs)
         low, high = mean - half, mean + half
-        width = half_width(float(area.std(ddof=1)) / len(gaps) ** 0.5, len(gaps) - 1)
-        area_low, area_high = float(area.mean()) - width, float(area.mean()) + width
+        width = float(_half_widths(mine.mean(axis=1, keepdims=True), theirs.mean(axis=1, keepdims=True))[0])
+        area_low, area_high = area - width, area + width
         good = float((np.minimum(sign * low, sign * high) > 0).mean())
         bad = float((np.maximum(sign * low, sign * high) < 0).mean())
     found = Matched(
@@ -117,12 +118,12 @@ def matched(
         mean.tolist(),
         None if low is None else low.tolist(),
         None if high is None else high.tolist(),
-        float(area.mean()),
+        area,
         area_low,
         area_high,
         good,
         bad,
-        len(gaps),
+        len(mine),
         "",
     )
     if area_low is not None and area_high is not None and not area_low <= 0 <= area_high:
@@ -130,11 +131,25 @@ def matched(
     return found._replace(sentence=_sentence(found, names, quality))
 
 
+def _half_widths(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """(G,) half a 95 % interval of the difference of means of (runs, G) values: paired, or Welch's."""
+    if len(mine) == len(theirs):
+        error, freedom = (mine - theirs).std(axis=0, ddof=1) / len(mine) ** 0.5, np.full(mine.shape[1], len(mine) - 1.0)
+    else:
+        shares = [side.var(axis=0, ddof=1) / len(side) for side in (mine, theirs)]
+        below = sum(share**2 / (len(side) - 1) for share, side in zip(shares, (mine, theirs), strict=True))
+        error = np.sqrt(sum(shares))
+        freedom = np.divide(error**4, below, out=np.ones_like(error), where=below > 0)
+    return np.array([half_width(float(e), float(f)) for e, f in zip(error, freedom, strict=True)])
+
+
 def _sentence(found: Matched, names: tuple[str, str], quality: str) -> str:
     ours, baseline = names
     span = f"over diversities {found.at[0]:.3g} to {found.at[-1]:.3g}"
     if found.area_low is None or found.area_high is None:
-        return f"One run each: {quality} of {ours} minus {baseline} is {found.area:+.3g} {span}: no claim."
+        return (
+            f"{quality} of {ours} minus {baseline} is {found.area:+.3g} {span}; without two runs of each: no claim."
+        )
     size = f"{found.area:+.3g} ({found.area_low:+.3g} to {found.area_high:+.3g}, {found.runs} runs)"
     few = " Under 4 runs it is a suggestion." if found.runs < 4 else ""
     if not found.claim:

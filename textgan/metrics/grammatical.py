@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .intervals import FEWEST
 from .overlap import LESS_DIVERSE, MORE_DIVERSE
 from .reasons import Unmeasurable
 from .score import Better, MeanMetric, Metric
@@ -26,7 +27,11 @@ def log_probabilities(sets: Sets) -> np.ndarray:
         known = {line: grammar.log_prob(line) for line in set(sets.text.texts())}
         return np.array([known[line] for line in sets.text.texts()])
 
-    return cached(sets, "grammar", score)
+    def select() -> np.ndarray:  # a group of lines is left out: no line is parsed again
+        whole, _ = sets.whole  # type: ignore[misc]
+        return log_probabilities(whole)[np.searchsorted(whole.text.rows, sets.text.rows)]
+
+    return cached(sets, "grammar", score if sets.whole is None else select)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class GrammarNLL(MeanMetric):
         if not len(grammatical):
             raise Unmeasurable("no line is grammatical")
         return -grammatical
+
+    def standard_error(self, sets: Sets) -> float | None:
+        return super().standard_error(sets) if np.isfinite(log_probabilities(sets)).sum() >= FEWEST else None
 
 
 def reverse_divergence(log_q: Sequence[float] | np.ndarray, lines: Sequence[str]) -> tuple[float, float]:

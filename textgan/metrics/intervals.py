@@ -67,7 +67,7 @@ def degrees_of_freedom(metric: Metric, n: int, groups: int) -> int:
     return max(1, (groups if metric.set_valued else n) - 1)
 
 
-def half_width(error: float, freedom: int, *, confidence: float = CONFIDENCE) -> float:
+def half_width(error: float, freedom: float, *, confidence: float = CONFIDENCE) -> float:
     """Half the width of Student's interval."""
     from scipy.special import stdtrit
 

@@ -37,8 +37,8 @@ class KneserNey:
     three values an order, for counts 1, 2 and more, estimated from counts of counts. The words' own level is
     interpolated with 1 / V over the training words, the further words of `vocabulary`, the end of line and one unknown
     word, so that the probabilities of all these sum to 1. Each line has one begin mark and one end mark.
-    lines: strings or lists of words. vocabulary: words that `lines` may lack and that are scored one by one all the same.
-    discounts: one triple an order instead of the estimates.
+    lines: strings or lists of words. vocabulary: words that `lines` may lack and that have a probability each all the
+    same. discounts: one triple an order instead of the estimates.
     """
 
     def __init__(

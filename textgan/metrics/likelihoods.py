@@ -76,7 +76,7 @@ class LMScore(Metric):
 class ReverseLMScore(Metric):
     """Nats a word of real text under an n-gram model of the scored text: low = it covers real text. Zhao et al. 2018.
 
-    The model sees as many lines of the scored text as real text's own row sees of real text, and knows the words of both.
+    The model sees as many lines of the scored text as real text's own row sees of real text; it knows both's words.
     """
 
     order: int = 4

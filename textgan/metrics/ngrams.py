@@ -149,6 +149,11 @@ class NgramIndex:
         sources = (self.root.sources[row] for row in self.rows.tolist())
         return [line if isinstance(line, str) else glue.join(line) for line in sources]
 
+    def spelled(self) -> list[str]:
+        """The lines as their words alone: how they are spaced makes no difference."""
+        cut, glue = TOKENISE[self.tokenise], "" if self.tokenise == "characters" else " "
+        return [glue.join(cut(line)) for line in self.texts()]
+
     def words(self, row: int) -> list[str]:
         """The words of one line."""
         begin = int(self.lengths[:row].sum())

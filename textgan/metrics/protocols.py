@@ -8,7 +8,7 @@ import numpy as np
 
 from .ngrams import NgramIndex, sentence_bleu
 from .overlap import HIGHEST
-from .score import DEFINITIONS, Score
+from .score import Score
 
 LEFT_OUT, AMONG, OTHERS = "left out of its references", "among its references", "scored against all other lines"
 
@@ -64,7 +64,7 @@ class Protocol:
                 "higher" if family == "BLEU" else "lower",
                 n,
                 f"{name}|n:{n}|refs:{references}{mark}|smoothing:method1|protocol:{self.name}"
-                f"|tokens:{tokens}|case:kept|textgan.metrics:{DEFINITIONS}",
+                f"|tokens:{tokens}|case:kept|textgan.metrics:1",
             )
             for order in range(2, HIGHEST + 1)
         ]

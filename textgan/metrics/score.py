@@ -15,9 +15,6 @@ from .sets import Sets
 Better = Literal["higher", "lower", "match"]
 Needs = Literal["", "reference", "half", "train"]
 
-#: Raised when a definition changes a value. It is in every signature, so old figures are not compared with new ones.
-DEFINITIONS = 1
-
 #: Parts of a signature that two comparable figures may differ in: the draw and the name of nothing that is measured.
 FREE = ("seed",)
 
@@ -57,6 +54,8 @@ class Metric(ABC):
     above: ClassVar[str] = "above real text"
     #: True: repeated lines change it, so intervals come from leaving groups out, never from the bootstrap.
     set_valued: ClassVar[bool] = True
+    #: Raised when what is measured changes. It is in the signature, so old figures are not compared with new ones.
+    definition: ClassVar[int] = 1
     #: Why there is no interval, where none is known to be valid.
     no_interval: ClassVar[str] = ""
     #: True: takes seconds rather than milliseconds on 10,000 lines, and is measured only where it is asked for.
@@ -100,8 +99,8 @@ class Metric(ABC):
             parts += [(f"{kind}-sha256", sets.marks[kind])] if kind in sets.marks else []
         parts += self.settings().items()
         parts += [("tokens", sets.text.tokenise), ("case", "kept"), ("seed", sets.seed)]
-        parts += [("textgan.metrics", DEFINITIONS)]
-        return "|".join([self.name, *(f"{key}:{value}" for key, value in parts)])
+        parts += [("textgan.metrics", self.definition)]
+        return "|".join([self.name, *(f"{key}:{str(value).replace('|', '/')}" for key, value in parts)])
 
 
 class MeanMetric(Metric):

@@ -137,13 +137,15 @@ def evaluation(run: RunData, result: Evaluated) -> str | None:
 
 
 def trials(runs: Iterable[RunData]) -> list[Trial]:
-    """The augmentation results, those that differ in their seed only put together."""
+    """The augmentation results, those that differ in their seed only put together; of one seed the first counts."""
     found: dict[tuple[object, ...], Trial] = {}
     for run in runs:
         for result in run.augmentations:
             if result.arms:
-                key = (run.name, result.lm, result.ratio, *(arm.name for arm in result.arms))
-                found.setdefault(key, Trial(run.name, result.lm, result.ratio, [])).repeats.append(result)
+                key = (run.name, result.lm, result.ratio, result.shared, *(arm.name for arm in result.arms))
+                trial = found.setdefault(key, Trial(run.name, result.lm, result.ratio, []))
+                if result.seed is None or result.seed not in {one.seed for one in trial.repeats}:
+                    trial.repeats.append(result)
     return list(found.values())
 
 

@@ -67,6 +67,7 @@ class Augmented(NamedTuple):
     lm: str
     ratio: float | None
     seed: float | None
+    shared: str  # what repeats of one experiment share: all settings but the seed, and the texts
     arms: list[Arm]
     real: dict[str, Score]
 
@@ -217,7 +218,12 @@ def _augmented(file: str, value: dict[str, Any]) -> Augmented:
         for i, arm in enumerate(arms if isinstance(arms, list) else [])
         if isinstance(arm, dict)
     ]
-    return Augmented(file, lm, finite(value.get("ratio")), finite(value.get("seed")), kept, _scores(value.get("real")))
+    settings = value.get("settings")
+    rest = {key: found for key, found in settings.items() if key != "seed"} if isinstance(settings, dict) else {}
+    shared = words([rest, value.get("texts"), dig(value, "synthetic", "sha256")])
+    return Augmented(
+        file, lm, finite(value.get("ratio")), finite(value.get("seed")), shared, kept, _scores(value.get("real"))
+    )
 
 
 def _log(folder: _Folder) -> list[Row]:
