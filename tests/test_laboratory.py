@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,11 +25,12 @@ from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.cells import Lab, Place, Training, training_jobs
 from textgan.laboratory.opening import BINS, line_nats
 from textgan.laboratory.page import page
-from textgan.laboratory.running import freeze, one_job, run_study, write_report
+from textgan.laboratory.running import freeze, one_job, open_test, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
 from textgan.laboratory.standing import standing
-from textgan.laboratory.study import Games, Study, Texts, read_study, study_of
+from textgan.laboratory.study import Games, Selection, Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
+from textgan.metrics.intervals import half_width
 from textgan.text import save_tokenizer, train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +70,7 @@ def test_numbers_that_yaml_takes_for_text_are_numbers_and_the_hash_follows_every
     assert study.tuning.learning_rates == (1e-4,) and study.games.fields == {"kl": 0.1}
     assert study.arms == tuple(ARMS)
     other = dataclasses.replace(study, tuning=dataclasses.replace(study.tuning, learning_rates=(2e-4,)))
-    assert study.hash != other.hash == study_of(other.to_json(), "again").hash
+    assert study != other == study_of(other.to_json(), "again")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "augmentation").glob("*.yaml")), ids=lambda p: p.stem)
@@ -93,7 +95,7 @@ def test_splits_that_share_a_line_or_nearly_one_are_refused_and_shown() -> None:
 def test_splits_come_from_one_text_without_overlap_or_are_said_to_lack_lines() -> None:
     sizes = {"train": 100, "valid": 20, "test": 20, "fresh": 100, "judge": 100, "control": 20}
     texts = Texts(divide=("grammar:500:3",), lines=sizes, near=None)
-    study = Study("x", texts, lines=(100,))
+    study = Study("x", texts, lines=(100,), selection=Selection(held=0.4))
     splits = make_splits(study)
     assert {name: len(lines) for name, lines in splits.items()} == sizes
     assert len({line for lines in splits.values() for line in lines}) == sum(sizes.values())
@@ -102,6 +104,30 @@ def test_splits_come_from_one_text_without_overlap_or_are_said_to_lack_lines() -
     with pytest.raises(InputError, match="the split judge is missing"):
         few = {name: n for name, n in sizes.items() if name != "judge"}
         make_splits(dataclasses.replace(study, texts=dataclasses.replace(texts, lines=few)))
+
+
+def test_a_base_that_has_read_the_test_text_and_a_d_of_too_few_lines_are_refused(tmp_path: Path) -> None:
+    study = small()
+    line = make_splits(study)["test"][3]
+    (tmp_path / "base.txt").write_text(f"another line\n{line}\n")
+    base = dataclasses.replace(study.base, text=str(tmp_path / "base.txt"), shuffled=False)
+    with pytest.raises(InputError, match=r"base.text: 1 lines of the validation and test text .* the base must not"):
+        make_splits(dataclasses.replace(study, base=base))
+    few = dataclasses.replace(study.selection, held=0.3)
+    with pytest.raises(InputError, match=r"held 0.3 of N = 100 leaves D 30 real lines, and 40 are needed; give 0.4"):
+        make_splits(dataclasses.replace(study, selection=few))
+    alone = dataclasses.replace(study, selection=few, arms=("real", "matched", "duplicated", "gan"), swept=())
+    assert make_splits(alone)  # no arm asks D
+
+
+def test_splits_that_are_not_those_that_were_frozen_are_refused(tmp_path: Path) -> None:
+    freeze(small(), tmp_path)
+    for name, check in (("test", lambda: open_test(Lab(tmp_path), {})), ("train", lambda: freeze(small(), tmp_path))):
+        path = tmp_path / "splits" / f"{name}.txt"
+        check()
+        path.write_text(path.read_text() + "one more line\n")
+        with pytest.raises(InputError, match=rf"splits/{name}.txt is not what was frozen; restore it"):
+            check()
 
 
 # -- the arms
@@ -125,6 +151,10 @@ def test_the_negative_control_keeps_each_lines_words_and_noise_keeps_most_of_the
     changed = [old != new for old, new in zip(SENTENCES * 2, made, strict=False)]
     assert np.mean(changed) > 0.8  # a swap of equal letters or places may leave a line as it was
     assert made[:10] == noisy(SENTENCES, 10, seed=1)
+    kept = [len(line.split()) for line in noisy(["a b c d e f g h i j"], 3000, seed=2)]
+    assert np.mean(np.array(kept) == 9) == pytest.approx(1 / 2, abs=0.04)  # a lone letter has none to swap with
+    kept = [len(line.split()) for line in noisy(["aa b c d e f g h i j".replace(" ", "x ")], 3000, seed=2)]
+    assert np.mean(np.array(kept) == 9) == pytest.approx(1 / 3, abs=0.04)
 
 
 def test_edits_keep_the_length_in_tokens_and_change_each_line_by_what_the_model_finds_likely(tmp_path: Path) -> None:
@@ -182,12 +212,53 @@ def test_the_interval_of_a_pair_covers_and_knows_nothing_of_what_seeds_have_in_c
     assert [c.adjusted for c in two] == pytest.approx([2 * two[0].p, two[1].p], rel=1e-9)  # type: ignore[operator]
 
 
-def test_the_bootstrap_over_seeds_and_lines_agrees_with_students_interval_where_lines_are_alike() -> None:
+def test_the_interval_for_other_lines_is_students_where_lines_are_alike() -> None:
     rows = rows_of({"selected": -0.02})
     nats = {row["name"]: np.full(200, row["nll_per_byte"] * 10) for row in rows}  # 10 bytes a line
     one = statistics.paired(STUDY, rows, "selected", statistics.BEST, 100, "steps", 1.0, nats=nats)
-    assert one is not None and None not in (one.low, one.high, one.boot_low, one.boot_high)
-    assert one.boot_low == pytest.approx(one.low, abs=4e-4) and one.boot_high == pytest.approx(one.high, abs=4e-4)
+    assert one is not None and None not in (one.low, one.high, one.wide_low, one.wide_high)
+    assert (one.wide_low, one.wide_high) == pytest.approx((one.low, one.high))
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_the_intervals_cover_what_they_say_with_few_seeds(seeds: int) -> None:
+    """Student's for other lines too, and the jackknife's of the exchange rate, on planted truths; 95 % of 400."""
+    rng, hits = np.random.default_rng(4), np.zeros(2)
+    study = dataclasses.replace(STUDY, sweep=())
+    for _ in range(400):
+        gaps = -0.02 + 0.03 * rng.standard_normal((1, 60)) + 0.02 * rng.standard_normal((seeds, 1))
+        gaps = (gaps + 0.01 * rng.standard_normal((seeds, 60))) / 60
+        half = half_width(statistics._wide_error(gaps), seeds - 1)
+        hits[0] += abs(gaps.sum(1).mean() + 0.02) < half
+        own, fresh = 0.02 + 0.005 * rng.standard_normal(seeds), 0.1 + 0.01 * rng.standard_normal(seeds)
+        rows = [
+            {"name": f"{arm}-{s}", "arm": arm, "n": 100, "seed": s, "ratio": 1.0, "regime": "steps",
+             "nll_per_byte": 1 - gain[s], "valid_nll_per_byte": 1.0, "written": []}
+            for arm, gain in (("real", np.zeros(seeds)), ("selected", own), ("fresh", fresh)) for s in range(seeds)
+        ]  # fmt: skip
+        found = statistics.exchange(study, rows, "selected", 100, "steps", 1.0)
+        assert found is not None and found.low is not None and found.high is not None
+        hits[1] += found.low <= 200 <= found.high
+    assert (hits >= 0.92 * 400).all()  # a percentile bootstrap: 75 % at three seeds, 89 % at eight
+
+
+def test_a_seed_that_lacks_an_arm_does_not_choose_what_is_to_be_beaten() -> None:
+    rows = rows_of({"selected": -0.01, "fresh@1": -0.02, "fresh@2": -0.03}, noise=1e-6)
+    hardest = max((row for row in rows if row["arm"] == "real"), key=lambda row: row["nll_per_byte"])["seed"]
+    rows = [row for row in rows if (row["arm"], row["seed"]) != ("duplicated", hardest)]
+    one = statistics.paired(STUDY, rows, "selected", statistics.BEST, 100, "steps", 1.0)
+    assert one is not None and one.b == f"{statistics.BEST} (real)" and one.seeds == 8
+    there = statistics.exchange(STUDY, rows, "selected", 100, "steps", 1.0)
+    assert there is not None and np.isfinite(there.value)
+
+
+def test_copies_are_those_that_the_tuned_model_writes() -> None:
+    rows = rows_of({"selected": 0.0})
+    for row in rows:
+        count = {"real": 4, "selected": 7}.get(row["arm"], 0) + row["seed"] % 2
+        row["written"] = [{"temperature": t, "scores": {"copies": count * t}} for t in (0.8, 1.0)]
+    found = statistics.copies_written(STUDY, rows, "selected", 100, "steps", 1.0)
+    assert found is not None and (found.difference, found.seeds) == (3.0, 8)
 
 
 def test_the_arm_to_beat_is_chosen_on_the_validation_text() -> None:
@@ -209,9 +280,11 @@ def test_the_exchange_rate_reads_the_curve_of_fresh_lines(gain: float, worth: fl
     fresh = {f"fresh@{ratio:g}": -0.02 * ratio for ratio in (0.5, 1.0, 2.0)}
     rows = rows_of(fresh | {"selected": -gain}, noise=1e-9)
     found = statistics.exchange(STUDY, rows, "selected", 100, "steps", 1.0)
-    assert found is not None and found.low is not None and found.high is not None
-    assert found.value == pytest.approx(worth, abs=1) and found.low - 1 <= found.value <= found.high + 1
-    assert found.most == 2000
+    assert found is not None and found.value == pytest.approx(worth, abs=1) and found.most == 2000
+    if found.low is None or found.high is None:
+        assert abs(worth) == 2000  # cut: what was not looked at has no interval
+    else:
+        assert found.low - 1 <= found.value <= found.high + 1
 
 
 def test_no_rate_is_given_where_real_lines_gain_nothing() -> None:
@@ -232,6 +305,10 @@ def test_diversity_is_compared_at_the_quality_of_real_only_and_never_beyond_a_cu
         ]
     found = statistics.at_equal_quality(STUDY, rows, "selected", 100, "steps", 1.0)
     assert found["self-BLEU-4"].difference == pytest.approx(-0.3, abs=1e-9) and set(found) == {"self-BLEU-4"}
+    assert found["self-BLEU-4"].seeds == 8 and found["self-BLEU-4"].low is not None
+    lost = [row | ({"written": []} if (row["arm"], row["seed"]) == ("selected", 3) else {}) for row in rows]
+    fewer = statistics.at_equal_quality(STUDY, lost, "selected", 100, "steps", 1.0)["self-BLEU-4"]
+    assert (fewer.seeds, fewer.low, fewer.p) == (7, None, None)  # the seeds that are left are no fair draw
     for row in rows:
         if row["arm"] == "selected":
             far = [{"LM-score": 9.0 + i, "self-BLEU-4": 0.1} for i in range(3)]
@@ -244,6 +321,24 @@ def test_the_page_is_inert_and_counts_what_failed() -> None:
     html = page(study, "abc", rows_of({"selected": -0.02}), {"gan-r1": "InputError: <img src=x>"}, ["said"], {}, {})
     assert "<script" not in html and "<img" not in html and "1 jobs failed" in html
     assert "helps" in html and "nan" not in html.casefold().replace("finance", "")
+
+
+def test_shares_of_copies_stand_under_their_own_heads_and_count_a_text_once() -> None:
+    rows = rows_of({"gan": 0.0, "gan@2": 0.0, "selected": 0.0})
+    for row in rows:
+        if row["arm"] in ("gan", "selected"):
+            row |= {"distinct": 0.75, "in_test": 0.0, "overlap": {"lines": {"train": 0.5, "control": 0.25}}}
+            if row["arm"] == "gan":
+                row["overlap"] |= {"8-grams": {"train": 0.125, "control": 0.0625}}
+    study = dataclasses.replace(STUDY, arms=("real", "matched", "duplicated", "gan", "selected"))
+    html = page(study, "abc", rows, {}, ["said"], {}, {})
+    found = html[html.index("copies of the training lines") :]
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", found)[:7]
+    assert heads[:5] == ["arm", "8-grams control", "8-grams train", "lines control", "lines train"]
+    cells_of = {name: re.findall(r"<td[^>]*>([^<]*)</td>", found[found.index(f"{name}, N = 100") :])[:4]
+                for name in ("gan", "selected")}  # fmt: skip
+    assert [float(cell.split()[0]) for cell in cells_of["gan"]] == [0.0625, 0.125, 0.25, 0.5]
+    assert [float(cell.split()[0]) for cell in cells_of["selected"][2:]] == [0.25, 0.5]
 
 
 # -- what is measured on the test text
@@ -309,15 +404,21 @@ def test_every_arm_is_measured_on_every_seed_at_its_ratios(done: Lab) -> None:
     assert {row["ratio"] for row in rows if row["arm"] == "fresh"} == {0.5, 1.0}
 
 
-def test_the_arms_of_a_regime_have_equal_budgets_to_the_token(unbroken: Lab) -> None:
+def test_arms_have_equal_tokens_in_one_regime_and_equal_real_tokens_in_the_other(unbroken: Lab) -> None:
     rows, found, study = rows_in(unbroken.out), results(unbroken), unbroken.study
-    for regime, factor in (("steps", 1), ("passes", 1 + study.ratio)):
-        tokens = {
-            found[row["training"]]["tokens"]
-            for row in rows
-            if row["arm"] != "real" and row["regime"] == regime and row["ratio"] == study.ratio
-        }
-        assert tokens == {round(study.tuning.steps * factor) * study.tuning.tokens_per_step}
+    shown = [row for row in rows if row["arm"] != "real" and row["ratio"] == study.ratio]
+    tokens = {found[row["training"]]["tokens"] for row in shown if row["regime"] == "steps"}
+    assert tokens == {study.tuning.steps * study.tuning.tokens_per_step}
+    lengths = set()
+    for row in shown:
+        if row["regime"] == "passes":
+            real, place = unbroken.real(row["n"], row["seed"]), Place(*(row[key] for key in Place._fields))
+            path = unbroken.model(unbroken.training(place)) / "synthetic.txt"
+            more = path.read_text().splitlines() if path.exists() else real[: round(study.ratio * row["n"])]
+            growth = cells._tokens(unbroken, [*real, *more]) / cells._tokens(unbroken, real)
+            assert found[row["training"]]["steps"] == round(study.tuning.steps * growth), row["arm"]
+            lengths.add(growth)
+    assert len(lengths) > 2  # synthetic lines are longer and shorter than real ones, and their passes alike
 
 
 def test_arms_of_a_pair_share_their_real_lines_and_no_other_seed_has_them(done: Lab) -> None:
@@ -404,7 +505,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     said, problem = start(out, small(**FEW)).communicate(timeout=300)
     reads = json.loads(said.strip().splitlines()[-1].casefold())
     assert all(reads), problem  # never before opened.json stood there
-    assert len(reads) == len(rows_in(out)), problem  # and once by each job that measures on it
+    assert len(reads) == 1 + len(rows_in(out)), problem  # once for its hash, and by each job that measures on it
     return Lab(out)
 
 

@@ -58,7 +58,8 @@ def loop(
     ("small:LAYERSxWIDTH") from scratch, its tokenizer that of the real text, or the language model `lm` (a hub name, a
     local folder, a .gguf file), fine-tuned, by adapters of rank `lora` where given. No held-out text chooses weights,
     as that would feed it real text. Figures of a generation: nll_per_byte of `test`; entropy, the nats that a sentence
-    of its own has on average, -E log p; distinct-2, self-BLEU-4 and duplicates of its text against `test`.
+    of its own has on average, -E log p of the model itself, whatever the temperature; distinct-2, self-BLEU-4 and
+    duplicates of its text against `test`.
 
     A grid of jobs: what is done is not done again. Gives {"settings", "real", "generations": [...], "findings"} and
     writes it as out/loop.json, beside out/loop.html.

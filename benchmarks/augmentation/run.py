@@ -24,7 +24,7 @@ os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan.experiment import commit, read_results, versions  # noqa: E402
 from textgan.laboratory.running import run_study  # noqa: E402
-from textgan.laboratory.statistics import Paired, against_best, best_real, paired, select_rows  # noqa: E402
+from textgan.laboratory.statistics import Paired, against_best, best_real, paired, select_rows, sentences  # noqa: E402
 from textgan.laboratory.study import read_study  # noqa: E402
 from textgan.text import write_json  # noqa: E402
 
@@ -50,7 +50,7 @@ def run(name: str, lines: list[int], workers: int) -> None:
         facts = {
             "command": f"python benchmarks/augmentation/run.py {name} --lines {n}", "commit": commit(),
             "versions": versions(), "processor_seconds": round(took), "configuration": report.hash,
-            "failed": report.failed, "said": report.said,
+            "failed": report.failed,
         }  # fmt: skip
         write_json(RESULTS / f"{name}-{n}.json", facts)
 
@@ -69,7 +69,8 @@ def rows() -> tuple[list[str], list[str]]:
         shown = [*map(found.get, SHOWN), paired(study, rows, "gan", "before", int(n), "steps", study.ratio)]
         lines.append(f"| `{path.stem}` | {' | '.join(map(_percent, shown))} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
-        said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in kept["said"]]
+        found_out = sentences(dataclasses.replace(study, lines=(int(n),)), rows)
+        said += [f"* **{path.stem}** (`{kept['configuration']}`{failed}). {sentence}" for sentence in found_out]
     return lines, [*said, *(pooled(arm) for arm in ("selected", "two-stage", "before-two-stage"))]
 
 

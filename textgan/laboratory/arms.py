@@ -84,18 +84,20 @@ def as_long(lines: Sequence[str], like: Sequence[str]) -> list[str]:
 
 
 def noisy(lines: Sequence[str], n: int, *, seed: int, rate: float = NOISE) -> list[str]:
-    """n lines, the given ones over and over with noise: a tenth of the words is hit, each in one of three ways.
+    """n lines, the given ones over and over with noise: a tenth of the words is hit, each in any way that it can be.
 
-    A hit word has two neighbouring characters swapped (Feng et al. 2020, GenAug), changes place with another word, or
-    is deleted (Wei & Zou 2019, EDA); at least one word a line. Differs: no synonyms, which need a lexicon.
+    A hit word has two neighbouring characters swapped, if it has two (Feng et al. 2020, GenAug), changes place with
+    another word, or is deleted (Wei & Zou 2019, EDA); at least one word a line. Differs: no synonyms, which need a
+    lexicon.
     """
     rng = np.random.default_rng([seed, 3])
     made = []
     for place in range(n):
         words = lines[place % len(lines)].split()
         for _ in range(max(1, round(rate * len(words)))):
-            at, way = int(rng.integers(len(words))), int(rng.integers(3))
-            if way == 0 and len(words[at]) > 1:
+            at = int(rng.integers(len(words)))
+            way = int(rng.integers(len(words[at]) < 2, 3))
+            if way == 0:
                 k = int(rng.integers(len(words[at]) - 1))
                 words[at] = words[at][:k] + words[at][k + 1] + words[at][k] + words[at][k + 2 :]
             elif way == 1:

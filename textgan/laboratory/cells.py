@@ -26,14 +26,16 @@ from textgan.laboratory.arms import ARMS, TEMPERED, as_long, edited, noisy, shuf
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import Study, source, study_of
 from textgan.lm import finetune, load_lm, pretrain_small, write_text
+from textgan.lm.finetuning import is_small, small_size
+from textgan.lm.likelihood import prepared
 from textgan.runs import Run
-from textgan.text import read_lines, write_lines
+from textgan.text import read_lines, read_text, write_lines
 from textgan.training import Schedule, fit
 
 SHORTER = 0.5  # real-only may also take so many of the steps
 BASE = "base"  # the path of a pretrained generator that is the study's own language model
 JUDGE = {"mle_steps": 600, "generator": {"kind": "lstm", "embedding": 64, "hidden": 128, "dropout": 0.3}}
-STEERING = 500  # held-out lines that steer the generators' training
+STEERING = 500  # held-out lines that steer the base's and the generators' training, at most
 SURPLUS_OF_SELF = 3  # sentences drawn for each one that is needed, where screening drops some
 
 
@@ -115,7 +117,7 @@ class Lab:
     @property
     def base(self) -> str | Path:
         """What every fine-tuning begins with: a folder, a file or a hub name."""
-        return self.work / "base" if self.study.base.lm.startswith("small") else source(self.study.base.lm)
+        return self.work / "base" if is_small(self.study.base.lm) else source(self.study.base.lm)
 
     @property
     def judge(self) -> Path:
@@ -222,14 +224,13 @@ def make_base(out: Path) -> dict[str, Any]:
     """Make the language model that all fine-tunings begin with: {"lm": what it is, in words}."""
     lab = Lab(out)
     base = lab.study.base
-    if base.lm.startswith("small"):
-        from textgan.lm.finetuning import small_size
-
+    if is_small(base.lm):
         layers, width = small_size(base.lm)
-        lines = list(read_lines(source(base.text))) if base.text else lab.split("judge")
+        lines = list(read_text(source(base.text)).lines) if base.text else lab.split("judge")
         lines = shuffled_words(lines, seed=0) if base.shuffled else lines
+        held = min(STEERING, len(lines) // 10)
         how: dict[str, Any] = {"layers": layers, "width": width, "steps": base.steps, "resume": True}
-        pretrain_small(lines, lab.work / "base", valid=lines[-500:], **how)
+        pretrain_small(lines[:-held], lab.work / "base", valid=lines[-held:], **how)
     return {"lm": load_lm(lab.base, device="auto").name}
 
 
@@ -384,12 +385,13 @@ def train(out: Path, **arguments: Any) -> dict[str, Any]:
     wanted = round(training.ratio * n)
     lines = synthetic(lab, training, wanted) if arm.text else []
     steps = study.tuning.steps * training.share
-    if training.regime == "passes":
-        steps *= 1 + training.ratio
     if training.arm == "duplicated":
         fed: Any = real + [real[i % n] for i in range(wanted)]
     else:
         fed = blend(real, lines, MixPlan(len(lines) / n, seed=seed, schedule=arm.schedule)) if lines else real
+    if training.regime == "passes":
+        whole = fed if training.arm == "duplicated" else [*real, *lines]
+        steps *= 1 + training.ratio if training.arm == "matched" else _tokens(lab, whole) / _tokens(lab, real)
     folder = lab.model(training)
     adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}
     tuned = finetune(
@@ -404,3 +406,8 @@ def train(out: Path, **arguments: Any) -> dict[str, Any]:
         "best_step": tuned.best_step, "synthetic": len(lines), "real": n,
     }  # fmt: skip
 
+
+def _tokens(lab: Lab, lines: Sequence[str]) -> int:
+    """Predicted tokens of the lines, by the base's tokenizer."""
+    lm = load_lm(lab.base, device="cpu")
+    return prepared(lm.model, lm.tokenizer, lines).tokens

@@ -18,7 +18,7 @@ from textgan.laboratory.statistics import (
     at_equal_quality,
     best_real,
     contrasts,
-    copied_more,
+    copies_written,
     exchange,
     group_shift,
     paired,
@@ -60,7 +60,7 @@ def page(
     ]
     parts += [
         _section("What was generated and selected", _pools(trained)),
-        _section("Synthetic text: copies of the training lines", _copies(rows)),
+        _section("Synthetic text: copies of the training lines", _copies(study, rows)),
         _section("Failed jobs", _failures(failed)),
         _section("How to read this", _explained(study)),
     ]
@@ -175,12 +175,12 @@ def _written(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup |
 
 
 def _contrast_table(found: Sequence[Paired]) -> Markup:
-    head = ["contrast", "nats a byte", "%", "95 % interval", "p (Holm)", "Wilcoxon", "bootstrap", "verdict"]
+    head = ["contrast", "nats a byte", "%", "95 % interval", "p (Holm)", "Wilcoxon", "other lines too", "verdict"]
     body = [
         [
             join([f"{one.a} \u2212 {one.b}", tag("div", tag("small", one.asks))]), signed(one.difference, 5),
             signed(100 * one.relative, 2), _span(one.low, one.high), number(one.adjusted), number(one.wilcoxon),
-            _span(one.boot_low, one.boot_high), verdict(one),
+            _span(one.wide_low, one.wide_high), verdict(one),
         ]
         for one in found
     ]  # fmt: skip
@@ -197,15 +197,16 @@ def _four_questions(study: Study, rows: Sequence[Row], n: int, regime: str) -> M
         groups = sorted({group for row in rows for group in row.get("groups", {})})
         asked: list[tuple[str, Paired | None]] = [("H1: test NLL per byte falls", loss)]
         asked += [(f"H2: {name} at equal quality", diverse.get(name)) for name in ("self-BLEU-4", "distinct-4")]
-        asked += [("H3: copies more lines than chance", shift(rows, *place, copied_more))]
+        copied = copies_written(study, rows, arm, n, regime, study.ratio)
+        asked += [(f"H3: copies of the N lines among {study.writing.n:,} that the model writes", copied)]
         asked += [(f"H4: lines on {group}, synthetic minus real", shift(rows, *place, group_shift(group)))
                   for group in groups]  # fmt: skip
         for what, one in asked:
-            cells = [DASH, DASH, DASH] if one is None else [
-                signed(one.difference, 4), _span(one.low, one.high, 4), number(one.p),
+            cells = [DASH] * 4 if one is None else [
+                signed(one.difference, 4), number(one.seeds), _span(one.low, one.high, 4), number(one.p),
             ]  # fmt: skip
             body.append([f"{arm}, {what}", *cells])
-    head = ["arm and question", "difference", "95 % interval", "p, one test"]
+    head = ["arm and question", "difference", "seeds", "95 % interval", "p, one test"]
     return table(head, body, caption="The four questions: loss, diversity, copying, groups (means over seeds)")
 
 
@@ -262,11 +263,14 @@ def _diversity_table(study: Study, rows: Sequence[Row], n: int, regime: str) -> 
         if found:
             cells = [found.get(metric) for metric in MATCHED]
             said = [f"{signed(c.difference, 4)} ({_span(c.low, c.high, 4)})" if c else DASH for c in cells]
-            body.append([arm, *said])
+            body.append([arm, number(max(one.seeds for one in found.values())), *said])
     if not body:
         return None
-    caption = f"What models write, minus the best real-only one's at its own {QUALITY} at T = 1 (95 % intervals)"
-    return table(["arm", *MATCHED], body, caption=caption)
+    caption = (
+        f"What models write, minus the best real-only one's at its own {QUALITY} at T = 1 (95 % intervals; none where "
+        "some seed's model does not reach that quality at any temperature)"
+    )
+    return table(["arm", "seeds that reach it", *MATCHED], body, caption=caption)
 
 
 def _pools(trained: Mapping[str, Row]) -> Markup:
@@ -282,24 +286,28 @@ def _pools(trained: Mapping[str, Row]) -> Markup:
     return table(head, body, caption="The funnel of each pool, and D on real lines that the generator never saw")
 
 
-def _copies(rows: Sequence[Row]) -> Markup:
-    body = []
-    for n in sorted({row["n"] for row in rows}):
-        for arm in ARMS:
-            found = [row for row in rows if row["arm"] == arm and row["n"] == n and "overlap" in row]
+def _copies(study: Study, rows: Sequence[Row]) -> Markup:
+    """Of the text at the main ratio: that of other ratios and regimes is made of the same lines."""
+    flat = {}
+    for n in study.lines:
+        for arm in study.arms:
+            found = [row for row in _mine(rows, study, arm, n, study.regimes[0]) if "distinct" in row]
             if found:
-                flat = [
+                flat[f"{arm}, N = {n:,}"] = [
                     {"distinct": row["distinct"], "in_test": row["in_test"]}
-                    | {f"{kind} {side}": x for kind, sides in row["overlap"].items() for side, x in sides.items()}
+                    | {f"{k} {side}": x for k, sides in row.get("overlap", {}).items() for side, x in sides.items()}
                     for row in found
                 ]
-                keys = [*sorted({key for row in flat for key in row} - {"distinct", "in_test"}), "distinct", "in_test"]
-                body.append([f"{arm}, N = {n:,}", *(_mean(flat, key) for key in keys)])
-    if not body:
+    if not flat:
         return tag("p", "No arm has synthetic text.", class_="about")
     shown = {"distinct": "distinct lines", "in_test": "lines in the test text"}
-    head = ["arm", *(shown.get(key, key) for key in keys)]
-    return table(head, body, caption="Share of synthetic lines found in the N lines, and in as many held-out ones")
+    keys = [*sorted({key for found in flat.values() for row in found for key in row} - shown.keys()), *shown]
+    body = [[name, *(_mean(found, key) for key in keys)] for name, found in flat.items()]
+    caption = (
+        "Share of synthetic lines found in the N lines, and in as many control lines (or all there are); a generator's "
+        "copies of whole lines are screened out before, from every arm"
+    )
+    return table(["arm", *(shown.get(key, key) for key in keys)], body, caption=caption)
 
 
 def _failures(failed: Mapping[str, str]) -> Markup:
@@ -313,8 +321,9 @@ def _explained(study: Study) -> Markup:
     lines += [f"{ARMS[arm].number} {arm}: {ARMS[arm].what}." for arm in study.arms]
     lines.append(
         f"A verdict rests on the paired t-test after Holm; equal is within {100 * study.equal:g} % by two one-sided "
-        "tests. Arms with failed jobs have fewer seeds; none is dropped for its figures. The generator and D see only "
-        "the N real lines of their seed; the test text is opened after the last training."
+        "tests. Arms with failed jobs have fewer seeds, and no arm is dropped for its figures. Generator and D learn "
+        "from the N real lines of their seed alone; the validation text says when the generator's training stops and "
+        "at which temperature it writes. The test text is opened after the last training."
     )
     return tag("ul", *(tag("li", line) for line in lines), class_="missing")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +50,8 @@ def run_study(
 
     It may be killed at any time and started again: every job is done once, and the end is the same. Broken off by a
     signal, it leaves the report of what is there, as `write_report` makes it at any time. The test text is
-    opened when every training has been done or has failed; OUT/opened.json says so, and from then on nothing is chosen.
+    opened when every training has been done or has failed; OUT/opened.json names those that had failed, which are tried
+    again in a later call; but for them nothing is chosen from then on.
     sealed: stop before that, with the report on the validation text, by which configurations may be chosen; run again
     without it, the experiment goes on.
     Errors: InputError for a configuration that cannot be, for splits that overlap, for a folder of another experiment.
@@ -81,17 +82,28 @@ def freeze(study: Study, out: str | Path) -> str:
         frozen = json.loads(path.read_text(encoding="utf-8"))
         if changed := _changes(frozen["study"], study.to_json()) or _changes(frozen.get("recipes", games), games):
             raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
+        _check_splits(Path(out), frozen, set(frozen["texts"]) - {"test"})
         return str(frozen["hash"])
     splits = make_splits(study)
     folder, texts = make_folder(Path(out) / "splits"), {}
     for name, lines in splits.items():
         write_lines(folder / f"{name}.txt", lines)
-        digest = hashlib.sha256((folder / f"{name}.txt").read_bytes()).hexdigest()
-        texts[name] = {"lines": len(lines), "sha256": digest}
+        texts[name] = {"lines": len(lines), "sha256": _digest(folder / f"{name}.txt")}
     found: dict[str, Any] = {"study": study.to_json(), "recipes": games, "texts": texts}
     found["hash"] = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
     write_json(path, found)
     return str(found["hash"])
+
+
+def _check_splits(out: Path, frozen: dict[str, Any], names: Iterable[str]) -> None:
+    for name in sorted(names):
+        path = out / "splits" / f"{name}.txt"
+        if not path.is_file() or _digest(path) != frozen["texts"][name]["sha256"]:
+            raise InputError(f"{path} is not what was frozen; restore it, or use another --out")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def open_test(lab: Lab, outcome: dict[str, str]) -> None:
@@ -100,6 +112,7 @@ def open_test(lab: Lab, outcome: dict[str, str]) -> None:
     if not path.exists():
         failed = {name: why for name, why in outcome.items() if why != "done"}
         write_json(path, {"hash": lab.frozen["hash"], "trainings": len(outcome), "failed": failed})
+    _check_splits(lab.out, lab.frozen, ["test"])
 
 
 def one_job(out: str | Path, name: str) -> tuple[str, str]:

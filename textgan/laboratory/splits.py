@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from textgan.augmentation.density import FEWEST
 from textgan.errors import InputError
+from textgan.laboratory.arms import ARMS
 from textgan.laboratory.study import SPLITS, Study, source
+from textgan.lm.finetuning import is_small
 from textgan.text import near_duplicates, read_text, split
 
 SHOWN = 3  # lines of an overlap
@@ -31,7 +34,27 @@ def make_splits(study: Study) -> dict[str, list[str]]:
     for name, wanted in _needed(study).items():
         if len(made[name]) < wanted:
             raise InputError(f"texts: split {name} has {len(made[name])} lines, and {wanted} are needed")
+    _enough_for_d(study)
+    if is_small(study.base.lm) and study.base.text and not study.base.shuffled:
+        read = set(read_text(source(study.base.text)).lines)
+        if shared := [line for name in ("valid", "test") for line in made[name] if line in read]:
+            raise InputError(
+                f"base.text: {len(shared)} lines of the validation and test text stand in it, as {shared[0][:80]!r}; "
+                "the base must not have read what it is measured on"
+            )
     return made
+
+
+def _enough_for_d(study: Study) -> None:
+    """Errors: InputError where D, which learns after the games, would have too few real lines."""
+    if not any("selected" in ARMS[arm].text for arm in study.arms):
+        return
+    few, least = min(study.lines), 2 * FEWEST
+    if (held := round(study.selection.held * few)) < least:
+        raise InputError(
+            f"selection.held {study.selection.held:g} of N = {few} leaves D {held} real lines, and {least} are needed; "
+            f"give {least / few:.2g} or more, or a larger N"
+        )
 
 
 def refuse_overlap(splits: Mapping[str, Sequence[str]], near: float | None) -> None:
@@ -68,6 +91,6 @@ def _needed(study: Study) -> dict[str, int]:
     needed = {"train": most, "valid": 20, "test": 20}
     if "fresh" in study.arms:
         needed["fresh"] = round(most * max(study.ratios if "fresh" in study.swept else (study.ratio,)))
-    if study.writing.n:
+    if study.writing.n or (is_small(study.base.lm) and not study.base.text):
         needed["judge"] = 100
     return needed | {"control": 20}

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -23,13 +22,13 @@ SPLITS = {  # name -> who sees it
     "valid": "chooses steps, learning rates and temperatures",
     "test": "opened once, after every choice",
     "fresh": "further real lines, for the arm `fresh` alone",
-    "judge": "trains the judges of what the language models write; no arm sees it",
+    "judge": "trains the judges of what the language models write; no arm is tuned on it",
     "control": "held-out lines as many as N: how much of a text is copied by chance",
 }
 REGIMES = {
     "steps": "every arm gets the same steps and tokens",
-    "passes": "every arm passes over its real lines as often as real-only does; `matched` and `duplicated` get the "
-    "steps of the augmented arms",
+    "passes": "every arm passes over its real tokens as often as real-only does; `matched` gets 1 + ratio times the "
+    "steps of real-only",
 }
 
 
@@ -59,7 +58,9 @@ class Base:
 
     Args:
         lm: a hub name, a folder, a .gguf file, or small:LAYERSxWIDTH, which is pre-trained here
-        text: what the small one is pre-trained on, with its tokenizer
+        text: what the small one is pre-trained on, with its tokenizer, but for the last lines, which choose its step;
+            refused where it shares a line with the validation or the test text, unless it is shuffled; null: the split
+            `judge`
         shuffled: pre-train on the words of each line in a random order (it then knows the words and no grammar)
         steps: of its pre-training
         lora: rank of the adapters that are fine-tuned instead of all weights; null: all weights
@@ -226,11 +227,6 @@ class Study:
 
         named = {"mle": self.games.mle, self.games.recipe: self.games.fields}
         return json.loads(json.dumps({name: to_dict(from_dict(name, dict(fields))) for name, fields in named.items()}))
-
-    @property
-    def hash(self) -> str:
-        """sha256 of the configuration, its first 16 digits."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_study(path: str | Path) -> Study:

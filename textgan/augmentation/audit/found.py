@@ -84,7 +84,9 @@ class Audit(NamedTuple):
             "overlap": over
             and over._asdict()
             | {"verbatim": over.verbatim._asdict(), "ngram": None if over.ngram is None else over.ngram._asdict()},
-            "canaries": {"exposure": self.exposure, "extracted": self.extracted} if self.exposure else None,
+            "canaries": {"exposure": self.exposure, "extracted": self.extracted}
+            if self.exposure or self.extracted is not None
+            else None,
             "absent": self.absent,
             "findings": self.findings(),
         }
@@ -117,11 +119,12 @@ def sentences(done: Audit) -> list[str]:
         )
     if done.exposure:
         mean = sum(done.exposure) / len(done.exposure)
-        wrote = "none" if not done.extracted else percent(done.extracted)
         said.append(
             f"The {len(done.exposure)} canaries are exposed by {mean:.2f} bits on average, where a line that was never "
-            f"seen has {UNSEEN}; the pool holds {wrote} of them."
+            f"seen has {UNSEEN}."
         )
+    if done.extracted is not None:
+        said.append(f"The pool holds {percent(done.extracted) if done.extracted else 'none'} of the canaries.")
     return said
 
 
