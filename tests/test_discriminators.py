@@ -54,6 +54,14 @@ def test_soft_tokens_past_the_end_change_nothing(kind: str) -> None:
 
 
 @kinds
+def test_features_are_judged_as_their_sentences_are(kind: str) -> None:
+    discriminator, tokens = build(kind), sentences()
+    mask = mask_of(tokens)
+    judged = discriminator.judged(discriminator.features(tokens, mask))
+    assert torch.allclose(judged, discriminator(tokens, mask), atol=1e-5)
+
+
+@kinds
 def test_a_gradient_reaches_soft_tokens(kind: str) -> None:
     discriminator, tokens = build(kind), sentences()
     soft = one_hot(tokens, VOCAB).requires_grad_()

@@ -232,7 +232,9 @@ def test_group_advantages_of_a_worked_example() -> None:
     """r = 0, 3, 6: the others' means are 4.5, 3, 1.5, the sd is sqrt(6); equal rewards teach nothing."""
     expected = torch.tensor([-4.5, 0, 4.5]) / 6**0.5
     assert torch.allclose(group_advantages(torch.tensor([0.0, 3, 6])), expected)
-    assert not group_advantages(torch.full((5,), 0.1)).any()
+    for alike in (torch.full((5,), 0.1), torch.full((512,), 13.37), torch.full((8,), -7.123)):
+        assert group_advantages(alike).abs().max() < 0.05  # the rounding of the mean is no advantage
+    assert not group_advantages(torch.tensor([1.0, 2.0, -3.0]), size=1).any()  # alone, nothing is better than others
     two = torch.tensor([0.0, 3, 6, 7, 7, 10])  # each group by itself
     alone = torch.cat([group_advantages(two[:3]), group_advantages(two[3:])])
     assert torch.allclose(group_advantages(two, size=3), alone)

@@ -16,14 +16,17 @@ import torch
 
 from tape import Card
 from test_training import tiny
+from textgan import updates
 from textgan.batches import TextSettings, prepare
 from textgan.cli import main
+from textgan.discriminators import CNN
 from textgan.errors import InputError
 from textgan.estimators import rollout_rewards
 from textgan.generators import LSTM, Generator
+from textgan.objectives import RELATIVISTIC
 from textgan.opponents import Opponent
 from textgan.prompts import MARK, read_prompt
-from textgan.recipes import MLE, RECIPES, SeqGAN
+from textgan.recipes import MLE, RECIPES, RelGAN, SeqGAN
 from textgan.recipes.gad import grouped
 from textgan.runs import Run
 from textgan.selftest import small
@@ -115,6 +118,27 @@ def test_a_relaxed_sentence_begins_with_the_prompt_itself(family: str, hard: boo
     assert torch.equal(relaxed.probs[given], one_hot[given])
     free = relaxed.tokens[generator.chosen(relaxed.tokens)]
     assert MARKED not in free.tolist() and relaxed.probs[..., MARKED][generator.chosen(relaxed.tokens)].max() < 1e-6
+
+
+@families
+def test_a_pair_that_d_compares_has_one_prompt(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what a prompt is worth to D by itself would be noise in each comparison of two answers."""
+    generator, pairs = toy(family), []
+    judged = {"d_loss": torch.zeros(()), "d_accuracy": torch.zeros(())}
+    monkeypatch.setattr(updates, "judge", lambda player, objective, real, fake: pairs.append((real, fake)) or judged)
+    real = torch.tensor([[4, MARKED, 3, EOS, PAD], [5, 4, MARKED, 3, 3], [MARKED, EOS, PAD, PAD, PAD]] * 4)
+    d = updates.Player(CNN(4, (1,), (4,)).build(MARKED + 1, LENGTH))
+    updates.judge_samples(d, generator, RELATIVISTIC, itertools.repeat(real), rng(), updates=2)
+    kind = RelGAN(generator=LSTM(), batch=12)
+    players = {"generator": updates.Player(generator), "discriminator": d, "likelihood": updates.Player(generator)}
+    monkeypatch.setattr(updates.Player, "minimise", lambda player, loss: loss.detach())
+    kind.phases(players, rng())[-1].update(0, itertools.repeat(real))
+    assert len(pairs) == 2 + kind.discriminator_updates
+    prompts = generator.prompts_of(real)
+    assert prompts is not None and prompts[1].tolist() == [5, 4, MARKED, PAD, PAD]
+    for _, fake in pairs:
+        assert torch.equal(pad_to(generator.prompts_of(fake.tokens), LENGTH), prompts)
+    assert build(family).prompts_of(real) is None
 
 
 @families

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import pytest
 import torch
 
@@ -10,7 +13,7 @@ from textgan.generators import LSTM
 from textgan.recipes import LeakGAN
 from textgan.recipes.leakgan import along, followed, foreseen, ranked
 from textgan.sequences import BOS, EOS, PAD, mask_of
-from toys import VOCAB, build
+from toys import LEAK, VOCAB, build
 
 
 def test_the_best_reward_is_ranked_highest_and_equal_ones_share_their_rank() -> None:
@@ -48,6 +51,34 @@ def test_goals_and_rewards_are_those_of_the_features_of_each_prefix() -> None:
             past = [cosine_similarity(f[t + 1] - f[t + 1 - i], g[t + 1 - i][None]).item() for i in (1, 2) if t + 1 >= i]
             assert intrinsic[row, t].item() == pytest.approx(sum(past) / 2, abs=1e-3)  # rounding over 1e-4
     assert (model.course(torch.tensor([[BOS, 4]]), model.zero_state(1))[0].goals.norm(dim=-1) - 1).abs().max() < 1e-5
+
+
+def test_what_d_has_learnt_alone_is_what_the_game_goes_on_with() -> None:
+    """Without maximum likelihood, too: the leak has D's weights after each of its steps, and the game keeps them."""
+    torch.manual_seed(0)
+    recipe = LeakGAN(batch=8, mle_steps=0, discriminator_updates=1, rollouts=1, discriminator_lr=1e-2, generator=LEAK)
+    players = recipe.players(VOCAB, 3)
+    d, leak = players["discriminator"].net, players["generator"].net.model.leak
+    with torch.no_grad():
+        for parameter in leak.parameters():  # a generator that came from another run, with features of its own
+            parameter.add_(0.1)
+    begun = [p.clone() for p in leak.parameters()]
+    judge, _, adversarial = recipe.phases(players, torch.Generator().manual_seed(0))
+    batches = itertools.repeat(torch.tensor([[4, 5, EOS]]).repeat(8, 1))
+
+    def apart(these: Iterable[torch.Tensor], those: Iterable[torch.Tensor]) -> float:
+        return sum((a - b).norm().item() for a, b in zip(these, those, strict=True))
+
+    judge.update(0, batches)
+    assert apart(d.parameters(), begun) < apart(d.parameters(), [torch.zeros_like(p) for p in begun]) / 10
+    judge.update(1, batches)
+    moved = apart(d.parameters(), begun)
+    assert moved > 0 and apart(d.parameters(), leak.parameters()) == 0
+    d.requires_grad_(False)
+    players["discriminator"].optimizer.param_groups[0]["lr"] = 0.0
+    d.requires_grad_(True)
+    adversarial.update(0, batches)
+    assert apart(d.parameters(), begun) == pytest.approx(moved, rel=1e-5)
 
 
 def test_the_leaked_features_are_never_trained_by_the_generator() -> None:

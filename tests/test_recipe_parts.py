@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from textgan.discriminators import CNN, with_classes
 from textgan.estimators import importance_weights, last_of
+from textgan.recipes import CatGAN, catgan
 from textgan.recipes.catgan import spread
 from textgan.recipes.pgbleu import bleu_against
 from textgan.recipes.rankgan import ranks
@@ -95,3 +98,17 @@ def test_demonstrations_are_spread_evenly() -> None:
     assert 28 <= shown.sum() <= 32
     assert all(1 <= shown[i : i + 10].sum() <= 5 for i in range(0, 100, 10))
     assert not evenly(0.0, 10).any() and evenly(1.0, 10).all()
+
+
+def test_children_of_equal_temperature_are_equally_fit() -> None:
+    """They have the same noise, so that luck does not choose among them; rate 0: their weights are equal too."""
+    torch.manual_seed(0)
+    kind = CatGAN(batch=8, generator_lr=0.0, mutation=1.0, children=3, discriminator_updates=1)
+    players = kind.players(9, 4, labels=2)
+    found: list[Tensor] = []
+    tokens = torch.tensor([[7, 4, 5, EOS], [8, 5, EOS, PAD]] * 4)  # a label and a sentence
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catgan, "chosen", lambda kept, best: found.append(kept) or kept[0])
+        kind.phases(players, torch.Generator().manual_seed(0))[-1].update(0, itertools.repeat(tokens))
+    fitness = [child["fitness"].item() for child in found[-1]]
+    assert len(fitness) == 3 and fitness[0] == fitness[1] == fitness[2]

@@ -27,6 +27,7 @@ from textgan.recipes import MLE, RECIPES, SentiGAN, changed_fields, find_preset,
 from textgan.recipes.leakgan import LeakGAN
 from textgan.recipes.maskgan import MaskGAN
 from textgan.runs import Run
+from textgan.sequences import EOS, PAD, mask_of
 from textgan.text import encode, train_tokenizer
 from textgan.training import Schedule, fit
 from textgan.updates import Player, check_recipe, likelihood_phase
@@ -501,6 +502,12 @@ def test_the_joint_score_is_lowest_at_the_models_own_temperature(tmp_path: Path)
         samples = net.sample(400, rng=torch.Generator().manual_seed(1))
         scores[temperature] = Watch(data, 36).measure(samples, held_out_nll(net, data.held_out))["joint"]
     assert scores[1.0] < min(scores[0.4], scores[1.6]) - 0.1
+    cut = samples._replace(tokens=samples.tokens.masked_fill(samples.tokens == EOS, PAD))  # as an oracle's are
+    cut = cut._replace(mask=mask_of(cut.tokens), log_probs=samples.log_probs * 0)
+    watch = Watch(data, 36)
+    logs, words = watch.judge.log_probs([[str(x) for x in row if x != PAD] for row in cut.tokens.tolist()])
+    assert words.sum() == cut.mask.sum() + len(words)  # the judge counts ends that nobody drew
+    assert watch.measure(cut, 2.0)["joint"] == pytest.approx(2.0 - logs.sum() / int(cut.mask.sum()), rel=1e-5)
 
 
 def test_the_best_weights_by_the_joint_score_are_kept_beside_the_last_ones(tmp_path: Path) -> None:

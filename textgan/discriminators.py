@@ -33,8 +33,12 @@ class Discriminator(nn.Module, ABC):
         """(B, T) or (B, T, V) -> (B, F), what the last layer sees (feature matching, leaked features)."""
 
     @abstractmethod
+    def judged(self, features: Tensor) -> Tensor:
+        """(B, F) -> logits (B,) or (B, R)."""
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T) or (B, T, V) -> logits (B,) or (B, R)."""
+        return self.judged(self.features(x, mask))
 
     def sentence_logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """One logit a sentence, (B,): the mean over the representations. Any number of sentences."""
@@ -48,7 +52,10 @@ class Discriminator(nn.Module, ABC):
 
 
 class StepDiscriminator(Discriminator):
-    """One that judges every token by the ones before it; its sentence logit is the mean over the mask."""
+    """One that judges every token by the ones before it; its sentence logit is the mean over the mask.
+
+    `judged` is that logit of the mean features, which differs where a token's own dropout comes between.
+    """
 
     @abstractmethod
     def step_logits(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -144,8 +151,8 @@ class CNNDiscriminator(Discriminator):
         """The filters of each width, (F_k, E, k), and their biases, (F_k,)."""
         return [(layer.get_parameter("weight"), layer.get_parameter("bias")) for layer in self.convolutions]
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.out(self.dropout(self.features(x, mask))).squeeze(1)
+    def judged(self, features: Tensor) -> Tensor:
+        return self.out(self.dropout(features)).squeeze(1)
 
 
 class MultiCNNDiscriminator(Discriminator):
@@ -176,8 +183,8 @@ class MultiCNNDiscriminator(Discriminator):
         hidden = self.highway(pooled_windows(parts, repeated, self.convolutions))
         return self.layer(self.dropout(hidden)).view(batch, -1)  # (B, R * F)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.out(self.features(x, mask).view(len(mask), self.representations, -1)).squeeze(2)
+    def judged(self, features: Tensor) -> Tensor:
+        return self.out(features.view(len(features), self.representations, -1)).squeeze(2)
 
 
 class RecurrentDiscriminator(StepDiscriminator):
@@ -201,6 +208,9 @@ class RecurrentDiscriminator(StepDiscriminator):
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.states(x, mask).sum(1) / lengths_of(mask)[:, None]
+
+    def judged(self, features: Tensor) -> Tensor:
+        return self.out(self.dropout(features)).squeeze(1)
 
     def step_logits(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.out(self.dropout(self.states(x, mask))).squeeze(2) * mask
@@ -238,8 +248,8 @@ class TransformerDiscriminator(Discriminator):
         states = self.bert(inputs_embeds=embedded, attention_mask=seen).last_hidden_state
         return (states * mask[..., None]).sum(1) / lengths_of(mask)[:, None]
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.out(self.dropout(self.features(x, mask))).squeeze(1)
+    def judged(self, features: Tensor) -> Tensor:
+        return self.out(self.dropout(features)).squeeze(1)
 
 
 class ClassDiscriminator(Discriminator):
@@ -258,11 +268,14 @@ class ClassDiscriminator(Discriminator):
 
     def class_logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T) or (B, T, V) -> (B, classes)."""
-        logits: Tensor = self.head(self.dropout(self.features(x, mask)))
+        return self._classes(self.features(x, mask))
+
+    def _classes(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.dropout(features))
         return logits
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        logits = self.class_logits(x, mask)
+    def judged(self, features: Tensor) -> Tensor:
+        logits = self._classes(features)
         return logits[:, : self.real].logsumexp(1) - logits[:, self.real :].logsumexp(1)
 
 

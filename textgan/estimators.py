@@ -14,6 +14,7 @@ from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of, mean_withi
 
 Score = Callable[[Tensor], Tensor]  # (B, T) tokens -> (B,) rewards
 
+ALIKE = 1e-4  # a spread of rewards below this is rounding
 SCORED_TOKENS = 1 << 17  # text that a discriminator sees at once; many sentences, so that tables pay (discriminators)
 
 
@@ -156,16 +157,14 @@ def importance_weights(logits: Tensor) -> Tensor:
 def group_advantages(rewards: Tensor, *, size: int | None = None) -> Tensor:
     """How much better each sample is than the others of its group, in the group's deviations: (B,) -> (B,).
 
-    (r_i - mean of the others) / sd; 0 for a group whose rewards are all alike. Kool et al. 2019; Shao et al. 2024.
+    (r_i - mean of the others) / sd, the sd at least ALIKE; so 0, but for rounding, where all rewards of a group are
+    alike or there is but one. Kool et al. 2019; Shao et al. 2024.
     size: of a group, rows that follow each other; None is the whole batch.
     """
-    if size is None:
-        group = gather(rewards)
-        others = (group.sum() - rewards) / max(1, len(group) - 1)
-        return (rewards - others) / group.std(correction=0).clamp(min=1e-6)
-    groups = rewards.view(-1, size)
-    others = (groups.sum(1, keepdim=True) - groups) / max(1, size - 1)
-    return ((groups - others) / groups.std(1, correction=0, keepdim=True).clamp(min=1e-6)).flatten()
+    groups = gather(rewards)[None] if size is None else rewards.view(-1, size)
+    n, mean = groups.shape[1], groups.mean(1, keepdim=True)
+    above = (rewards.view(len(groups), -1) - mean) * n / max(1, n - 1)  # r_i - mean of the others, without its rounding
+    return (above / groups.std(1, correction=0, keepdim=True).clamp(min=ALIKE)).flatten()
 
 
 def clipped_ratio(log_probs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, *, clip: float) -> Tensor:
@@ -188,11 +187,11 @@ def divergence(log_probs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
 
 
 class MovingBaseline(nn.Module):
-    """An exponential mean of the rewards seen: b <- decay b + (1 - decay) mean(r). ScratchGAN has decay .92."""
+    """An exponential mean of the rewards seen: b <- decay b + (1 - decay) mean(r). ScratchGAN has decay .08."""
 
     value: Tensor
 
-    def __init__(self, decay: float = 0.92) -> None:
+    def __init__(self, decay: float = 0.08) -> None:
         super().__init__()
         if not 0 <= decay < 1:
             raise ValueError(f"decay {decay} must lie in [0, 1)")

@@ -285,10 +285,11 @@ def judge_samples(
     *,
     updates: int = 1,
 ) -> Logs:
-    """Steps of D, each on the next real batch against as many fresh samples; the last one's logs."""
+    """Steps of D, each on the next real batch against as many fresh samples, of the same prompts where there are
+    any; the last one's logs."""
 
     def step(real: Tensor, noise: Tensor) -> Logs:
-        return judge(player, objective, real, generator.sample_from(noise))
+        return judge(player, objective, real, generator.sample_from(noise, prefix=generator.prompts_of(real)))
 
     logs: Logs = {}
     for _ in range(updates):
@@ -310,23 +311,24 @@ def relaxed_round(
     d: Player[Discriminator],
     objective: Objective,
     batches: Iterator[Tensor],
-    draw: Callable[[int], Relaxed],
+    draw: Callable[[Tensor], Relaxed],
     *,
     updates: int = 1,
 ) -> Logs:
     """Some steps of D against relaxed sentences, then one of G, whose gradient passes through D and the sentences.
 
-    draw: n -> Relaxed, without dropout, so that the policy improved is the one sampled.
+    draw: real sentences -> as many Relaxed, of the same prompts where there are any, without dropout, so that the
+    policy improved is the one sampled.
     """
     g.net.eval()
     logs: Logs = {}
     for _ in range(updates):
         real = next(batches)
         with torch.no_grad():
-            fake = draw(len(real))
+            fake = draw(real)
         logs = judge(d, objective, real, fake)
     real = next(batches)
-    fake = draw(len(real))
+    fake = draw(real)
     d.net.eval()
     loss = objective.generator(d.net(real, mask_of(real)), d.net(fake.probs, fake.mask))
     return logs | {"g_loss": g.minimise(loss)}

@@ -94,8 +94,8 @@ class Watch:
         """
         seen = look(samples.tokens)
         entropy = -(samples.log_probs.double().sum() / samples.mask.sum()).item()
-        text = mask_of(samples.tokens)
-        whole = self.judge.nll_per_token(_words(samples.tokens, text)) * (text.sum() / samples.mask.sum()).item()
+        logs, _ = self.judge.log_probs(_words(samples.tokens, mask_of(samples.tokens)))
+        whole = -float(logs.sum()) / int(samples.mask.sum())  # a drawn token, as its other terms are
         joint = valid_nll + whole - entropy
         look_of = {"sample_unique": seen.unique, "sample_length": seen.length, "sample_entropy": entropy}
         return look_of | {"joint": joint}

@@ -143,6 +143,13 @@ class Generator(nn.Module, ABC):
         text = mask_of(tokens)
         return text if self.mark is None else text & after_mark(tokens, self.mark)
 
+    def prompts_of(self, tokens: Tensor) -> Tensor | None:
+        """What the generator is given of these sentences, for others to begin alike: (B, T) -> (B, T), PAD after it.
+
+        None where it is given nothing.
+        """
+        return None if self.mark is None else tokens.masked_fill(self.chosen(tokens), PAD)
+
     def read_off(self, hidden: Tensor, tokens: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
         """log p of the tokens from the hidden vectors that foretell them: (B, T, H), (B, T) -> (B, T), 0 outside mask.
 
@@ -353,6 +360,7 @@ class Generator(nn.Module, ABC):
         temperature: float,
         hard: bool = True,
         feed_tokens: bool = False,
+        prefix: Tensor | None = None,
         context: Tensor | None = None,
         max_len: int | None = None,
         rng: torch.Generator | None = None,
@@ -360,7 +368,8 @@ class Generator(nn.Module, ABC):
         """Sentences with a gradient: y = softmax((logits + gumbel) / temperature), one step after another.
 
         hard: values are one-hot and the gradient is the soft one's (straight-through). feed_tokens: the discrete
-        token is fed on, so the gradient travels through the state only (as RelGAN does), instead of y itself.
+        token is fed on, so the gradient travels through the state only (as RelGAN does), instead of y itself. prefix:
+        as in `sample`.
         Where a sentence ends is not differentiable. Jang et al. 2017, eq. 2; Maddison et al. 2017.
         """
         check_temperature(temperature)
@@ -368,7 +377,9 @@ class Generator(nn.Module, ABC):
         done = torch.zeros(n, dtype=torch.bool, device=self.device)
         ended = F.one_hot(torch.tensor(PAD, device=self.device), self.vocab_size).float()
         noise, length = Noise(n, rng, self.device), max_len or self.max_len
-        given = None if self.prompts is None else pad_to(self.prompts_at(noise.uniform(1)[:, 0]), length)  # (B, T)
+        if prefix is None and self.prompts is not None:
+            prefix = self.prompts_at(noise.uniform(1)[:, 0])
+        given = None if prefix is None else pad_to(prefix, length)  # (B, T)
         probs, tokens = [], []
         for t in range(length):
             logits, state = self.step(x, state)  # (B, V)

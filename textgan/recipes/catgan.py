@@ -30,7 +30,8 @@ class CatGAN:
     take one step each at temperatures around beta_max^(-step / steps); the fittest is the next G:
     fitness = -RELATIVISTIC loss of G + diversity times the entropy of its samples.
     Differs: temperatures evolve, objectives do not (the paper mutates both); entropy stands for the paper's diversity
-    by NLL; one optimiser's moments serve all children.
+    by NLL; one optimiser's moments serve all children, which have the same noise. At 1e-4 two children differ by so
+    little that one batch is a weak judge of which is fitter.
 
     Args (the others are `updates.FIELDS`):
         beta_max: the last inverse temperature, about which children vary
@@ -111,8 +112,9 @@ class CatGAN:
             for _ in range(self.discriminator_updates):
                 logs |= judge_step(batches, middle)
             tokens, test = next(batches), next(batches)
-            parent, grown = copy.deepcopy(g.net.state_dict()), []
+            parent, grown, noise = copy.deepcopy(g.net.state_dict()), [], rng.get_state()
             for child in range(self.children):
+                rng.set_state(noise)  # children differ by their temperature, not by their luck
                 g.net.load_state_dict(parent)
                 temperature = middle * spread(child, self.children, self.mutation)
                 loss = g.minimise(loss_of(tokens, temperature)[0])

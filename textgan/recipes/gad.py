@@ -97,13 +97,15 @@ class GAD:
             advantages = group_advantages(rewards, size=size)[:, None].expand_as(fake.log_probs)
             with torch.no_grad():
                 anchor = reference.net.eval().log_probs(fake.tokens)
-                old = g.net.eval().log_probs(fake.tokens)
+            g.net.eval()
             logs = reward_logs(rewards)
             for _ in range(self.policy_updates):
                 log_probs = g.net.log_probs(fake.tokens)
-                loss = clipped_ratio(log_probs, old, advantages, fake.mask, clip=self.clip)
+                loss = clipped_ratio(log_probs, fake.log_probs, advantages, fake.mask, clip=self.clip)
                 drift = divergence(log_probs, anchor, fake.mask)
-                loss = loss + self.kl * drift + self.replay * likelihood_loss(g.net, next(batches))
+                loss = loss + self.kl * drift
+                if self.replay:
+                    loss = loss + self.replay * likelihood_loss(g.net, next(batches))
                 logs |= {"g_loss": g.minimise(loss), "kl": drift.detach()}
             return logs | judge_samples(d, g.net, RELATIVISTIC, batches, rng, updates=self.discriminator_updates)
 

@@ -62,8 +62,9 @@ class GSGAN:
                 step, steps=self.adversarial_steps, first=self.first_temperature, last=self.last_temperature
             )
 
-            def draw(n: int) -> Relaxed:
-                return g.net.relaxed_sample(n, temperature=temperature, hard=False, rng=rng)
+            def draw(real: Tensor) -> Relaxed:
+                prefix = g.net.prompts_of(real)
+                return g.net.relaxed_sample(len(real), temperature=temperature, hard=False, prefix=prefix, rng=rng)
 
             logs = relaxed_round(g, d, NON_SATURATING, batches, draw, updates=self.discriminator_updates)
             return logs | {"temperature": temperature}

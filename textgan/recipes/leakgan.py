@@ -27,7 +27,6 @@ from textgan.updates import (
     adamw,
     cosine,
     follow,
-    judge_phase,
     judge_samples,
     reward_logs,
     sentence_score,
@@ -130,6 +129,11 @@ class LeakGAN:
                 "goal_loss": players["manager"].minimise(-(quality * aligned * mask).sum(1).mean()),
             }
 
+        def alone(step: int, batches: Iterator[Tensor]) -> Logs:
+            if step == 0:
+                follow(d.net, leak, keep=0.0)  # of the generator that this run began with
+            return judge(batches, 1)
+
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
             logs = judge(batches, 1) if step % self.judge_every == 0 else {}
             return logs | imitate(next(batches), cosine(step, self.mle_steps, last=self.mle_final_rate))
@@ -146,7 +150,7 @@ class LeakGAN:
             return logs | judge(batches, self.discriminator_updates) | reward_logs(last_of(rewards, fake.mask))
 
         return (
-            judge_phase(d, g.net, self.judge_steps, NON_SATURATING, rng),
+            Phase("judge", self.judge_steps, alone),
             Phase("mle", self.mle_steps, learn, keep_best=self.early_stopping),
             Phase("adversarial", self.adversarial_steps, play),
         )
@@ -214,7 +218,9 @@ ORACLE = LeakGAN(  # the authors' code: No Temperature/Synthetic Data/Main.py, l
     **CONSTANT_ADAM,
     judge_steps=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each, before the first maximum likelihood
     mle_steps=80 * EPOCH,
-    judge_every=1,  # differs: in turn; the code's ten blocks have 1.9 steps of D to one of maximum likelihood
+    # differs: D learns in turn (the code's ten blocks have 1.9 steps of D to one of maximum likelihood) and from the
+    # training text (the code draws new sentences from the oracle for each set)
+    judge_every=1,
     adversarial_steps=800,
     rollouts=4,
     discriminator_updates=5 * 3 * EPOCH,
@@ -238,6 +244,7 @@ PRESETS = {
     ),
     "paper-coco": replace(  # Image COCO/Main.py and LeakGANModel.py
         ORACLE,
+        judge_steps=150 * 156 - 150 * 7,  # differs: most of D's steps come first; the code has 150 epochs in ten blocks
         mle_steps=150 * 7,  # 150 "epochs" of a twentieth of the text
         mle_lr=1e-3,
         generator_lr=1e-3,

@@ -150,6 +150,9 @@ class WordJudge(StepDiscriminator):
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         return (self.states(x) * mask[..., None]).sum(1) / lengths_of(mask)[:, None]
 
+    def judged(self, features: Tensor) -> Tensor:
+        return self.out(features).squeeze(1)
+
     def step_logits(self, x: Tensor, mask: Tensor, visible: Tensor | None = None) -> Tensor:
         return self.out(self.states(x, visible)).squeeze(2) * mask
 

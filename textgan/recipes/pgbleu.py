@@ -33,7 +33,7 @@ from textgan.updates import (
 class PGBLEU:
     """Maximum likelihood, then REINFORCE whose reward is a sentence's BLEU against training sentences.
 
-    R(x) = BLEU-order(x; the next `references` sentences of the training stream), by roll-outs for a token.
+    R(x) = BLEU-order(x; the next batch of the training stream), by roll-outs for a token.
     Differs: new references each round (all at once would reward any copy alike); a leave-one-out baseline.
 
     Args (the others are `updates.FIELDS`):

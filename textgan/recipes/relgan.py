@@ -63,8 +63,11 @@ class RelGAN:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             temperature = exponential_temperature(step, steps=self.adversarial_steps, last=1 / self.beta_max)
 
-            def draw(n: int) -> Relaxed:
-                return g.net.relaxed_sample(n, temperature=temperature, hard=False, feed_tokens=True, rng=rng)
+            def draw(real: Tensor) -> Relaxed:
+                given = g.net.prompts_of(real)
+                return g.net.relaxed_sample(
+                    len(real), temperature=temperature, hard=False, feed_tokens=True, prefix=given, rng=rng
+                )
 
             logs = relaxed_round(g, d, RELATIVISTIC, batches, draw, updates=self.discriminator_updates)
             return logs | {"temperature": temperature}

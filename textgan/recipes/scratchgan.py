@@ -27,7 +27,7 @@ class ScratchGAN:
     """From random weights: one step of D and one of G in turn, a reward for each token, a large batch.
 
     r_t = 2 D(x_t | x_<t) - 1, R_t = sum_{s >= t} gamma^(s - t) r_s; G follows E sum_t (R_t - b) grad log p(x_t) with
-    a moving baseline b.
+    a moving baseline b of the batches before.
     Differs: embeddings are learnt (the paper adds fixed GloVe vectors); D has neither layer norm, L2 nor a position
     signal; maximum likelihood may come first (mle_steps); sizes and number of steps are smaller by default (paper:
     LSTMs of 512, 200,000 steps).
@@ -48,7 +48,7 @@ class ScratchGAN:
     adversarial_steps: int = 2000
     discriminator_updates: int = 1
     gamma: float = 0.23
-    baseline_decay: float = 0.92
+    baseline_decay: float = 0.08
     momentum: float = 0.5
     mle_lr: float = 3e-3
     mle_final_rate: float = 0.0
@@ -105,13 +105,13 @@ class ScratchGAN:
 
 
 PRESETS = {
-    "paper-news": ScratchGAN(  # the authors' code: train.py
+    "paper-news": ScratchGAN(  # the authors' code: experiment.py
         batch=512,
         mle_steps=0,
         adversarial_steps=200_000,
         discriminator_updates=1,
         gamma=0.23,
-        baseline_decay=0.92,  # the code's 0.08 is the share of the new
+        baseline_decay=0.08,  # losses.py: decay * old + (1 - decay) * mean
         momentum=0.5,
         generator_lr=9.59e-5,
         discriminator_lr=9.38e-3,

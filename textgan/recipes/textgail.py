@@ -38,9 +38,11 @@ class TextGAIL:
     D is asked which of two is real: P(x over y) = sigmoid(D(x) - D(y)). A sample's reward is P(sample over its real
     partner), whitened over the batch and clipped at +-2; a share of the batch, falling from `demonstrations` to 0, is
     real sentences with a constant reward; G takes clipped-ratio steps on all of it in small batches.
+    The ratio is a sentence's, as in the authors' code, and its whitened reward the advantage.
     Differs: both nets are made here and start from random weights (paper: GPT-2 and RoBERTa), so maximum likelihood
-    comes first; no value head: the whitened reward is each token's advantage; Adam, and Bradley-Terry on two separate
-    logits (the paper's D reads the pair at once).
+    comes first; Bradley-Terry on two separate logits (the paper's D reads the pair at once); D takes its steps on whole
+    batches of fresh samples (code: on the same sentences, eight at a time); Adam (code: AdamW, 100 steps of warm-up);
+    rewards keep their fractions, which the code cuts off before they become advantages.
 
     Args (the others are `updates.FIELDS`):
         policy_updates: steps of G on a round's sentences, each on its part of them
@@ -81,7 +83,7 @@ class TextGAIL:
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             real = next(batches)
-            fake = g.net.sample(len(real), rng=rng).tokens
+            fake = g.net.sample(len(real), prefix=g.net.prompts_of(real), rng=rng).tokens
             rewards = (score(fake) - score(real)).sigmoid()  # (B,)
             part = linear_temperature(step, steps=self.adversarial_steps, first=self.demonstrations, last=0.0)
             shown = evenly(part, len(real), real.device)  # (B,) where a demonstration takes a sample's place
@@ -89,14 +91,14 @@ class TextGAIL:
             tokens = torch.where(shown[:, None], pad_to(real, width), pad_to(fake, width))
             advantages = whitened(rewards).masked_fill(shown, self.demonstration_reward)
             with torch.no_grad():
-                old = g.net.eval().log_probs(tokens)
+                old = sentences(g.net.eval().log_probs(tokens))
+            whole = torch.ones_like(old, dtype=torch.bool)  # (B, 1), a ratio a sentence
             logs = reward_logs(rewards) | {"demonstrations": part}
             parts = min(self.policy_updates, len(tokens))
             for first in range(parts):
                 rows = slice(first, None, parts)
-                log_probs = g.net.log_probs(tokens[rows])
-                gain = advantages[rows, None].expand_as(log_probs)
-                loss = clipped_ratio(log_probs, old[rows], gain, g.net.chosen(tokens[rows]), clip=self.clip)
+                log_probs, gain = sentences(g.net.log_probs(tokens[rows])), advantages[rows, None]
+                loss = clipped_ratio(log_probs, old[rows], gain, whole[rows], clip=self.clip)
                 logs["g_loss"] = g.minimise(loss)
             return logs | judge_samples(d, g.net, RELATIVISTIC, batches, rng, updates=self.discriminator_updates)
 
@@ -105,6 +107,11 @@ class TextGAIL:
             judge_phase(d, g.net, self.judge_steps, RELATIVISTIC, rng),
             Phase("adversarial", self.adversarial_steps, play),
         )
+
+
+def sentences(log_probs: Tensor) -> Tensor:
+    """Their log-probabilities, (B, T) -> (B, 1)."""
+    return log_probs.sum(1, keepdim=True)
 
 
 def whitened(rewards: Tensor) -> Tensor:

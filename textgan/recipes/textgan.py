@@ -65,17 +65,20 @@ class TextGAN:
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d = players["generator"], players["discriminator"]
 
-        def draw(n: int) -> Relaxed:
-            return g.net.eval().relaxed_sample(n, temperature=1 / self.sharpness, hard=False, rng=rng)
+        def draw(real: Tensor) -> Relaxed:
+            prefix = g.net.prompts_of(real)
+            return g.net.eval().relaxed_sample(
+                len(real), temperature=1 / self.sharpness, hard=False, prefix=prefix, rng=rng
+            )
 
         def read(step: int, batches: Iterator[Tensor]) -> Logs:
             real = next(batches)
             with torch.no_grad():
-                fake = draw(len(real))
-            net, mask = d.net.train(), mask_of(real)
-            real_logits, fake_logits = net(real, mask), net(fake.probs, fake.mask)
-            features = net.features(fake.probs, fake.mask)
-            apart = discrepancy(gather(net.features(real, mask)), gather(features))
+                fake = draw(real)
+            net = d.net.train()
+            of_real, features = net.features(real, mask_of(real)), net.features(fake.probs, fake.mask)
+            real_logits, fake_logits = net.judged(of_real), net.judged(features)
+            apart = discrepancy(gather(of_real), gather(features))
             loss = NON_SATURATING.discriminator(real_logits, fake_logits) - self.mmd_weight * apart
             d_loss = d.minimise(loss + self.reconstruction_weight * net.lost(features, fake.tokens))
             return {"d_loss": d_loss, "d_accuracy": (real_logits > fake_logits).float().mean()}
@@ -85,7 +88,7 @@ class TextGAN:
             for _ in range(self.discriminator_updates):
                 logs = read(step, batches)
             real, net = next(batches), d.net.eval()
-            fake = draw(len(real))
+            fake = draw(real)
             with torch.no_grad():
                 target = gather(net.features(real, mask_of(real)))
             features = gather(net.features(fake.probs, fake.mask))
@@ -111,6 +114,9 @@ class Reader(Discriminator):
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.judge.features(x, mask)
+
+    def judged(self, features: Tensor) -> Tensor:
+        return self.judge.judged(features)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.judge(x, mask)
