@@ -55,6 +55,15 @@ def test_the_interval_of_several_runs_is_between_runs() -> None:
     assert "3 and 3 runs" in found.sentence
 
 
+def test_an_encoders_name_may_hold_what_parts_a_signature() -> None:
+    def encoder(lines: list[str]) -> np.ndarray:
+        return np.array([[len(line), line.count("a"), line.count(" ")] for line in lines], dtype=float)
+
+    encoder.__name__ = "bert|mean"
+    found = compare(sample(60, 1), sample(60, 2), Reference(sample(120, 3), encoder=encoder), metrics="Frechet,density")
+    assert len(found.differences) == 2
+
+
 def test_texts_of_unlike_size_are_compared_at_the_smaller() -> None:
     assert compare(sample(150, 1), sample(60, 2), REFERENCE, metrics="distinct").n == 60
 

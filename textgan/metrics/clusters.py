@@ -24,9 +24,9 @@ def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.maximum(lengths - 2 * one @ other.T, 0)
 
 
-def neighbours(text: np.ndarray, real: np.ndarray, k: int) -> Neighbours:
-    """Count balls; a boundary counts as inside. Distances come in chunks."""
-    text_radius, real_radius = _radii(text, k), _radii(real, k)
+def neighbours(text: np.ndarray, real: np.ndarray, k: int, real_radius: np.ndarray) -> Neighbours:
+    """Count balls; a boundary counts as inside. Distances come in chunks. real_radius: `radii` of real."""
+    text_radius = radii(text, k)
     real_balls, text_balls = np.zeros(len(text)), np.zeros(len(real))
     reached = np.zeros(len(real), dtype=bool)
     for begin, end in _chunks(len(text), len(real)):
@@ -38,14 +38,14 @@ def neighbours(text: np.ndarray, real: np.ndarray, k: int) -> Neighbours:
     return Neighbours(real_balls, text_balls, reached)
 
 
-def _radii(cloud: np.ndarray, k: int) -> np.ndarray:
+def radii(cloud: np.ndarray, k: int) -> np.ndarray:
     """(n,) squared distance of each vector to its k-th nearest other one."""
-    radii = np.zeros(len(cloud))
+    found = np.zeros(len(cloud))
     for begin, end in _chunks(len(cloud), len(cloud)):
         distance = squared_distances(cloud[begin:end], cloud)
         distance[np.arange(end - begin), np.arange(begin, end)] = 0
-        radii[begin:end] = np.partition(distance, k, axis=1)[:, k]
-    return radii
+        found[begin:end] = np.partition(distance, k, axis=1)[:, k]
+    return found
 
 
 def _chunks(rows: int, columns: int) -> list[tuple[int, int]]:

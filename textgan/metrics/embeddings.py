@@ -11,7 +11,7 @@ from . import clusters
 from .encoders import LSA, Encoder
 from .overlap import LESS_DIVERSE, MORE_DIVERSE
 from .reasons import Unmeasurable
-from .score import Better, MeanMetric, Metric, Needs
+from .score import Better, MeanMetric, Metric, Needs, signed
 from .sets import Sets, cached, cached_half
 
 GROUPS = 20  # of scored lines that are left out in turn for MAUVE's error
@@ -50,7 +50,7 @@ class _Embedded(Metric):
     slow: ClassVar[bool] = True
 
     def sign(self, sets: Sets) -> str:
-        return super().sign(sets) + f"|encoder:{encoder_of(sets).name}"
+        return super().sign(sets) + signed("encoder", encoder_of(sets).name)
 
 
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -186,7 +186,8 @@ def _neighbours(sets: Sets, k: int) -> clusters.Neighbours:
     one, other = vectors(sets)
     if min(len(one), len(other)) <= k:
         raise Unmeasurable(f"it looks at the {k} nearest lines, so both texts need more than {k}")
-    return cached(sets, ("neighbours", k), lambda: clusters.neighbours(one, other, k))
+    radii = cached_half(sets, ("radii", k), lambda: clusters.radii(other, k))
+    return cached(sets, ("neighbours", k), lambda: clusters.neighbours(one, other, k, radii))
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class _Fidelity(MeanMetric):
     aspect = "quality"
 
     def sign(self, sets: Sets) -> str:
-        return super().sign(sets) + f"|encoder:{encoder_of(sets).name}"
+        return super().sign(sets) + signed("encoder", encoder_of(sets).name)
 
 
 @dataclass(frozen=True)

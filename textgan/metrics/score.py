@@ -100,7 +100,12 @@ class Metric(ABC):
         parts += self.settings().items()
         parts += [("tokens", sets.text.tokenise), ("case", "kept"), ("seed", sets.seed)]
         parts += [("textgan.metrics", self.definition)]
-        return "|".join([self.name, *(f"{key}:{str(value).replace('|', '/')}" for key, value in parts)])
+        return self.name + "".join(signed(key, value) for key, value in parts)
+
+
+def signed(key: str, value: object) -> str:
+    """One setting of a signature, "|key:value"; a bar in the value would begin another."""
+    return f"|{key}:{str(value).replace('|', '/')}"
 
 
 class MeanMetric(Metric):
