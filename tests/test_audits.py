@@ -9,7 +9,7 @@ import pytest
 from textgan import grammar
 from textgan.audits import audit
 from textgan.augmentation import pool_rows, write_pool
-from textgan.augmentation.audit import Lexicon, plant_canaries, read_canaries
+from textgan.augmentation.audit import Lexicon, found, plant_canaries, read_canaries
 from textgan.cli import main
 from textgan.discriminators import CNN
 from textgan.errors import InputError
@@ -200,3 +200,8 @@ def test_canaries_come_back_from_their_file_and_the_text_holds_them(tmp_path: Pa
     (tmp_path / "k.json").write_text('{"lines": [], "words": [], "length": 6}')
     with pytest.raises(InputError, match="holds no canaries"):
         read_canaries(tmp_path / "k.json")
+
+
+@pytest.mark.parametrize(("bits", "said"), [([8.0, 9.0, 10.0], "more than"), ([1.0, 3.0, 2.0], "not told apart from")])
+def test_exposure_is_told_with_its_interval(bits: list[float], said: str) -> None:
+    assert f", {said} the 1.44 of a line that was never seen" in found._exposed(bits)

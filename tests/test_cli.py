@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from textgan import grammar
 from textgan.cli import main
+from textgan.errors import InputError
 from textgan.metrics.protocols import PROTOCOLS
-from textgan.recipes import RECIPES
+from textgan.recipes import MLE, RECIPES
 from textgan.runs import Run
+from textgan.updates import check_recipe
 
 SMALL = "--batch 8 --generator.hidden 16 --generator.embedding 8 --eval_every 5 --log_every 2"
 GAME = "--judge_steps 2 --adversarial_steps 2 --rollouts 2 --discriminator.widths [1,2] --discriminator.filters [8,8]"
@@ -348,3 +351,97 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"textgan {textgan.__version__}\n"
+
+
+def test_a_folder_holds_one_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another split has left would share lines with the new parts; the same may be made again."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.txt").write_text("\n".join(grammar.sample(200)))
+    three, two = "train=.8,valid=.1,test=.1", "train=.9,test=.1"
+    assert [main(["split", "own.txt", "--parts", three, "--out", "c"]) for _ in range(2)] == [0, 0]
+    before = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    assert main(["split", "own.txt", "--parts", two, "--out", "c"]) == 1
+    assert "c/split.json is there, and of another split" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    assert main(["split", "own.txt", "--parts", "train=.8,own=.2", "--out", "."]) == 1
+    assert len((tmp_path / "own.txt").read_text().splitlines()) == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "evaluate a.txt --reference b.txt --metrics length --json a.txt", "mix a.txt b.txt --ratio .1 --out ./a.txt",
+        "mix a.txt b.txt --ratio .1 --out b.txt", "pairs a.txt b.txt --out link.txt",
+        "canaries a.txt -n 2 --out a.txt --key k",
+        "canaries a.txt -n 2 --out c.txt --key c.txt", "compare a.txt b.txt --reference b.txt --json b.txt",
+    ],
+)  # fmt: skip
+def test_what_is_written_takes_the_place_of_nothing_that_is_read(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("a.txt", 1), ("b.txt", 2)):
+        (tmp_path / name).write_text("\n".join(grammar.sample(60, seed=seed)))
+    (tmp_path / "link.txt").symlink_to("b.txt")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(shlex.split(line)) == 2
+    assert "is read, or written by another option; give another file" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_what_spoils_a_figure_is_told_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own, other, glued = (tmp_path / name for name in ("own.txt", "other.txt", "glued.txt"))
+    own.write_text("\n".join(grammar.sample(80)))
+    other.write_text("\n".join(f"ein anderer satz {i}" for i in range(40)))
+    glued.write_text("\n".join("".join(line.split()) for line in grammar.sample(80)))
+    tiny = ["--mle_steps", "1", "--batch", "8", "--generator.embedding", "4", "--generator.hidden", "4"]
+    spoilt = (
+        (own, own, "held-out lines stand in the training text"),
+        (own, other, "of the held-out text's words are unknown"),
+        (glued, None, "--tokens characters (text without spaces)"),
+    )
+    for place, (train, valid, said) in enumerate(spoilt):
+        more = ["--valid", str(valid)] if valid else []
+        assert main(["train", "mle", str(train), *more, "--out", str(tmp_path / f"run{place}"), *tiny]) == 0
+        assert said in capsys.readouterr().err
+    cut = ["--out", str(tmp_path / "cut"), "--max_len", "3", *tiny]
+    assert main(["train", "mle", str(own), *cut]) == 0
+    assert "of the training lines are longer than 3 tokens and are cut" in capsys.readouterr().err
+    assert main(["evaluate", str(glued), "--reference", str(glued), "--metrics", "length"]) == 0
+    assert "nearly all scored lines are one word; tokenise by characters" in capsys.readouterr().out
+
+
+def test_a_damaged_run_says_what_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, tiny = tmp_path / "run", ["--batch", "8", "--generator.embedding", "4", "--generator.hidden", "4"]
+    tiny += ["--log_every", "1"]
+    line = ["train", "mle", "grammar:60", "--out", str(run), *tiny]
+    assert main([*line, "--mle_steps", "4"]) == 0
+    weights, config = run / "generator" / "model.safetensors", run / "generator" / "config.json"
+    for path, damaged in ((weights, weights.read_bytes()[:100]), (config, b"{")):
+        sound = path.read_bytes()
+        path.write_bytes(damaged)
+        assert main(["sample", str(run), "-n", "1"]) == 1
+        assert f"{run}/generator: is damaged (" in capsys.readouterr().err
+        path.write_bytes(sound)
+    rows = (run / "log.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "log.jsonl").write_bytes(b"".join(rows[:-2]) + rows[-2][:9])
+    with pytest.raises(InputError, match=r"log.jsonl: is damaged"):
+        Run.open(run).log  # noqa: B018
+    assert main([*line, "--mle_steps", "4", "--resume"]) == 0
+    assert "log.jsonl has lost" in capsys.readouterr().err
+    assert (run / "log.jsonl").read_bytes() == b"".join(rows[:-2])
+
+
+def test_a_prompt_of_unknown_words_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["--mle_steps", "1", "--batch", "8", "--generator.embedding", "4", "--generator.hidden", "4"]
+    assert main(["train", "mle", "grammar:60", "--out", str(tmp_path / "run"), *tiny]) == 0
+    (tmp_path / "prompts").write_text("two dogs\na zzzz qqq\n")
+    assert main(["sample", str(tmp_path / "run"), "-n", "2", "--prompts", str(tmp_path / "prompts")]) == 1
+    assert "prompt 2: the run does not know 'zzzz', 'qqq' (1 of 2 prompts" in capsys.readouterr().err
+
+
+def test_a_number_that_is_none_is_refused_in_python_too() -> None:
+    with pytest.raises(InputError, match="--mle_steps '3' must be a number"):
+        check_recipe(MLE(mle_steps="3"))  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ NO_TEXT = "holds no text (blank lines: 0, skipped: 0); give at least one sentenc
 NAMES = ", ".join(recipe.name for recipe in RECIPES)  # type: ignore[attr-defined]
 NO_RUN = "no recipe.json; a run is a folder that `textgan train` has written"
 NOT_UTF8 = "byte 0xff is not UTF-8; mend the text, or read it with --encoding-errors replace or skip"
-A_FOLDER = "is a folder; give a text file"
+A_FOLDER = "is a folder; give a text file, or a pool that `textgan generate` has written"
 FULL = "out of memory; give smaller numbers (--batch, --n, the sizes of the nets) or less text"
 STDIN = "- is standard input, which can be read only once"
 NO_LM = (
@@ -195,7 +195,7 @@ FAILED = [
      "width"),
     (f"{MLE} --start missing", f"missing: {NO_RUN}"),
     (f"{MLE} --start run",
-     "--start run has a generator of another family or size; give it those fields"),
+     "--start run has another generator; give --generator.embedding 8 --generator.hidden 8"),
     (f"train mle grammar:60 --out new {TINY} --start run",
      "--start run was trained on other tokens; train both on the same text and settings"),
     (f"{MLE} --config missing.yaml",
@@ -370,7 +370,8 @@ def test_a_traceback_is_there_for_who_asks_for_it(monkeypatch: pytest.MonkeyPatc
 def test_too_large_a_learning_rate_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shlex.split(f"train mle grammar:50 --out {tmp_path / 'run'} {TINY} --mle_steps 9 --mle_lr 1e30")) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said == "textgan: error: StatefulGenerator: loss nan, gradient norm nan; no weight was changed"
+    nan = "textgan: error: StatefulGenerator: loss nan, gradient norm nan; no weight was changed"
+    assert said == f"{nan}; a lower learning rate helps as a rule"
 
 
 def _start(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[str]:

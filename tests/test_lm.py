@@ -249,12 +249,24 @@ def test_the_folder_is_a_hugging_face_model_with_the_reported_nll(base: Path, tm
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(base: Path, tmp_path: Path) -> None:
-    def figures(seed: int) -> tuple[float, list[str]]:
-        done = finetune(base, REAL, valid=VALID, out=tmp_path / str(seed), steps=5, seed=seed, tokens_per_step=100)
+    def figures(seed: int, out: str) -> tuple[float, list[str]]:
+        done = finetune(base, REAL, valid=VALID, out=tmp_path / out, steps=5, seed=seed, tokens_per_step=100)
         return done.nll_per_token, write_text(done.path, 5, seed=seed)
 
-    assert figures(0) == figures(0)
-    assert figures(0) != figures(1)
+    assert figures(0, "a") == figures(0, "b")
+    assert figures(0, "c") != figures(1, "d")
+
+
+def test_a_model_that_is_there_is_not_written_over(base: Path, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"valid": VALID, "steps": 2, "tokens_per_step": 50}
+    finetune(base, REAL, out=tmp_path / "tuned", **how)
+    with pytest.raises(InputError, match="tuned already holds a model; give another --out"):
+        finetune(base, REAL[:20], out=tmp_path / "tuned", **how)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text("{}")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="run already holds a run; give another --out"):
+            finetune(base, REAL, out=tmp_path / "run", resume=resume, **how)
 
 
 def test_training_and_writing_leave_the_callers_random_states_alone(base: Path, tmp_path: Path) -> None:

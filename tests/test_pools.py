@@ -138,7 +138,10 @@ def test_provenance_and_card_say_where_it_came_from(run: Path, whole: Path) -> N
     settings = json.loads((run / "recipe.json").read_text())
     assert made["plan"]["source"]["sha256"] == Run.open(run).weights_sha256
     assert made["plan"]["source"]["corpus"]["sha256"] == settings["corpus"]["sha256"]
-    assert made["funnel"] == {"generated": N, "not blank": sum(row["selected"] for row in read_pool(whole))}
+    rows = list(read_pool(whole))
+    written, unknown = sum(row["selected"] for row in rows), sum("unknown word" in row["flags"] for row in rows)
+    assert unknown == sum("<unk>" in row["text"] for row in rows) > 0
+    assert made["funnel"] == {"generated": N, "not blank": written, "all words known": written - unknown}
     head = yaml.safe_load((whole / "README.md").read_text().split("---")[1])
     assert head["license"] == "CC0-1.0" and head["configs"][0]["data_files"] == "rows-*.jsonl"
 

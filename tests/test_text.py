@@ -1,5 +1,6 @@
 """Text comes in strictly, and goes out whole or not at all."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,11 +50,47 @@ def test_bad_bytes_are_refused_in_one_line_that_names_the_place(tmp_path: Path, 
     assert str(caught.value) == message.replace("FILE", str(file))
 
 
+def test_a_pool_is_a_text_whatever_holds_it(tmp_path: Path) -> None:
+    """Selected rows alone, over all shards; a blank row is counted as blank."""
+    from textgan.augmentation.folder import FORMS, seal_pool
+
+    rows = [{"text": f"line {i}", "selected": i != 2} for i in range(5)] + [{"text": " ", "selected": False}]
+    for form in FORMS:
+        folder = tmp_path / form
+        folder.mkdir()
+        for number, part in enumerate((rows[:3], rows[3:])):
+            FORMS[form].write([row_of(row) for row in part], folder / f"rows-0000{number}.{form}")
+        with pytest.raises(InputError, match="is not finished"):
+            read_text(folder)
+        seal_pool(folder, {}, ["# a pool"])
+        found = read_text(folder)
+        assert (list(found.lines), found.blank, found.name) == (["line 0", "line 1", "line 3", "line 4"], 1, form)
+        assert list(read_text(folder / f"rows-00001.{form}").lines) == ["line 3", "line 4"]
+        shard = folder / f"rows-00001.{form}"
+        shard.write_bytes(shard.read_bytes()[:-4])
+        with pytest.raises(InputError, match=rf"rows-00001.{form}: has .* bytes, and the MANIFEST says"):
+            read_text(folder)
+
+
+def row_of(row: dict[str, Any]) -> dict[str, Any]:
+    from textgan.augmentation.pool import pool_rows
+
+    return next(pool_rows([row["text"]], source="x")) | row
+
+
+def test_packed_files_are_called_by_their_name(tmp_path: Path) -> None:
+    packed = tmp_path / "text.txt"
+    for data, name in ((gzip.compress(b"a line"), "gzip"), (b"PAR1\n", "parquet")):
+        packed.write_bytes(data)
+        with pytest.raises(InputError, match=f"text.txt: is {name} and no text; unpack it first"):
+            read_text(packed, errors="replace")
+
+
 def test_sources_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for source, message in {
         str(tmp_path / "none.txt"): f"{tmp_path}/none.txt: no such file; give a text file, - or grammar:N",
-        str(tmp_path): f"{tmp_path}: is a folder; give a text file",
+        str(tmp_path): f"{tmp_path}: is a folder; give a text file, or a pool that `textgan generate` has written",
         str(tmp_path / "loop"): f"{tmp_path}/loop: cannot be read (Too many levels of symbolic links)",
         "two\nlines": "'two\\nlines': no such file; give a text file, - or grammar:N",
         "grammar:": "'grammar:': grammar:N or grammar:N:SEED was wanted, N from 1 to 10,000,000",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +61,9 @@ class TextSettings:
     max_len: int | None = None
     prompt: str | int = NONE
     encoding_errors: str = "strict"
+
+
+MUCH = 0.1  # of a text's words unknown, or twice its lines cut
 
 
 class Data(NamedTuple):
@@ -162,6 +165,8 @@ def _prepared(
         )
     train, max_len = _encoded(tokenizer, lines, max_len, folder)
     held_out = encode(tokenizer, held, max_len=max_len)
+    if other is not None:
+        valid_facts["in_training"] = int(np.isin(digests(held), digests(lines)).sum())
     facts = {
         "corpus": _facts(text)
         | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated},
@@ -275,6 +280,26 @@ def _kept(folder: Path, wanted: dict[str, Any]) -> Data | None:
     rates = {name: facts["corpus"][name] for name in ("truncated", "unk_rate")}
     held_out = encode(tokenizer, held, max_len=max_len)
     return Data(tokenizer, map_encoded(folder, **rates), held_out, held, max_len, facts)
+
+
+def cautions(facts: Mapping[str, Any]) -> list[str]:
+    """What of a text's facts would spoil the figures that are reported on it, a line each."""
+    corpus, valid, said = facts["corpus"], facts["valid"], []
+    if (cut := corpus["truncated"]) > MUCH / 2:
+        longest = facts["tokens"]["max_len"]
+        said.append(f"{cut:.0%} of the training lines are longer than {longest} tokens and are cut; raise --max_len")
+    for name, rate in (("training", corpus["unk_rate"]), ("held-out", valid["unk_rate"])):
+        if rate > MUCH:
+            said.append(
+                f"{rate:.0%} of the {name} text's words are unknown, so that its NLL is that of <unk>; give --tokens "
+                "characters (text without spaces), --tokens bpe, or a larger --vocab_size"
+            )
+    if shared := valid.get("in_training"):
+        said.append(
+            f"{shared} of {valid['lines']} held-out lines stand in the training text, so the held-out NLL rests on "
+            "what was learnt; `textgan split` makes parts that share none"
+        )
+    return said
 
 
 def hold_out(lines: Sequence[str]) -> tuple[Sequence[str], list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textgan.cli_options import add_device, add_seed
-from textgan.cli_usage import complain, file, folder, once_from_standard_input, whole
+from textgan.cli_usage import apart, complain, file, folder, once_from_standard_input, whole
 
 
 def add_audit(commands: Any) -> None:
@@ -77,6 +77,7 @@ def add_canaries(commands: Any) -> None:
 
 
 def _run_canaries(options: argparse.Namespace) -> None:
+    apart("textgan canaries", [options.out, options.key], options.text)
     from textgan.augmentation.audit import plant_canaries
 
     done = plant_canaries(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from textgan import __version__
@@ -27,7 +29,8 @@ from textgan.cli_options import (
 )
 from textgan.cli_pool import add_generate, add_select, add_verify
 from textgan.cli_rate import add_rate
-from textgan.cli_usage import Parser, count, file, folder, once_from_standard_input
+from textgan.cli_usage import Parser, apart, count, file, folder, once_from_standard_input
+from textgan.errors import InputError
 from textgan.readable import columns
 
 ABOUT = """\
@@ -117,6 +120,7 @@ def _run_sample(options: argparse.Namespace) -> None:
     from textgan.runs import Run
     from textgan.text import read_lines, write_lines
 
+    apart("textgan sample", [options.out], options.prompts)
     run = Run.open(options.run, device=options.device, precision=options.precision)
     prompts = read_lines(options.prompts) if options.prompts else []
     chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label, "prompts": prompts}
@@ -157,6 +161,8 @@ def _evaluate(commands: Any) -> None:
 
 def _run_evaluate(options: argparse.Namespace) -> None:
     once_from_standard_input("textgan evaluate", options.text, options.reference, options.train)
+    outputs = (options.json, options.csv, options.html, options.tex)
+    apart("textgan evaluate", outputs, options.text, options.reference, options.train)
     from textgan.evaluation import evaluate
     from textgan.text import read_text, write_json, write_lines
 
@@ -174,7 +180,7 @@ def _run_evaluate(options: argparse.Namespace) -> None:
             protocol=options.protocol,
             progress=_say if sys.stderr.isatty() else None,
         )
-    if "-" not in (options.json, options.csv, options.html, options.tex):
+    if "-" not in outputs:
         print(done.to_table())
     if options.json:
         write_json(options.json, done.to_json())
@@ -229,21 +235,30 @@ def _run_split(options: argparse.Namespace) -> None:
 
     texts = [read_text(name, errors=options.encoding_errors) for name in options.files]
     done = split(texts, options.parts, seed=options.seed)
+    about: dict[str, Any] = {
+        "sources": [{"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for text in texts],
+        "parts": {name: len(lines) for name, lines in done.parts.items()},
+        "seed": options.seed,
+        "found": done.report._asdict(),
+    }
     out = make_folder(options.out)
+    _refuse_other_split(out, about)
     for name, lines in done.parts.items():
         write_lines(out / f"{name}.txt", lines)
-    write_json(
-        out / "split.json",
-        {
-            "sources": [{"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for text in texts],
-            "parts": {name: len(lines) for name, lines in done.parts.items()},
-            "seed": options.seed,
-            "found": done.report._asdict(),
-        },
-    )
+    write_json(out / "split.json", about)
     sizes = ", ".join(f"{name} {len(lines)}" for name, lines in done.parts.items())
     read, duplicates, clusters, *_ = done.report
     _say(f"{read} lines, {duplicates} duplicates dropped, {clusters} clusters of near-duplicates: {sizes}")
+
+
+def _refuse_other_split(out: Path, about: dict[str, Any]) -> None:
+    """Parts of two splits share lines, so a folder holds one. The same split may be made again."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((out / "split.json").read_text(encoding="utf-8")) == about:
+            return
+    found = [path.name for path in (out / "split.json", *(out / f"{name}.txt" for name in about["parts"]))]
+    if there := next((name for name in found if (out / name).exists()), None):
+        raise InputError(f"{out}/{there} is there, and of another split; give another --out, or delete it")
 
 
 def _report(commands: Any) -> None:

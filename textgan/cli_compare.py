@@ -16,7 +16,7 @@ from textgan.cli_options import (
     command,
     progress,
 )
-from textgan.cli_usage import count, file, once_from_standard_input
+from textgan.cli_usage import apart, count, file, once_from_standard_input
 from textgan.errors import InputError
 
 
@@ -40,6 +40,7 @@ def add_compare(commands: Any) -> None:
 def _run_compare(options: argparse.Namespace) -> None:
     sides = [tuple(side.split(",")) for side in (options.a, options.b)]
     once_from_standard_input("textgan compare", *sides[0], *sides[1], options.reference, options.train)
+    apart("textgan compare", [options.json], *sides[0], *sides[1], options.reference, options.train)
     from textgan.comparisons import compare
     from textgan.text import write_json
 
@@ -101,6 +102,7 @@ def _run_sweep(options: argparse.Namespace) -> None:
 
     if len(set(options.temperatures or TEMPERATURES)) < 2:
         raise InputError("--temperatures holds one value; a front needs at least 2")
+    apart("textgan sweep", [options.json, options.html], options.reference, options.train)
     done = sweep_runs(
         options.runs,
         options.reference,

@@ -20,7 +20,16 @@ from textgan.cli_options import (
     command,
     progress,
 )
-from textgan.cli_usage import MOST_THREADS, complain, folder, number, once_from_standard_input, usage_error, whole
+from textgan.cli_usage import (
+    MOST_THREADS,
+    apart,
+    complain,
+    folder,
+    number,
+    once_from_standard_input,
+    usage_error,
+    whole,
+)
 
 RATIO = "synthetic lines for each real line"
 PLAN = ("schedule", "regime", "weight_by")
@@ -75,6 +84,7 @@ def add_mix(commands: Any) -> None:
 
 def _run_mix(options: argparse.Namespace) -> None:
     once_from_standard_input("textgan mix", options.real, options.pool)
+    apart("textgan mix", [options.out], options.real, options.pool)
     rows = options.out.endswith(".jsonl")
     if options.weight_by not in (None, "none") and not rows:
         usage_error("textgan mix", "--weight-by: plain lines hold no weights; give --out FILE.jsonl")
@@ -109,6 +119,7 @@ def add_pairs(commands: Any) -> None:
 
 def _run_pairs(options: argparse.Namespace) -> None:
     once_from_standard_input("textgan pairs", options.real, options.pool)
+    apart("textgan pairs", [options.out], options.real, options.pool)
     from textgan.augmentation import write_pairs
     from textgan.text import read_text
 
@@ -162,6 +173,7 @@ def add_finetune(commands: Any) -> None:
 def _run_finetune(options: argparse.Namespace) -> None:
     given = {name: getattr(options, name) for name in ("text", "valid", "test", "base_text")}
     once_from_standard_input("textgan finetune", *given.values(), options.pool)
+    apart("textgan finetune", [options.json], *given.values(), options.pool)
     if options.pool is None:
         for name in (*PLAN, "ratio"):
             if getattr(options, name) is not None:
@@ -190,6 +202,11 @@ def _run_finetune(options: argparse.Namespace) -> None:
     if options.json != "-":
         print(f"{done.lm}\n{done.measured_on}: {done.nll_per_token:.4f} nats a token, {done.nll_per_byte:.4f} a byte, "
               f"perplexity {done.perplexity:.2f} (step {done.best_step} of {done.steps})")  # fmt: skip
+    for name, shared in done.overlap.items():
+        if shared:
+            complain(f"warning: {shared} lines of the {name} text stand in the training text, too")
+    if done.unk_rate > 0.1:
+        complain(f"warning: {done.unk_rate:.0%} of the measured tokens are unknown words, which flatters the figures")
     if options.json:
         write_json(options.json, done.to_json())
 

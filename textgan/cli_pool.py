@@ -48,7 +48,8 @@ def _run_generate(options: argparse.Namespace) -> None:
             progress=progress(),
         )
     if share.rank == 0:
-        complain(f"{options.out}: {done.rows:,} sentences, {done.blank:,} of them blank")
+        unknown = f", {done.unknown:,} with an unknown word (<unk>)" if done.unknown else ""
+        complain(f"{options.out}: {done.rows:,} sentences, {done.blank:,} of them blank{unknown}")
 
 
 def add_verify(commands: Any) -> None:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
@@ -94,7 +95,8 @@ def _fit(kind: type, values: dict[str, Any]) -> None:
     run = fit(recipe, values.pop("corpus"), text=text, schedule=schedule, **values)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         nll = [row["valid_nll"] for row in run.log if "valid_nll" in row][-1]
-        sys.stderr.write(f"{run.path}: held-out NLL {nll:.4f} nats a token; textgan sample {run.path} -n 10\n")
+        sampled = f"textgan sample {shlex.quote(str(run.path))} -n 10"
+        sys.stderr.write(f"{run.path}: held-out NLL {nll:.4f} nats a token; {sampled}\n")
 
 
 def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:

@@ -71,6 +71,16 @@ def once_from_standard_input(prog: str, *sources: str | None) -> None:
         usage_error(prog, "- is standard input, which can be read only once")
 
 
+def apart(prog: str, outputs: Iterable[str | None], *inputs: str | None) -> None:
+    """What is written takes the place of no text that is read, nor of another output."""
+    taken = {os.path.realpath(path) for path in inputs if path and path != "-" and os.path.exists(path)}
+    for path in outputs:
+        if path and path != "-":
+            if (real := os.path.realpath(path)) in taken:
+                usage_error(prog, f"{path} is read, or written by another option; give another file")
+            taken.add(real)
+
+
 def complain(line: str) -> None:
     """One line on standard error, whatever is in it."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(line.split()))

@@ -304,12 +304,21 @@ def _verdicts(ours: Measured, real: Measured, groups: int) -> dict[str, str]:
     }
 
 
+def unspaced(text: NgramIndex) -> bool:
+    """Whether nine lines of ten are one word, of several characters: then no spaces part the words."""
+    lone = text.lengths <= 1
+    return float(lone.mean()) > 0.9 and float(np.mean([len(line) for line in text.texts()])) > 5
+
+
 def _warnings(lines: Sequence[str], blank: int, reference: Reference) -> list[str]:
-    warnings = []
+    warnings, index = [], NgramIndex(lines, tokenise=reference.tokenise)
+    for name, text in (("scored", index), ("reference", reference.index)):
+        if reference.tokenise == "words" and unspaced(text):
+            warnings.append(f"nearly all {name} lines are one word; tokenise by characters what has no spaces")
     if blank:
         warnings.append(f"{blank} blank lines of the text were left out; a model that writes them is flattered")
     known = set(reference.index.spelled())
-    if shared := sum(line in known for line in NgramIndex(lines, tokenise=reference.tokenise).spelled()):
+    if shared := sum(line in known for line in index.spelled()):
         warnings.append(
             f"{shared} of the {len(lines)} scored lines stand in the reference word for word, so BLEU is too high"
             " if it was taken from there; the reference should be held out"

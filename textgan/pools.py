@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from textgan.augmentation.folder import FORMS, PROVENANCE, SHARD, data_card, seal_pool, shard_name, verify_pool
-from textgan.augmentation.pool import BLANK
+from textgan.augmentation.pool import BLANK, UNKNOWN
 from textgan.checkpoints import LOCK, clean, locked
 from textgan.errors import InputError
 from textgan.experiment import commit, versions
@@ -20,12 +21,15 @@ from textgan.processes import ALONE, gather, share, sharing
 from textgan.runs import Run
 from textgan.text import make_folder, write_json
 
+KNOWN = "all words known"  # a stage of the funnel, where there is a sentence with an <unk>
+
 
 class Generated(NamedTuple):
-    """What a pool holds: its rows, and those of them that are blank and therefore not selected."""
+    """What a pool holds: its rows, those of them that are blank and therefore not selected, and those with an <unk>."""
 
     rows: int
     blank: int
+    unknown: int
 
 
 def generate(
@@ -79,7 +83,8 @@ def generate(
             _end(folder, plan)
         _meet()
         funnel = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["funnel"]
-    return Generated(n, n - funnel["not blank"])
+    written = funnel["not blank"]
+    return Generated(n, n - written, written - funnel.get(KNOWN, written))
 
 
 def source_of(run: Run) -> dict[str, Any]:
@@ -117,8 +122,9 @@ def _end(folder: Path, plan: Mapping[str, Any]) -> None:
     if not (folder / MANIFEST).exists():
         form, n = plan["format"], plan["n"]
         paths = [folder / shard_name(number, form) for number in range(-(-n // SHARD))]
-        blank = sum(BLANK in row["flags"] for path in paths for row in FORMS[form].read(path))
-        funnel = {"generated": n, "not blank": n - blank}
+        flags = Counter(flag for path in paths for row in FORMS[form].read(path) for flag in row["flags"])
+        funnel = {"generated": n, "not blank": n - flags[BLANK]}
+        funnel |= {KNOWN: n - flags[BLANK] - flags[UNKNOWN]} if flags[UNKNOWN] else {}
         made = {"textgan": "generate", "plan": plan, "funnel": funnel, "commit": commit(), "versions": versions()}
         seal_pool(folder, made, _card(plan, funnel))
     if wrong := verify_pool(folder):

@@ -83,3 +83,4 @@ class Progress:
         """One line above the bar."""
         if not self.bar.disable:
             self.bar.write(line, file=sys.stderr)
+            self.bar.delay = 0  # it is on the screen now, so that its end ends its line, too

@@ -138,12 +138,23 @@ def prompts_of(data: Encoded, mark: int) -> np.ndarray:
 def given_prompts(tokenizer: Any, prompts: Sequence[str], mark: int | None, max_len: int) -> Tensor:
     """Prompts that a sentence is to begin with as a prefix (n, P) int64. mark: of a prompted run, put after each.
 
-    Errors: InputError for one that leaves no room to write in.
+    Errors: InputError for one that leaves no room to write in, and for words that the run does not know, which would
+    come back as <unk>.
     """
     import torch
 
-    data = encode(tokenizer, [one_line(prompt) for prompt in prompts])
+    from textgan.sequences import UNK
+
+    lines = [one_line(prompt) for prompt in prompts]
+    data = encode(tokenizer, lines)
     rows = data.batch(np.arange(len(data)))
+    if unknown := np.flatnonzero((rows == UNK).any(1)).tolist():
+        said = tokenizer.encode(lines[unknown[0]])
+        words = [lines[unknown[0]][a:b] for token, (a, b) in zip(said.ids, said.offsets, strict=True) if token == UNK]
+        raise InputError(
+            f"prompt {unknown[0] + 1}: the run does not know {', '.join(map(repr, words[:3])) or 'a word of it'} "
+            f"({len(unknown)} of {len(lines)} prompts have unknown words); give others, or train with --tokens bpe"
+        )
     ends = (np.arange(len(data)), data.lengths - 1)
     rows[ends] = 0 if mark is None else mark
     room = max_len - 1 - (mark is not None)

@@ -64,7 +64,12 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The rows of log.jsonl."""
         path = self.path / "log.jsonl"
-        return [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        if not path.exists():
+            return []
+        try:
+            return [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
+        except ValueError as error:
+            raise InputError(f"{path}: is damaged ({error}); restore it, or delete it to go on without") from error
 
     @cached_property
     def generator(self) -> Generator:
@@ -78,7 +83,15 @@ class Run:
         """The generator as its weights have it: it can go on from given prompts alone."""
         if not (self.weights / "config.json").exists():
             raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
-        return load_generator(self.weights).eval().to(self.device)
+        from safetensors import SafetensorError
+
+        try:
+            return load_generator(self.weights).eval().to(self.device)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.weights}: is damaged ({said}); `textgan train ... --resume` writes it again from the checkpoint"
+            ) from error
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from textgan.augmentation.filters import (
     screen,
     usual_filters,
 )
-from textgan.augmentation.folder import FORMS, MANIFEST, data_card, read_pool, seal_pool, write_shards
+from textgan.augmentation.folder import FORMS, MANIFEST, PROVENANCE, data_card, read_pool, seal_pool, write_shards
 from textgan.augmentation.pool import Row
 from textgan.augmentation.select import DRS, SELECTORS, All, Chosen, Selector, choose
 from textgan.checkpoints import replace_folder
@@ -106,7 +107,10 @@ def select(
     for_d, for_judge = _parted(texts, seed)
     if not isinstance(ratio, DensityRatio) and not isinstance(how, All):
         say(f"{len(kept):,} texts: D")
-        ratio = DensityRatio.fit(for_d, _some(kept, FAKES * len(for_d), seed), **{"seed": seed, **(ratio or {})})
+        try:
+            ratio = DensityRatio.fit(for_d, _some(kept, FAKES * len(for_d), seed), **{"seed": seed, **(ratio or {})})
+        except InputError as error:
+            raise InputError(f"{error} (of {len(lines):,} texts the filters have left {len(kept):,})") from None
     fitted = ratio if isinstance(ratio, DensityRatio) else None
     values = fitted.ratio(kept) if fitted else None
     chosen = choose(np.ones(len(kept)) if values is None else values, how=how, seed=seed)
@@ -114,7 +118,8 @@ def select(
     say(f"{len(taken):,} texts: a second opinion")
     opinion = second_opinion(for_judge, kept, [kept[row] for row in drawn(chosen, seed).tolist()], seed=seed)
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
-    warnings = [*_overlap(texts, fitted), *(fitted.diagnostics.warnings() if fitted else ()), *chosen.warnings]
+    of_d = fitted.diagnostics.warnings() if fitted else ()
+    warnings = [*_overlap(texts, fitted, _learnt(pool)), *of_d, *chosen.warnings]
     funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
     done = Selection(funnel, chosen, fitted, opinion, list(dict.fromkeys(warnings)))
     plan = {
@@ -204,8 +209,22 @@ def _some(lines: Sequence[str], most: int, seed: int) -> list[str]:
     return [lines[row] for row in np.sort(rows).tolist()]
 
 
-def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None) -> list[str]:
+def _learnt(pool: str | Path) -> str | None:
+    """sha256 of the text that a pool's run was trained on, as its folder says."""
+    try:
+        found = json.loads((Path(pool) / PROVENANCE).read_text(encoding="utf-8"))["plan"]["source"]["corpus"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, learnt: str | None) -> list[str]:
     body = ratio.settings["body"] if ratio else None
+    if learnt == texts["real"].sha256:
+        return [
+            "the pool's generator was trained on this very text: D takes what it remembers for real; give lines that "
+            "it has not seen"
+        ]
     if isinstance(body, dict) and body["corpus"] == texts["real"].sha256:
         return [
             f"the run {body['run']} was trained on this very text: its D takes what it remembers for real; give lines "

@@ -13,6 +13,8 @@ from textgan import recipes
 from textgan.errors import InputError
 from textgan.updates import Players, Recipe
 
+FREE = ("dropout", "init_std")  # fields of a net that its weights do not show
+
 
 def choose(recipe: Recipe | str, preset: str | None) -> tuple[Recipe, dict[str, Any]]:
     """The recipe itself, and what recipe.json says of its preset."""
@@ -58,6 +60,20 @@ def settings_of(
             "tokenizers": tokenizers.__version__,
         },
     }
+
+
+def check_start(run: Any, recipe: Recipe) -> None:
+    """Errors: InputError that names the fields in which a run's generator, to begin with, is another than ours."""
+    ours, theirs = ((fields.get("generator") or {}) for fields in (recipes.to_dict(recipe), run.settings["fields"]))
+    if "pretrained" in (ours.get("kind"), theirs.get("kind")):
+        return  # its sizes are those of a model elsewhere
+    wanted = [
+        f"--generator {theirs['kind']}" if key == "kind" else f"--generator.{key} {theirs[key]}"
+        for key, value in ours.items()
+        if key in theirs and theirs[key] != value and not key.endswith(FREE)
+    ]
+    if wanted:
+        raise InputError(f"--start {run.path} has another generator; give {' '.join(wanted)}")
 
 
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:

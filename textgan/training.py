@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from textgan import machine
 from textgan.adoption import adopt
-from textgan.batches import Data, Source, TextSettings, prepare
+from textgan.batches import Data, Source, TextSettings, cautions, prepare
 from textgan.checkpoints import checkpoints, clean, load_checkpoint, locked, replace_folder, save_checkpoint
 from textgan.controls import check_control
 from textgan.errors import InputError, Interrupted
@@ -33,7 +33,7 @@ from textgan.progress import Progress
 from textgan.prompts import check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
-from textgan.settings import choose, refuse_other_settings, settings_of
+from textgan.settings import check_start, choose, refuse_other_settings, settings_of
 from textgan.state import State
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Recipe, check_recipe
@@ -113,6 +113,8 @@ def fit(
     if control is not None:
         check_control(control)
         facts["control"] = control
+    if start is not None:
+        check_start(Run.open(start), chosen)
     folder = Path(out)
     if not resume and (folder / "recipe.json").exists():
         raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
@@ -189,6 +191,8 @@ class _Training:
         bar.hint(f"{n} thread{'s' * (n > 1)}; the largest net has {size:,} parameters (--threads N overrides)")
         bar.start(state.step)
         if state.step == 0:
+            for line in cautions(self.data.facts):
+                bar.say(f"warning: {line}")
             self.record(state.phases[0], bar, evaluate=True)
         first = 0
         for phase in state.phases:
@@ -332,8 +336,8 @@ class _Training:
                 save_prompts(self.data.prompts, self.folder)
         if main:
             (self.folder / "samples").mkdir(exist_ok=True)
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-                log.truncate(values.get("log_bytes", 0))
+            if (lost := cut_log(self.folder / "log.jsonl", values.get("log_bytes", 0))) > 0:
+                bar.say(f"log.jsonl has lost {lost} bytes that the checkpoint knows of; it goes on with the rest")
         if values:
             self.state.take_up(tensors, values)
 
@@ -341,3 +345,13 @@ class _Training:
         """Which checkpoint a failure has left."""
         found = checkpoints(self.folder)
         return f"{found[0].name} stands" if found else "no checkpoint yet"
+
+
+def cut_log(path: Path, known: int) -> int:
+    """Leave the rows of the log that a checkpoint knows of, so many bytes; how many of these are lost."""
+    with open(path, "a+b") as log:
+        log.seek(0)
+        kept = log.read(known)
+        whole = len(kept) if len(kept) == known else kept.rfind(b"\n") + 1
+        log.truncate(whole)
+    return known - whole

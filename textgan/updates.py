@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -108,7 +108,8 @@ class Player(Generic[Net]):
             self.failed = torch.zeros_like(unsound) if self.failed is None else self.failed
             self.failed.logical_or_(unsound)
         elif unsound:
-            raise NotFinite(f"{self._name}: loss {loss:g}, gradient norm {norm:g}; no weight was changed")
+            said = f"{self._name}: loss {loss:g}, gradient norm {norm:g}; no weight was changed"
+            raise NotFinite(f"{said}; a lower learning rate helps as a rule")
         self.optimizer.step()
         return loss.detach()
 
@@ -177,6 +178,10 @@ FACTORS = {"beta_max", "mutation"}  # fields of at least 1
 
 def check_recipe(recipe: Any) -> None:
     """Refuse impossible numbers of a recipe and its nets in one line that names the flag."""
+    for field in fields(recipe):
+        value = getattr(recipe, field.name)
+        if type(field.default) in (int, float) and not isinstance(value, int | float):
+            raise InputError(f"--{field.name} {value!r} must be a number")
     for name, value in _numbers(recipe):
         last = name.rpartition(".")[2]
         least = 0 if last.endswith("_steps") or (isinstance(value, float) and last not in FACTORS) else 1

@@ -41,7 +41,7 @@ def shards(folder: Path) -> list[Path]:
 
 
 def has_rows(pool: Any) -> TypeGuard[str | Path]:
-    """Whether a pool is named by its folder or its parquet file, which `text.read_text` does not read."""
+    """Whether a pool is named by its folder or its parquet file, of which `text.read_text` reads the texts alone."""
     return isinstance(pool, str | Path) and (Path(pool).is_dir() or str(pool).endswith(".parquet"))
 
 

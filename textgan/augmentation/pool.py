@@ -17,7 +17,7 @@ from textgan.errors import InputError
 from textgan.text import write_lines
 
 Row = dict[str, Any]
-DUPLICATE, BLANK = "duplicate", "blank"
+DUPLICATE, BLANK, UNKNOWN = "duplicate", "blank", "unknown word"
 
 
 def row_id(text: str, source: str, seed: int | None, index: int) -> str:
@@ -40,8 +40,8 @@ def pool_rows(
 
     `source` says what kind of text it is ("seqgan", "mle", "human"); `generator` holds the name and the sha256 of the
     weights. A text that came before in this call is flagged "duplicate" and stays selected, because what to do with
-    duplicates is the selection's choice. A blank text is flagged "blank" and not selected: it cannot be a training
-    line. A newline inside a text is an InputError.
+    duplicates is the selection's choice, and so is one with an <unk>, "unknown word". A blank text is flagged "blank"
+    and not selected: it cannot be a training line. A newline inside a text is an InputError.
     """
     seen: set[bytes] = set()
     for index, text in enumerate(texts, start=first):
@@ -54,7 +54,9 @@ def pool_rows(
         except UnicodeEncodeError as error:
             raise InputError(f"text {index} of the pool is not valid Unicode: {error.reason}; decode it anew") from None
         digest = _digest(text)
-        flags = [flag for flag, on in ((DUPLICATE, digest in seen), (BLANK, not text.strip())) if on]
+        seen_before, unknown = digest in seen, "<unk>" in text
+        told = ((DUPLICATE, seen_before), (BLANK, not text.strip()), (UNKNOWN, unknown))
+        flags = [flag for flag, on in told if on]
         seen.add(digest)
         yield {
             "id": name,

@@ -124,6 +124,8 @@ def finetune(
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
     with locked(out):
+        if (out / "recipe.json").exists() or (not resume and (out / "config.json").exists()):
+            raise InputError(f"{out} already holds a {_what(out)}; give another --out")
         if is_small(lm):
             layers, width = small_size(str(lm))
             base = texts["text"] if base_text is None else read_text(base_text)
@@ -295,6 +297,10 @@ def _finished(out: Path, same: dict[str, Any]) -> FineTuned | None:
     if _same({"lm": note.get("lm"), "before": note.get("before"), **note.get("settings", {})}) != same:
         return None
     return FineTuned(path=out, **{name: note[name] for name in FineTuned._fields if name != "path"})
+
+
+def _what(out: Path) -> str:
+    return "run" if (out / "recipe.json").exists() else "model"
 
 
 def _about(texts: dict[str, Text]) -> dict[str, Any]:

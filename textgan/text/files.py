@@ -11,18 +11,22 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from textgan.errors import InputError
 from textgan.sources import made
 
+from .rows import parquet_texts, parse, shards_of
 from .spooling import spool
 
 LINE_LIMIT = 1_000_000  # bytes (characters, where strings are given); a longer "line" is not a line of text
 ERRORS = ("strict", "replace", "skip")
 REMEDY = "mend the text, or read it with --encoding-errors"
 BOM = b"\xef\xbb\xbf"
+ROWS = (".jsonl", ".parquet")  # files of rows, whose field "text" is read
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstandard", b"PAR1": "parquet"}
 # Control characters but the tab and U+0085, which is a separator like U+2028; and lone surrogates, which UTF-8 lacks.
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
@@ -50,8 +54,8 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
 
     source: a file; "-" for standard input; "grammar:N" or "grammar:N:SEED" for N sentences of the embedded corpus;
         "oracle:N:LENGTH" for N sentences of LENGTH tokens of an LSTM (textgan.oracle has more such names); another
-        corpus that `sources.register` has named; a .jsonl file, whose rows give their field "text" unless they say
-        `"selected": false`; a sequence of strings; or a Text, which is given back.
+        corpus that `sources.register` has named; a .jsonl or .parquet file or a pool's folder, whose rows give their
+        field "text" unless they say `"selected": false`; a sequence of strings; or a Text, which is given back.
     errors: what to do with a line that is not UTF-8 or holds a control character (the tab is none): "strict" refuses
         it, "replace" puts U+FFFD for bad bytes and a space for control characters, "skip" drops it.
 
@@ -196,10 +200,11 @@ def _rows(source: str | Path | Sequence[str], errors: str) -> tuple[str, str, It
             return "standard input", "standard input", _byte_lines(source)
         if (lines := made(str(source))) is not None:
             return str(source), str(source), enumerate(lines, 1)
-        shown, rows = _shown(source), _byte_lines(source)
-        if str(source).endswith(".jsonl"):
-            return shown, Path(source).name, _json_texts(rows, shown, errors)
-        return shown, Path(source).name, rows
+        shown, path = _shown(source), Path(source)
+        files = shards_of(path) if path.is_dir() else [path]
+        if not path.is_dir() and path.suffix not in ROWS:
+            return shown, path.name, _byte_lines(source)
+        return shown, path.name, chain.from_iterable(_pool_texts(file, errors) for file in files)
     return "lines", "lines", enumerate(source, 1)
 
 
@@ -235,8 +240,6 @@ def _byte_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
                 yield from _numbered(stream)
     except FileNotFoundError:
         raise InputError(f"{_shown(path)}: no such file; give a text file, - or grammar:N") from None
-    except IsADirectoryError:
-        raise InputError(f"{_shown(path)}: is a folder; give a text file") from None
     except OSError as error:
         raise InputError(f"{_shown(path)}: cannot be read ({error.strerror or error})") from error
 
@@ -249,23 +252,22 @@ def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         while rest and not rest.endswith(b"\n"):
             rest = stream.readline(LINE_LIMIT)
         if number == 1:
+            if packed := next((name for mark, name in PACKED.items() if raw.startswith(mark)), None):
+                raise InputError(f"{_shown(stream.name)}: is {packed} and no text; unpack it first")
             raw = raw.removeprefix(BOM)
         yield number, raw.removesuffix(b"\n").rstrip(b"\r")
 
 
-def _json_texts(rows: Iterable[tuple[int, bytes]], shown: str, errors: str) -> Iterator[tuple[int, bytes | str]]:
+def _pool_texts(path: Path, errors: str) -> Iterator[tuple[int, bytes | str]]:
     """The field "text" of each selected row of a pool; a row that is not sound is handed on for its problem's sake."""
-    for number, raw in rows:
-        where = f"{shown}:{number}"
+    if path.suffix == ".parquet":
+        yield from parquet_texts(path)
+        return
+    for number, raw in _byte_lines(path):
+        where = f"{_shown(path)}:{number}"
         line, problem = _checked(raw, where)
         if line is None or (problem and errors != "replace") or not line.strip():
             yield number, raw
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not a JSON row ({getattr(error, 'msg', error)})") from None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise InputError(f'{where}: a JSON object with a string "text" was wanted')
-        if row.get("selected", True) is not False:
-            yield number, row["text"]
+        if (text := parse(line, where)) is not None:
+            yield number, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from textgan.augmentation.audit.lexicon import Lexicon
 from textgan.augmentation.audit.privacy import Overlap
 from textgan.augmentation.audit.sensitivity import Setting
 from textgan.augmentation.audit.shares import Amplification, Distance, Share
+from textgan.metrics.intervals import half_width
 from textgan.readable import columns, number, percent, printable, signed, span
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
@@ -118,14 +120,21 @@ def sentences(done: Audit) -> list[str]:
             f"on average (95 % interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
         )
     if done.exposure:
-        mean = sum(done.exposure) / len(done.exposure)
-        said.append(
-            f"The {len(done.exposure)} canaries are exposed by {mean:.2f} bits on average, where a line that was never "
-            f"seen has {UNSEEN}."
-        )
+        said.append(_exposed(done.exposure))
     if done.extracted is not None:
         said.append(f"The pool holds {percent(done.extracted) if done.extracted else 'none'} of the canaries.")
     return said
+
+
+def _exposed(bits: Sequence[float]) -> str:
+    mean = statistics.fmean(bits)
+    said = f"The {len(bits)} canaries are exposed by {mean:.2f} bits on average"
+    if len(bits) < 3:
+        return f"{said}, where a line that was never seen has {UNSEEN}; so few have no interval."
+    half = half_width(statistics.stdev(bits) / len(bits) ** 0.5, len(bits) - 1)
+    told = "more than" if mean - half > UNSEEN else "less than" if mean + half < UNSEEN else "not told apart from"
+    interval = f"95 % interval {mean - half:.2f} to {mean + half:.2f}"
+    return f"{said} ({interval}), {told} the {UNSEEN} of a line that was never seen."
 
 
 def _copied(done: Audit) -> list[str]:

@@ -1,0 +1,62 @@
+"""What a pool gives as text: the field "text" of the rows of its folder, of a parquet file or of JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from textgan.errors import InputError
+from textgan.manifest import MANIFEST, problems
+
+SHARD = "rows-*"
+
+
+def selected_text(row: Any, where: str) -> str | None:
+    """A row's text; "" for one that is blank; None for one that is not selected."""
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise InputError(f'{where}: a JSON object with a string "text" was wanted')
+    text: str = row["text"]
+    return text if row.get("selected", True) is not False else "" if not text.strip() else None
+
+
+def parse(line: str, where: str) -> str | None:
+    """`selected_text` of a JSON line."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not a JSON row ({getattr(error, 'msg', error)})") from None
+    return selected_text(row, where)
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The files of a pool's folder that hold its rows, in order. Errors: InputError for what is no whole pool."""
+    found = sorted(folder.glob(SHARD))
+    if not found:
+        raise InputError(f"{folder}: is a folder; give a text file, or a pool that `textgan generate` has written")
+    if wrong := next(problems(folder), None):
+        if wrong.startswith(MANIFEST):
+            raise InputError(f"{folder}: is not finished; repeat the command that writes it, which goes on with it")
+        raise InputError(f"{folder}/{wrong}; restore the pool or make it anew")
+    return found
+
+
+def parquet_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered texts of the rows that are selected, or blank. Errors: InputError for no parquet file with texts."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(f"{path}: parquet needs pyarrow; pip install 'textgan[data]', or give JSON lines") from None
+    try:
+        file = parquet.ParquetFile(path)
+        columns = [name for name in ("text", "selected") if name in file.schema_arrow.names]
+        number = 0
+        for batch in file.iter_batches(columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                if (text := selected_text(row, f"{path}:{number}")) is not None:
+                    yield number, text
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as parquet ({' '.join(str(error).split())[:200]})") from None
