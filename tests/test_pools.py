@@ -290,3 +290,16 @@ def test_the_command_tells_what_it_wrote(run: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out == f"{out}: sound\n"
     assert main(["mix", "grammar:10", str(out), "--ratio", "1", "--out", str(tmp_path / "mixed.txt")]) == 0
     assert len((tmp_path / "mixed.txt").read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_prompted_pool_says_what_each_sentence_began_with(run: Path, tmp_path: Path, form: str) -> None:
+    """In turn, over the bounds of shards too; the same prompts go on with it, others do not."""
+    prompts = ["a i", "b", "c j"]
+    generate(run, 1500, tmp_path / "pool", seed=1, form=form, prompts=prompts)
+    rows = list(read_pool(tmp_path / "pool"))
+    assert [row["prompt"] for row in rows] == [prompts[i % 3] for i in range(1500)]
+    assert all(row["text"].startswith(row["prompt"]) for row in rows)
+    generate(run, 1500, tmp_path / "pool", seed=1, form=form, prompts=prompts)
+    with pytest.raises(InputError, match="holds a pool with another prompts"):
+        generate(run, 1500, tmp_path / "pool", seed=1, form=form, prompts=prompts[:2])

@@ -19,6 +19,7 @@ from textgan.cli_options import (
     add_errors,
     add_json,
     add_metrics,
+    add_prompts,
     add_reference,
     add_seed,
     add_sentence_encoder,
@@ -101,11 +102,7 @@ def _sample(commands: Any) -> None:
     add_seed(parser)
     add_threads(parser, "by the size of the net")
     add_writing(parser)
-    parser.add_argument(
-        "--prompts", metavar="FILE",
-        help="what the sentences begin with, a prompt a line, in turn (default: nothing, or in a run with prompts "
-        "those of its training text)",
-    )  # fmt: skip
+    add_prompts(parser)
     parser.add_argument(
         "--format", choices=("text", "jsonl"), default="text", metavar="HOW",
         help="text, or jsonl: rows with their provenance (default: text)",

@@ -94,6 +94,14 @@ def add_sentence_encoder(parser: Any) -> None:
     parser.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder that makes sentence vectors")
 
 
+def add_prompts(parser: Any) -> None:
+    parser.add_argument(
+        "--prompts", metavar="FILE",
+        help="what the sentences begin with, a prompt a line, in turn (default: nothing, or in a run with prompts "
+        "those of its training text)",
+    )  # fmt: skip
+
+
 def add_drawing(parser: Any) -> None:
     """--temperature and --label: how a run writes."""
     parser.add_argument(

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from textgan.cli_options import add_drawing, add_form, add_seed, add_threads, add_writing, command, progress
+from textgan.cli_options import (
+    add_drawing,
+    add_form,
+    add_prompts,
+    add_seed,
+    add_threads,
+    add_writing,
+    command,
+    progress,
+)
 from textgan.cli_usage import complain, folder, number, once_from_standard_input, usage_error, whole
 
 MOST = 10**9  # sentences of a pool; they are never all in memory
@@ -23,6 +32,7 @@ def add_generate(commands: Any) -> None:
     parser.add_argument("-n", type=whole(1, MOST), required=True, metavar="N", help="how many sentences")
     parser.add_argument("--out", type=folder, required=True, metavar="POOL", help="a new folder, or one to go on with")
     add_drawing(parser)
+    add_prompts(parser)
     add_seed(parser, "same seed, same bytes")
     add_threads(parser, "by the size of the net")
     add_writing(parser)
@@ -41,6 +51,7 @@ def _run_generate(options: argparse.Namespace) -> None:
             seed=options.seed,
             temperature=options.temperature,
             label=options.label,
+            prompts=options.prompts,
             form=options.format,
             licence=options.licence,
             device=options.device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,9 @@ from textgan.experiment import commit, versions
 from textgan.manifest import MANIFEST
 from textgan.processes import ALONE, gather, share, sharing
 from textgan.runs import Run
-from textgan.text import make_folder, write_json
+from textgan.text import Text, make_folder, read_text, write_json
+
+Source = str | Path | Sequence[str] | Text
 
 KNOWN = "all words known"  # a stage of the funnel, where there is a sentence with an <unk>
 
@@ -40,6 +42,7 @@ def generate(
     seed: int = 0,
     temperature: float = 1.0,
     label: str | None = None,
+    prompts: Source | None = None,
     form: str = "jsonl",
     licence: str | None = None,
     device: str = "cpu",
@@ -48,7 +51,8 @@ def generate(
 ) -> Generated:
     """Write n sentences of a run as a pool folder; the same arguments give the same bytes, broken off or not.
 
-    form: "jsonl" or "parquet". licence: that of the text which the run was trained on, for the data card. device and
+    prompts: what the sentences begin with, in turn; each row then has its "prompt". form: "jsonl" or "parquet".
+    licence: that of the text which the run was trained on, for the data card. device and
     precision are `Run.open`'s; another than the CPU's float32 is recorded. A shard of
     65,536 rows is written whole or not at all, and a pool that is not finished goes on with the shards that are
     missing. Several processes (`machine.together`) write every K-th shard each. A row is flagged "duplicate" where its
@@ -64,6 +68,10 @@ def generate(
     plan = {"n": n, **chosen, "format": form, "licence": licence, "source": source_of(opened)}
     how, usual = {"device": opened.device.type, "precision": precision}, {"device": "cpu", "precision": "no"}
     plan |= {key: word for key, word in how.items() if word != usual[key]}
+    if prompts is not None:
+        given = read_text(prompts)
+        plan["prompts"] = {"name": given.name, "sha256": given.sha256, "lines": len(given.lines)}
+        chosen["prompts"] = given.lines
     folder, (rank, world), count = make_folder(out), share(), -(-n // SHARD)
     with locked(folder) if rank == 0 else nullcontext():
         if rank == 0:
@@ -142,6 +150,8 @@ def _card(plan: Mapping[str, Any], funnel: Mapping[str, int]) -> list[str]:
     if corpus := source.get("corpus"):
         known = f", sha256 {corpus['sha256']}" if "sha256" in corpus else ""
         about.append(f"trained on {corpus.get('name', 'a text without a name')}{known}")
+    if given := plan.get("prompts"):
+        about.append(f"begun with {given['lines']} prompts of {given['name']}, sha256 {given['sha256']}")
     about.append(f"licence of the training text: {plan['licence'] or 'not stated'}")
     return data_card(
         f"{plan['n']:,} sentences by {source['recipe']}", about=about, rows=plan["n"], form=plan["format"],

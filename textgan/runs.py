@@ -204,14 +204,16 @@ class Run:
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time.
 
-        first: begin with this one of the seed's sentences; a multiple of 1,024, where a block begins.
+        prompts: as in `stream_text`; each row then has its "prompt". first: begin with this one of the seed's
+        sentences; a multiple of 1,024, where a block begins.
         """
         from textgan.augmentation.pool import pool_rows
 
         if first % ROWS:
             raise InputError(f"first {first} must be a multiple of {ROWS:,}, where a block of sentences begins")
-        chosen: dict[str, Any] = {"temperature": temperature, "label": label, "prompts": prompts}
-        return pool_rows(
+        given = [prompts[(first + i) % len(prompts)] for i in range(len(prompts))]  # the first's turn may be any
+        chosen: dict[str, Any] = {"temperature": temperature, "label": label, "prompts": given}
+        rows = pool_rows(
             self.stream_text(n, seed=block_seed(seed, first // ROWS), **chosen),
             source=self.settings["recipe"],
             generator={"name": f"{self.settings['recipe']}", "sha256": self.weights_sha256},
@@ -220,6 +222,9 @@ class Run:
             temperature=temperature,
             first=first,
         )
+        if not given:
+            return rows
+        return (row | {"prompt": prompts[row["index"] % len(prompts)]} for row in rows)
 
     @property
     def weights_sha256(self) -> str:

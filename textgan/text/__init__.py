@@ -1,8 +1,8 @@
 """Files <-> strings <-> ids: strict reading, atomic writing, tokenizers, flat arrays of ids, and splitting.
 
-files: read and write. spooling: lines that need not fit into memory. levels: how a line falls into tokens, and the
-training of a tokenizer. treebank: the rules of one level. encoding: strings <-> ids, and a tokenizer's folder.
-splitting: parts that share no near-duplicates.
+files: read and write. rows: what a pool gives as text. spooling: lines that need not fit into memory. levels: how a
+line falls into tokens, and the training of a tokenizer. treebank: the rules of one level. encoding: strings <-> ids,
+and a tokenizer's folder. splitting: parts that share no near-duplicates.
 """
 
 from .encoding import Encoded, choose_max_len, decode, encode, load_tokenizer, map_encoded, save_tokenizer
