@@ -321,7 +321,10 @@ def test_fresh_real_sentences_help_and_shuffled_ones_do_not_stand_in_for_them(tm
     base = pretrain_small(real, tmp_path / "base", layers=1, width=32, steps=120, tokens_per_step=256, lr=0.01)
     tests = {"valid": VALID, "test": grammar.sample(100, 2)}
     small: dict[str, Any] = {"lm": base, "ratio": 3, "steps": 60, "tokens_per_step": 256, "lr": 2e-3, "n": 10}
-    found = [compare(real, pool, out=tmp_path / "o", **tests, **small)["arms"] for pool in (fresh, shuffled)]
+    found = [
+        compare(real, pool, out=tmp_path / name, **tests, **small)["arms"]
+        for name, pool in (("fresh", fresh), ("shuffled", shuffled))
+    ]
     assert found[0][0]["nll_per_byte"] == found[1][0]["nll_per_byte"]  # the real-only arm does not see the pool
     alone, helped, harmed = found[0][0]["nll_per_byte"], found[0][1]["nll_per_byte"], found[1][1]["nll_per_byte"]
     assert helped < 0.95 * alone
@@ -357,7 +360,7 @@ def test_a_comparison_that_was_stopped_ends_as_an_unbroken_one(
     whole = compare_seeds(TRAIN, rows(MADE), out=tmp_path / "whole", **same)
     with pytest.raises(KeyboardInterrupt):
         compare_seeds(TRAIN, rows(MADE), out=tmp_path / "cut", on_progress=tell, **same)
-    with pytest.raises(InputError, match="holds a training that was stopped; give --resume, or another --out"):
+    with pytest.raises(InputError, match="holds a comparison, done or stopped; give resume=True to go on"):
         compare_seeds(TRAIN, rows(MADE), out=tmp_path / "cut", **same)
     told = []
     assert compare_seeds(TRAIN, rows(MADE), out=tmp_path / "cut", resume=True, on_progress=tell, **same) == whole

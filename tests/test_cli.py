@@ -363,7 +363,7 @@ def test_a_folder_holds_one_split(
     assert [main(["split", "own.txt", "--parts", three, "--out", "c"]) for _ in range(2)] == [0, 0]
     before = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
     assert main(["split", "own.txt", "--parts", two, "--out", "c"]) == 1
-    assert "c/split.json is there, and of another split" in capsys.readouterr().err
+    assert "c/split.json is there already, and not of this split; give another --out" in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
     assert main(["split", "own.txt", "--parts", "train=.8,own=.2", "--out", "."]) == 1
     assert len((tmp_path / "own.txt").read_text().splitlines()) == 200
@@ -425,6 +425,14 @@ def test_a_damaged_run_says_what_is_damaged(tmp_path: Path, capsys: pytest.Captu
         assert main(["sample", str(run), "-n", "1"]) == 1
         assert f"{run}/generator: is damaged (" in capsys.readouterr().err
         path.write_bytes(sound)
+
+    def crowded(folder: Path) -> None:
+        raise RuntimeError("can't allocate memory: you tried to allocate 9 bytes")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textgan.runs.load_generator", crowded)
+        assert main(["sample", str(run), "-n", "1"]) == 1
+    assert "damaged" not in capsys.readouterr().err
     rows = (run / "log.jsonl").read_bytes().splitlines(keepends=True)
     (run / "log.jsonl").write_bytes(b"".join(rows[:-2]) + rows[-2][:9])
     with pytest.raises(InputError, match=r"log.jsonl: is damaged"):

@@ -262,6 +262,9 @@ def test_a_model_that_is_there_is_not_written_over(base: Path, tmp_path: Path) -
     finetune(base, REAL, out=tmp_path / "tuned", **how)
     with pytest.raises(InputError, match="tuned already holds a model; give another --out"):
         finetune(base, REAL[:20], out=tmp_path / "tuned", **how)
+    with pytest.raises(InputError, match="tuned already holds another model"):
+        finetune(base, REAL[:20], out=tmp_path / "tuned", resume=True, **how)
+    assert finetune(base, REAL, out=tmp_path / "tuned", resume=True, **how).steps == 2  # the same one is done
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.json").write_text("{}")
     for resume in (False, True):

@@ -193,7 +193,8 @@ def test_few_seeds_make_no_claim(tmp_path: Path) -> None:
 def test_other_texts_and_the_same_seed_twice_are_no_seeds(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one")
     for name, seed, pool in (("0", 0, "A"), ("1", 1, "A"), ("2", 1, "A"), ("3", 0, "B")):
-        found = trial(seed, 20.0, 19.0) | {"synthetic": {"sha256": pool}}
+        settings = {"lr": 0.1, "seed": seed, "steps": 700 + seed}  # three passes over what the seed has drawn
+        found = trial(seed, 20.0, 19.0) | {"synthetic": {"sha256": pool}, "settings": settings}
         write(run / f"augmentation-{name}.json", found)
     first, second = trials([read_run(run)])
     assert [one.seed for one in first.repeats] == [0, 1]

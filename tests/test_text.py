@@ -80,10 +80,17 @@ def row_of(row: dict[str, Any]) -> dict[str, Any]:
 
 def test_packed_files_are_called_by_their_name(tmp_path: Path) -> None:
     packed = tmp_path / "text.txt"
-    for data, name in ((gzip.compress(b"a line"), "gzip"), (b"PAR1\n", "parquet")):
+    for data, said in (
+        (gzip.compress(b"a line"), "is gzip and no text; unpack it first"),
+        (b"PAR1\x15\x04", "is parquet and no text; call it .parquet"),
+    ):
         packed.write_bytes(data)
-        with pytest.raises(InputError, match=f"text.txt: is {name} and no text; unpack it first"):
+        with pytest.raises(InputError, match=f"text.txt: {said}"):
             read_text(packed, errors="replace")
+    packed.write_text("PAR1 is a receptor .\n")
+    assert read_text(packed).lines == ["PAR1 is a receptor ."]
+    with pytest.raises(InputError, match="cannot be read"):
+        read_text("a text instead of its file's name " * 30)
 
 
 def test_sources_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def _refuse_other_split(out: Path, about: dict[str, Any]) -> None:
             return
     found = [path.name for path in (out / "split.json", *(out / f"{name}.txt" for name in about["parts"]))]
     if there := next((name for name in found if (out / name).exists()), None):
-        raise InputError(f"{out}/{there} is there, and of another split; give another --out, or delete it")
+        raise InputError(f"{out}/{there} is there already, and not of this split; give another --out")
 
 
 def _report(commands: Any) -> None:

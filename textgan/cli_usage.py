@@ -75,7 +75,7 @@ def apart(prog: str, outputs: Iterable[str | None], *inputs: str | None) -> None
     """What is written takes the place of no text that is read, nor of another output."""
     taken = {os.path.realpath(path) for path in inputs if path and path != "-" and os.path.exists(path)}
     for path in outputs:
-        if path and path != "-":
+        if path and path != "-" and (os.path.isfile(path) or not os.path.exists(path)):  # /dev/null holds nothing
             if (real := os.path.realpath(path)) in taken:
                 usage_error(prog, f"{path} is read, or written by another option; give another file")
             taken.add(real)

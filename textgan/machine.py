@@ -68,18 +68,20 @@ def keep_memory() -> None:
             mallopt(option, 1 << 28)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, here or on the card."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 @contextmanager
 def enough_memory() -> Iterator[None]:
     """What cannot be allocated inside is an InputError in one line, which says what to lower."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        words = str(error)
-        if isinstance(error, RuntimeError) and not (
-            isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words
-        ):
+        if not out_of_memory(error):
             raise
-        asked = re.search(r"allocate ([\d.]+ ?\w+)", words)
+        asked = re.search(r"allocate ([\d.]+ ?\w+)", str(error))
         raise InputError(
             f"the memory does not suffice{f' ({asked[1]} at once)' if asked else ''}; lower --batch, --max_len, "
             "--vocab_size or the sizes of the nets"

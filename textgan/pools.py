@@ -23,9 +23,6 @@ from textgan.text import Text, make_folder, read_text, write_json
 
 Source = str | Path | Sequence[str] | Text
 
-KNOWN = "all words known"  # a stage of the funnel, where there is a sentence with an <unk>
-
-
 class Generated(NamedTuple):
     """What a pool holds: its rows, those of them that are blank and therefore not selected, and those with an <unk>."""
 
@@ -90,9 +87,8 @@ def generate(
         if rank == 0:
             _end(folder, plan)
         _meet()
-        funnel = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["funnel"]
-    written = funnel["not blank"]
-    return Generated(n, n - written, written - funnel.get(KNOWN, written))
+        made = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    return Generated(n, n - made["funnel"]["not blank"], made.get("unknown", 0))
 
 
 def source_of(run: Run) -> dict[str, Any]:
@@ -132,16 +128,15 @@ def _end(folder: Path, plan: Mapping[str, Any]) -> None:
         paths = [folder / shard_name(number, form) for number in range(-(-n // SHARD))]
         flags = Counter(flag for path in paths for row in FORMS[form].read(path) for flag in row["flags"])
         funnel = {"generated": n, "not blank": n - flags[BLANK]}
-        funnel |= {KNOWN: n - flags[BLANK] - flags[UNKNOWN]} if flags[UNKNOWN] else {}
-        made = {"textgan": "generate", "plan": plan, "funnel": funnel, "commit": commit(), "versions": versions()}
-        seal_pool(folder, made, _card(plan, funnel))
+        made = {"textgan": "generate", "plan": plan, "funnel": funnel, "unknown": flags[UNKNOWN]}
+        seal_pool(folder, made | {"commit": commit(), "versions": versions()}, _card(plan, funnel, flags[UNKNOWN]))
     if wrong := verify_pool(folder):
         raise InputError(
             f"{folder}/{wrong[0]}; delete that file and {MANIFEST}, and the same command writes again what is missing"
         )
 
 
-def _card(plan: Mapping[str, Any], funnel: Mapping[str, int]) -> list[str]:
+def _card(plan: Mapping[str, Any], funnel: Mapping[str, int], unknown: int) -> list[str]:
     source = plan["source"]
     about = [
         f"written by run {source['run']} ({source['recipe']}), weights sha256 {source['sha256']}",
@@ -152,6 +147,8 @@ def _card(plan: Mapping[str, Any], funnel: Mapping[str, int]) -> list[str]:
         about.append(f"trained on {corpus.get('name', 'a text without a name')}{known}")
     if given := plan.get("prompts"):
         about.append(f"begun with {given['lines']} prompts of {given['name']}, sha256 {given['sha256']}")
+    if unknown:
+        about.append(f"{unknown:,} of the sentences have an unknown word, <unk>, and are flagged")
     about.append(f"licence of the training text: {plan['licence'] or 'not stated'}")
     return data_card(
         f"{plan['n']:,} sentences by {source['recipe']}", about=about, rows=plan["n"], form=plan["format"],

@@ -86,12 +86,15 @@ class Run:
         from safetensors import SafetensorError
 
         try:
-            return load_generator(self.weights).eval().to(self.device)
+            net = load_generator(self.weights).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            if isinstance(error, InputError) or machine.out_of_memory(error):
+                raise
             said = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{self.weights}: is damaged ({said}); `textgan train ... --resume` writes it again from the checkpoint"
             ) from error
+        return net.to(self.device)
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -220,7 +220,7 @@ def _learnt(pool: str | Path) -> str | None:
 
 def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, learnt: str | None) -> list[str]:
     body = ratio.settings["body"] if ratio else None
-    if learnt == texts["real"].sha256:
+    if ratio and learnt == texts["real"].sha256:
         return [
             "the pool's generator was trained on this very text: D takes what it remembers for real; give lines that "
             "it has not seen"

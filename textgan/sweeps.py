@@ -143,8 +143,10 @@ def sweep_runs(
     n = n or min(2000, len(fitted) // 2)
     chosen: list[Metric] = [*choose_metrics(metrics), LSTMScore(), *(_judge(judge) for judge in judges)]
     groups: dict[str, list[Run]] = {}
-    for run in sorted(opened, key=lambda run: run.settings["seed"]):  # models are paired seed by seed
+    for run in opened:
         groups.setdefault(_model_of(run), []).append(run)
+    for members in groups.values():  # models are paired seed by seed
+        members.sort(key=lambda run: run.settings["seed"])
     names = _short(list(groups))
     models = []
     for key, members in groups.items():

@@ -1,5 +1,6 @@
 """Does synthetic text help a language model? Two arms that differ in their text only, and what came of them."""
 
+import hashlib
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -68,6 +69,9 @@ def compare(
     if n < 1:
         raise InputError(f"n {n} sentences cannot be scored; give 1 or more")
     synthetic = pool_texts(synthetic)
+    drawn_from = hashlib.sha256("\n".join(synthetic).encode()).hexdigest()
+    if not resume and any((out / name / "config.json").exists() for name in ARMS.values()):
+        raise InputError(f"{out} holds a comparison, done or stopped; give resume=True to go on, or another out")
     mixture = blend(texts["real"], synthetic, MixPlan(ratio, seed))
     base = base_model(
         lm, texts["real"], out=out, valid=texts["valid"], steps=base_steps, seed=seed, tokens_per_step=tokens_per_step,
@@ -82,7 +86,7 @@ def compare(
     result = {
         "lm": done[0][0].lm, "ratio": ratio, "seed": seed, "arms": [arm for _, arm, _ in done],
         "real": done[0][2].to_json()["real"], "settings": chosen._asdict(),
-        "synthetic": _drawn(mixture, texts) | {"sha256": read_text(synthetic).sha256},
+        "synthetic": _drawn(mixture, texts) | {"sha256": drawn_from},
         "texts": {key: _about(text) for key, text in texts.items()},
     }  # fmt: skip
     result["finding"] = finding([result])

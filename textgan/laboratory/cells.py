@@ -26,8 +26,9 @@ from textgan.laboratory.arms import ARMS, TEMPERED, as_long, edited, noisy, shuf
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import Study, source, study_of
 from textgan.lm import finetune, load_lm, pretrain_small, write_text
+from textgan.lm.feeding import predicted
 from textgan.lm.finetuning import is_small, small_size
-from textgan.lm.likelihood import prepared
+from textgan.lm.likelihood import pieces
 from textgan.runs import Run
 from textgan.text import read_lines, read_text, write_lines
 from textgan.training import Schedule, fit
@@ -228,7 +229,7 @@ def make_base(out: Path) -> dict[str, Any]:
         layers, width = small_size(base.lm)
         lines = list(read_text(source(base.text)).lines) if base.text else lab.split("judge")
         lines = shuffled_words(lines, seed=0) if base.shuffled else lines
-        held = min(STEERING, len(lines) // 10)
+        held = max(1, min(STEERING, len(lines) // 10))
         how: dict[str, Any] = {"layers": layers, "width": width, "steps": base.steps, "resume": True}
         pretrain_small(lines[:-held], lab.work / "base", valid=lines[-held:], **how)
     return {"lm": load_lm(lab.base, device="auto").name}
@@ -391,7 +392,7 @@ def train(out: Path, **arguments: Any) -> dict[str, Any]:
         fed = blend(real, lines, MixPlan(len(lines) / n, seed=seed, schedule=arm.schedule)) if lines else real
     if training.regime == "passes":
         whole = fed if training.arm == "duplicated" else [*real, *lines]
-        steps *= 1 + training.ratio if training.arm == "matched" else _tokens(lab, whole) / _tokens(lab, real)
+        steps *= 1 + training.ratio if training.arm == "matched" else _growth(lab, real, whole)
     folder = lab.model(training)
     adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}
     tuned = finetune(
@@ -407,7 +408,8 @@ def train(out: Path, **arguments: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tokens(lab: Lab, lines: Sequence[str]) -> int:
-    """Predicted tokens of the lines, by the base's tokenizer."""
+def _growth(lab: Lab, real: Sequence[str], whole: Sequence[str]) -> float:
+    """How many times as many predicted tokens the base's tokenizer makes of the whole text as of its real lines."""
     lm = load_lm(lab.base, device="cpu")
-    return prepared(lm.model, lm.tokenizer, lines).tokens
+    more, base = (predicted(pieces(lm.model, lm.tokenizer, lines)) for lines in (whole, real))
+    return more / base

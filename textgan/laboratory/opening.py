@@ -122,7 +122,8 @@ def _written(lab: Lab, lm: Lm, real: list[str], cell: Path, seed: int) -> list[d
             continue
         judged = evaluate(lines, lab.split("judge"), train=real, metrics=metrics)
         scores = {score.name: score.value for score in judged.scores}
-        rows.append({"temperature": temperature, "blank": writing.n - len(lines), "scores": scores})
+        blank = writing.n - len(lines)
+        rows.append({"temperature": temperature, "blank": blank, "scored": judged.n, "scores": scores})
         if temperature == 1.0:
             write_lines(cell / "written.txt", lines)
     return rows

@@ -198,7 +198,7 @@ def _four_questions(study: Study, rows: Sequence[Row], n: int, regime: str) -> M
         asked: list[tuple[str, Paired | None]] = [("H1: test NLL per byte falls", loss)]
         asked += [(f"H2: {name} at equal quality", diverse.get(name)) for name in ("self-BLEU-4", "distinct-4")]
         copied = copies_written(study, rows, arm, n, regime, study.ratio)
-        asked += [(f"H3: copies of the N lines among {study.writing.n:,} that the model writes", copied)]
+        asked += [("H3: share of copies of the N lines in what the model writes", copied)]
         asked += [(f"H4: lines on {group}, synthetic minus real", shift(rows, *place, group_shift(group)))
                   for group in groups]  # fmt: skip
         for what, one in asked:

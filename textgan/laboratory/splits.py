@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -53,7 +54,7 @@ def _enough_for_d(study: Study) -> None:
     if (held := round(study.selection.held * few)) < least:
         raise InputError(
             f"selection.held {study.selection.held:g} of N = {few} leaves D {held} real lines, and {least} are needed; "
-            f"give {least / few:.2g} or more, or a larger N"
+            f"give {math.ceil(100 * least / few) / 100:g} or more, or a larger N"
         )
 
 

@@ -82,14 +82,13 @@ def select_rows(rows: Sequence[Row], **where: Any) -> dict[int, Row]:
 
 
 def best_real(rows: Sequence[Row], n: int, regime: str, ratio: float) -> str:
-    """Which of the real-only arms is to be beaten: the one of the least validation NLL, mean over the seeds that all
-    of them have; where they share none, the one with the most seeds."""
+    """Which of the real-only arms is to be beaten: the one of the least validation NLL, mean over the seeds that they
+    share; an arm that leaves too few of those is out."""
     found = {arm: there for arm in REAL_ARMS if (there := _place(rows, arm, n, regime, ratio))}
     if not found:
         raise InputError(f"no real-only arm is done for N = {n}")
-    shared = set.intersection(*map(set, found.values()))
-    if not shared:
-        return max(found, key=lambda arm: len(found[arm]))
+    while len(shared := set.intersection(*map(set, found.values()))) < min(ENOUGH, max(map(len, found.values()))):
+        del found[min(found, key=lambda arm: len(found[arm]))]
     return min(found, key=lambda arm: float(np.mean([found[arm][seed]["valid_nll_per_byte"] for seed in shared])))
 
 
@@ -260,10 +259,11 @@ def at_equal_quality(
 
 
 def copies_written(study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float) -> Paired | None:
-    """Copies of the N real lines among what the tuned model writes at T = 1: the arm minus the best real-only one."""
+    """The share of copies of the N real lines in what the tuned model writes at T = 1: the arm minus the best real-only
+    one."""
     best = best_real(rows, n, regime, ratio)
     counts = [
-        {seed: _score(written, "copies") for seed, row in _place(rows, name, n, regime, ratio).items()
+        {seed: _copied(written, study.writing.n) for seed, row in _place(rows, name, n, regime, ratio).items()
          for written in row["written"] if written["temperature"] == 1.0}
         for name in (arm, best)
     ]  # fmt: skip
@@ -289,6 +289,12 @@ def _mean(values: Sequence[float]) -> Paired:
     error, freedom = float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1
     half = half_width(error, freedom)
     return found._replace(low=mean - half, high=mean + half, p=two_sided_p(mean, error, freedom))
+
+
+def _copied(written: Row, n: int) -> float | None:
+    """Copies over the lines that were counted: those of n that are not blank, where as many judges' lines are there."""
+    count, counted = _score(written, "copies"), written.get("scored", n - written.get("blank", 0))
+    return None if count is None or not counted else count / counted
 
 
 def group_shift(group: str) -> Callable[[Row], float | None]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from textgan.checkpoints import forget, locked
+from textgan.checkpoints import checkpoints, forget, locked
 from textgan.errors import InputError
 from textgan.lm.adapters import LR as LORA_LR
 from textgan.lm.adapters import adapted, merged
@@ -150,6 +150,8 @@ def finetune(
         same = _same({"lm": base_lm.name, "before": before.figures(), **settings})
         if resume and (old := _finished(out, same)):
             return old
+        if (out / "config.json").exists() and not checkpoints(out):  # resume goes on with nothing else
+            raise InputError(f"{out} already holds another model; give another --out")
         if lora is not None:
             with seeded(seed, base_lm.model.device):
                 base_lm = adapted(base_lm, lora)

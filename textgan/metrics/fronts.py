@@ -30,7 +30,8 @@ class Point(NamedTuple):
 class Matched(NamedTuple):
     """Quality of one model minus another's at matched diversity, over the range that all their curves share.
 
-    at: (G,) diversities; difference: (G,) mean over runs; low, high: (G,) 95 % intervals over runs, None for one run.
+    at: (G,) diversities; difference: (G,) mean over runs; low, high: (G,) 95 % intervals over runs, None where a side
+    has but one; runs: of the side that has fewer.
     area: the mean difference over the range, with area_low and area_high. better: share of the range where the
     interval lies wholly on the better side, worse: on the other. sentence: what the data support; claim: "better" or
     "worse" where the interval of the area leaves 0 out, else "".
@@ -123,7 +124,7 @@ def matched(
         area_high,
         good,
         bad,
-        len(mine),
+        min(len(mine), len(theirs)),
         "",
     )
     if area_low is not None and area_high is not None and not area_low <= 0 <= area_high:

@@ -67,7 +67,7 @@ class Augmented(NamedTuple):
     lm: str
     ratio: float | None
     seed: float | None
-    shared: str  # what repeats of one experiment share: all settings but the seed, and the texts
+    shared: str  # what repeats of one experiment share: all settings but the seed, the texts and the pool
     arms: list[Arm]
     real: dict[str, Score]
 
@@ -219,7 +219,8 @@ def _augmented(file: str, value: dict[str, Any]) -> Augmented:
         if isinstance(arm, dict)
     ]
     settings = value.get("settings")
-    rest = {key: found for key, found in settings.items() if key != "seed"} if isinstance(settings, dict) else {}
+    own = ("seed", "steps")  # three passes over a mix that the seed has drawn are not always as many steps
+    rest = {key: found for key, found in settings.items() if key not in own} if isinstance(settings, dict) else {}
     shared = words([rest, value.get("texts"), dig(value, "synthetic", "sha256")])
     return Augmented(
         file, lm, finite(value.get("ratio")), finite(value.get("seed")), shared, kept, _scores(value.get("real"))

@@ -26,7 +26,7 @@ ERRORS = ("strict", "replace", "skip")
 REMEDY = "mend the text, or read it with --encoding-errors"
 BOM = b"\xef\xbb\xbf"
 ROWS = (".jsonl", ".parquet")  # files of rows, whose field "text" is read
-PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstandard", b"PAR1": "parquet"}
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstandard", b"PAR1\x15": "parquet"}
 # Control characters but the tab and U+0085, which is a separator like U+2028; and lone surrogates, which UTF-8 lacks.
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
@@ -201,10 +201,9 @@ def _rows(source: str | Path | Sequence[str], errors: str) -> tuple[str, str, It
         if (lines := made(str(source))) is not None:
             return str(source), str(source), enumerate(lines, 1)
         shown, path = _shown(source), Path(source)
-        files = shards_of(path) if path.is_dir() else [path]
-        if not path.is_dir() and path.suffix not in ROWS:
-            return shown, path.name, _byte_lines(source)
-        return shown, path.name, chain.from_iterable(_pool_texts(file, errors) for file in files)
+        if os.path.isdir(path):  # unlike Path.is_dir it has an answer for every name
+            return shown, path.name, chain.from_iterable(_pool_texts(file, errors) for file in shards_of(path))
+        return shown, path.name, _pool_texts(path, errors) if path.suffix in ROWS else _byte_lines(source)
     return "lines", "lines", enumerate(source, 1)
 
 
@@ -253,7 +252,8 @@ def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
             rest = stream.readline(LINE_LIMIT)
         if number == 1:
             if packed := next((name for mark, name in PACKED.items() if raw.startswith(mark)), None):
-                raise InputError(f"{_shown(stream.name)}: is {packed} and no text; unpack it first")
+                remedy = "call it .parquet" if packed == "parquet" else "unpack it first"
+                raise InputError(f"{_shown(stream.name)}: is {packed} and no text; {remedy}")
             raw = raw.removeprefix(BOM)
         yield number, raw.removesuffix(b"\n").rstrip(b"\r")
 
