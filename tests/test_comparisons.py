@@ -128,7 +128,7 @@ def test_unequal_numbers_of_runs_do_not_make_claims_of_noise() -> None:
         ours, base = ([line(1.0, 0.0, noise) for noise in rng.normal(0, 0.01, runs)] for runs in (5, 2))
         claims += bool(matched(ours, base, better="lower").claim)
     assert 0 < claims <= 24  # 5 % of 200 and four standard errors; the mean of the two, taken as known, gives 22 %
-    far = matched([line(1.0, -0.2, x / 100) for x in range(5)], [line(1.0, 0.0, x / 100) for x in (0, 1)], better="lower")
+    far = matched([line(1.0, -0.2, x / 99) for x in range(5)], [line(1.0, 0.0, x / 99) for x in (0, 1)], better="lower")
     assert (far.claim, far.runs) == ("better", 2)
     assert "Under 4 runs" in far.sentence
     lone = matched([line(1.0, -1.0, noise) for noise in (0.0, 0.1, 0.2)], [line(1.0, 0.0)], better="lower")
