@@ -130,14 +130,15 @@ def test_a_signal_saves_the_step_and_says_so(base: Path, tmp_path: Path) -> None
     assert bytes_of(cut.path) == bytes_of(whole.path)
 
 
-def test_a_finished_training_is_not_done_again_unless_something_else_is_asked(base: Path, tmp_path: Path) -> None:
+def test_a_finished_training_is_not_done_again_and_not_written_over(base: Path, tmp_path: Path) -> None:
     done = finetune(base, TRAIN, out=tmp_path, **USUAL)
     at = (tmp_path / "model.safetensors").stat().st_mtime_ns
     again = finetune(base, TRAIN, out=tmp_path, resume=True, **USUAL)
     assert again.to_json() == json.loads(json.dumps(done.to_json()))
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == at
-    other = finetune(base, TRAIN, out=tmp_path, resume=True, **{**USUAL, "steps": 3})
-    assert other.steps == 3
+    with pytest.raises(InputError, match="already holds another model; give another --out"):
+        finetune(base, TRAIN, out=tmp_path, resume=True, **{**USUAL, "steps": 3})
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == at
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(base: Path, tmp_path: Path) -> None:

@@ -210,11 +210,11 @@ def test_the_budget_is_steps_or_tokens_or_passes_over_the_real_lines(base: Path,
     lm = load_lm(base)
     mixture = blend(TRAIN, MADE, MixPlan(1))
     tokens = sum(len(ids) + 1 for ids in lm.tokenizer(list(mixture.lines), add_special_tokens=False)["input_ids"])
-    same: dict[str, Any] = {"valid": VALID[:5], "out": tmp_path, "tokens_per_step": 256}
-    assert finetune(base, mixture, tokens=2600, **same).tokens == 2560  # whole steps
-    passes = finetune(base, mixture, real_passes=1.5, **same)
+    same: dict[str, Any] = {"valid": VALID[:5], "tokens_per_step": 256}
+    assert finetune(base, mixture, tokens=2600, out=tmp_path / "tokens", **same).tokens == 2560  # whole steps
+    passes = finetune(base, mixture, real_passes=1.5, out=tmp_path / "passes", **same)
     assert passes.steps == math.ceil(1.5 * tokens / 256)
-    written = json.loads((tmp_path / "finetune.json").read_text())
+    written = json.loads((tmp_path / "passes" / "finetune.json").read_text())
     assert written["settings"]["mixture"] == {
         "ratio": 1, "seed": 0, "tokens": None, "schedule": "mixed", "regime": "accumulate", "weight_by": "none",
         "real": 120, "synthetic": 120, "overlap": mixture.overlap,

@@ -301,16 +301,24 @@ def test_gad_compares_answers_to_the_same_prompt() -> None:
 
 
 @pytest.mark.parametrize("name", ["scratchgan", "gad"])
-def test_from_noise_a_game_learns_what_fits_which_prompt(name: str, tmp_path: Path) -> None:
-    """Both words are as frequent: where G does not heed its prompt, or D does not, half of the sentences fit."""
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_game_learns_what_fits_which_prompt(name: str, seed: int, tmp_path: Path) -> None:
+    """It begins with a G that knows both words, which are as frequent, and not where they belong: where G does not heed
+    its prompt in the game, or D does not, half of the sentences fit."""
     kind = next(kind for kind in RECIPES if kind.name == name)  # type: ignore[attr-defined]
-    recipe = dataclasses.replace(small(kind), adversarial_steps=250)  # type: ignore[type-var]
+    recipe = dataclasses.replace(small(kind), adversarial_steps=150)  # type: ignore[type-var]
     never = Schedule(log_every=10**6, eval_every=10**6, save_every=10**6)
-    how: dict[str, Any] = {"valid": LINES[:4], "text": GIVEN, "progress": False, "schedule": never, "device": "cpu"}
+    how: dict[str, Any] = {"text": GIVEN, "progress": False, "schedule": never, "device": "cpu", "seed": seed}
+    either = [f"{a}\t{text}" for a in ("up", "down") for text in ("yes yes yes", "no no no", "yes yes", "no no")] * 10
 
-    lines = [line.split() for line in fit(recipe, LINES, out=tmp_path / "run", seed=1, **how).sample_text(400)]
-    fitting = [set(line) in ({"up", "yes"}, {"down", "no"}) for line in lines]
-    assert np.mean(fitting) > 0.8
+    def fitting(run: Run) -> float:
+        lines = [set(line.split()) for line in run.sample_text(400)]
+        return float(np.mean([line in ({"up", "yes"}, {"down", "no"}) for line in lines]))
+
+    words = MLE(batch=32, mle_steps=60, mle_lr=0.02, generator=recipe.generator)
+    start = fit(words, either, valid=either[:8], out=tmp_path / "words", **how)
+    assert fitting(start) < 0.6
+    assert fitting(fit(recipe, LINES, valid=LINES[:4], start=start.path, out=tmp_path / "run", **how)) > 0.9
 
 
 KINDS = "is not none, given or how many tokens of each sentence are its prompt"
