@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ class Reference:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @cached_property
+    def known(self) -> set[str]:
+        """The reference's lines as their words."""
+        return set(self.index.spelled())
 
     def sets_for(self, lines: list[str], seed: int) -> Sets:
         """The texts that score `lines`; two-sample metrics see a half of the reference and as many of the lines."""
@@ -210,7 +216,7 @@ def evaluate(
         reference=reference.name,
         n=n,
         seed=seed,
-        warnings=_warnings(lines, read.blank, reference),
+        warnings=_warnings(sets.text, read.blank, reference),
         absent=absent,
         verdicts=_verdicts(ours, real, groups),
         notes=notes,
@@ -236,7 +242,7 @@ def _as_published(protocol: Protocol, read: Text, reference: Reference, n: int |
         reference=reference.name,
         n=len(text),
         seed=seed,
-        warnings=_warnings(read.lines, read.blank, reference),
+        warnings=_warnings(text, read.blank, reference),
         absent=absent,
         verdicts={},
         notes=[protocol.note],
@@ -310,17 +316,17 @@ def unspaced(text: NgramIndex) -> bool:
     return float(lone.mean()) > 0.9 and float(np.mean([len(line) for line in text.texts()])) > 5
 
 
-def _warnings(lines: Sequence[str], blank: int, reference: Reference) -> list[str]:
-    warnings, index = [], NgramIndex(lines, tokenise=reference.tokenise)
-    for name, text in (("scored", index), ("reference", reference.index)):
-        if reference.tokenise == "words" and unspaced(text):
+def _warnings(text: NgramIndex, blank: int, reference: Reference) -> list[str]:
+    warnings = []
+    for name, index in (("scored", text), ("reference", reference.index)):
+        if reference.tokenise == "words" and unspaced(index):
             warnings.append(f"nearly all {name} lines are one word; tokenise by characters what has no spaces")
     if blank:
         warnings.append(f"{blank} blank lines of the text were left out; a model that writes them is flattered")
-    known = set(reference.index.spelled())
-    if shared := sum(line in known for line in index.spelled()):
+    known = reference.known
+    if shared := sum(line in known for line in text.spelled()):
         warnings.append(
-            f"{shared} of the {len(lines)} scored lines stand in the reference word for word, so BLEU is too high"
+            f"{shared} of the {len(text)} scored lines stand in the reference word for word, so BLEU is too high"
             " if it was taken from there; the reference should be held out"
         )
     if reference.train is not None and (shared := len(known.intersection(reference.train.spelled()))):

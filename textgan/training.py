@@ -350,8 +350,9 @@ class _Training:
 def cut_log(path: Path, known: int) -> int:
     """Leave the rows of the log that a checkpoint knows of, so many bytes; how many of these are lost."""
     with open(path, "a+b") as log:
-        log.seek(0)
-        kept = log.read(known)
-        whole = len(kept) if len(kept) == known else kept.rfind(b"\n") + 1
+        whole = known
+        if log.tell() < known:  # it was shortened, perhaps within a row
+            log.seek(0)
+            whole = log.read().rfind(b"\n") + 1
         log.truncate(whole)
     return known - whole

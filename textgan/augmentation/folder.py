@@ -15,6 +15,7 @@ from textgan.augmentation.pool import Row, read_rows, write_pool
 from textgan.errors import InputError
 from textgan.manifest import MANIFEST, problems, read_manifest, write_manifest
 from textgan.text import one_line, replacing, write_json, write_lines
+from textgan.text.rows import arrow
 
 PROVENANCE, CARD = "provenance.json", "README.md"
 SHARD = 1 << 16  # rows
@@ -132,7 +133,7 @@ def _cell(text: str) -> str:
 
 def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     """A shard with a fixed schema; keys that it has no column for stand in `more`, as JSON."""
-    pa, parquet = _arrow()
+    pa, parquet = arrow()
     text, real = pa.string(), pa.float64()
     kinds = {
         "generator": pa.struct([("name", text), ("sha256", text)]), "seed": pa.int64(), "index": pa.int64(),
@@ -165,7 +166,7 @@ def _flattened(row: Row) -> Row:
 
 def _read_parquet(path: Path) -> Iterator[Row]:
     """The rows as they were written: what had no value then is absent now."""
-    pa, parquet = _arrow()
+    pa, parquet = arrow()
     try:
         file = parquet.ParquetFile(path)
         for batch in file.iter_batches(batch_size=4096):
@@ -184,15 +185,6 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             raise
         said = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot be read as a parquet pool ({said})") from None
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError("parquet needs pyarrow; pip install 'textgan[data]', or take the format jsonl") from None
-    return pyarrow, parquet
 
 
 FORMS = {"jsonl": Form(write_pool, read_rows), "parquet": Form(_write_parquet, _read_parquet)}

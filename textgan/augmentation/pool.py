@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from textgan.errors import InputError
-from textgan.text import write_lines
+from textgan.text import SPECIALS, UNK, write_lines
 
 Row = dict[str, Any]
 DUPLICATE, BLANK, UNKNOWN = "duplicate", "blank", "unknown word"
@@ -54,7 +54,7 @@ def pool_rows(
         except UnicodeEncodeError as error:
             raise InputError(f"text {index} of the pool is not valid Unicode: {error.reason}; decode it anew") from None
         digest = _digest(text)
-        seen_before, unknown = digest in seen, "<unk>" in text
+        seen_before, unknown = digest in seen, SPECIALS[UNK] in text
         told = ((DUPLICATE, seen_before), (BLANK, not text.strip()), (UNKNOWN, unknown))
         flags = [flag for flag, on in told if on]
         seen.add(digest)

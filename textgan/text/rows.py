@@ -44,11 +44,7 @@ def shards_of(folder: Path) -> list[Path]:
 
 def parquet_texts(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered texts of the rows that are selected, or blank. Errors: InputError for no parquet file with texts."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError(f"{path}: parquet needs pyarrow; pip install 'textgan[data]', or give JSON lines") from None
+    pyarrow, parquet = arrow()
     try:
         file = parquet.ParquetFile(path)
         columns = [name for name in ("text", "selected") if name in file.schema_arrow.names]
@@ -60,3 +56,13 @@ def parquet_texts(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, text
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as parquet ({' '.join(str(error).split())[:200]})") from None
+
+
+def arrow() -> tuple[Any, Any]:
+    """pyarrow and its parquet. Errors: InputError where it is not installed."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError("parquet needs pyarrow; pip install 'textgan[data]', or take the format jsonl") from None
+    return pyarrow, parquet
