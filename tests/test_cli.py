@@ -419,11 +419,19 @@ def test_a_damaged_run_says_what_is_damaged(tmp_path: Path, capsys: pytest.Captu
     line = ["train", "mle", "grammar:60", "--out", str(run), *tiny]
     assert main([*line, "--mle_steps", "4"]) == 0
     weights, config = run / "generator" / "model.safetensors", run / "generator" / "config.json"
-    for path, damaged in ((weights, weights.read_bytes()[:100]), (config, b"{")):
+    flipped = bytearray(weights.read_bytes())
+    flipped[-1] ^= 1  # a number that is another one, which nothing but its hash can tell
+    manifest = run / "generator" / "MANIFEST.json"
+    for path, damaged in ((weights, bytes(flipped)), (weights, weights.read_bytes()[:100]), (config, b"{")):
         sound = path.read_bytes()
         path.write_bytes(damaged)
         assert main(["sample", str(run), "-n", "1"]) == 1
-        assert f"{run}/generator: is damaged (" in capsys.readouterr().err
+        assert f"{run}/generator: is damaged ({path.name}" in capsys.readouterr().err
+        kept = manifest.read_bytes()
+        manifest.unlink()  # a generator of before, or one that its owner has changed
+        assert main(["sample", str(run), "-n", "1"]) == (0 if damaged == flipped else 1)
+        assert (f"{run}/generator: is damaged (" in capsys.readouterr().err) is (damaged != flipped)
+        manifest.write_bytes(kept)
         path.write_bytes(sound)
 
     def crowded(folder: Path) -> None:

@@ -17,6 +17,7 @@ from textgan import machine
 from textgan.errors import InputError
 from textgan.generators import ROWS, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
+from textgan.manifest import MANIFEST, problems
 from textgan.processes import ALONE, gather, share, sharing, widest
 from textgan.prompts import encode_prompted, given_prompts, load_prompts
 from textgan.sequences import PAD, pad_to
@@ -85,16 +86,21 @@ class Run:
             raise InputError(f"{self.path}: nothing trained yet; `textgan train ... --resume` goes on with this run")
         from safetensors import SafetensorError
 
+        sealed = (self.weights / MANIFEST).exists()
+        if sealed and (wrong := next(problems(self.weights), None)):
+            raise self._damaged(f"{wrong}; where you have changed it yourself, delete {MANIFEST}")
         try:
             net = load_generator(self.weights).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             if isinstance(error, InputError) or machine.out_of_memory(error):
                 raise
-            said = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{self.weights}: is damaged ({said}); `textgan train ... --resume` writes it again from the checkpoint"
-            ) from error
+            raise self._damaged(" ".join(str(error).split())[:200]) from error
         return net.to(self.device)
+
+    def _damaged(self, said: str) -> InputError:
+        return InputError(
+            f"{self.weights}: is damaged ({said}); `textgan train ... --resume` writes it again from the checkpoint"
+        )
 
     @cached_property
     def tokenizer(self) -> Any:

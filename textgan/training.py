@@ -28,6 +28,7 @@ from textgan.errors import InputError, Interrupted
 from textgan.generators import Generator
 from textgan.graphs import fixed_shapes
 from textgan.labels import draw_labels
+from textgan.manifest import write_manifest
 from textgan.processes import average, gather, sharing
 from textgan.progress import Progress
 from textgan.prompts import check_prompt, save_prompts
@@ -317,6 +318,7 @@ class _Training:
         except SafetensorError as error:  # what safetensors makes of a full disk
             raise OSError(str(error)) from error
         save_tokenizer(self.data.tokenizer, folder)
+        write_manifest(folder)
 
     def restore(self, bar: Progress) -> None:
         """Take up the newest good checkpoint, or begin: recipe.json and heldout.txt first, an empty log."""
