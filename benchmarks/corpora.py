@@ -10,6 +10,7 @@ of their union), for everything else, since the published halves differ in topic
     front-selected-SEED, front-selected-encoder-SEED   half of what maximum likelihood writes, let through by a
                       calibrated D of MORE lines that the generator has not seen: a CNN, or its mean with a net on the
                       sentence encoder whose folder ENCODER names; "mle-more" learns from these lines instead
+    front-mle-top-p-SEED   maximum likelihood at temperature 1 over NUCLEI (top-p), which needs no game either
 
 A game has as many rounds as GAME seconds of one processor pay for, timed in a trial, unless its arm says how many; the
 seconds that it took are in its result. sentigan and catgan are not here: these corpora have no labels.
@@ -46,6 +47,7 @@ from textgan.text import read_lines
 DATA = Path(os.environ["TEXTGAN_DATA"])
 GAME = 300  # processor seconds of a game
 TEMPERATURES, SHOWN = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), (0.7, 1.0, 1.3)
+NUCLEI = (0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 TRAIN = 10_000  # lines of the re-split that all learn from
 MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
@@ -185,6 +187,8 @@ def grid(corpus: Corpus) -> list[Job]:
                 for name in CHOOSERS:
                     cell = {"name": name, "seed": seed}
                     jobs.append(Job(f"front-{name}-{seed}", partial(selected, corpus), cell, (f"resplit-mle-{seed}",)))
+                cell = {"seed": seed}
+                jobs.append(Job(f"front-mle-top-p-{seed}", partial(nuclei, corpus), cell, (f"resplit-mle-{seed}",)))
     return jobs
 
 
@@ -302,6 +306,13 @@ def front(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     return over_temperatures(corpus, lambda t, n, s: run.sample_text(n, seed=s, temperature=t), seed)
 
 
+def nuclei(corpus: Corpus, seed: int) -> dict[str, Any]:
+    """As `front`, of maximum likelihood at temperature 1, cut to its nucleus."""
+    run = trained(corpus, "resplit", "mle", seed)
+    found = over(corpus, NUCLEI, lambda p, n, s: run.sample_text(n, seed=s, top_p=p), seed)
+    return found | {"knob": "p", "samples": {f"{p:g}": run.sample_text(10, seed=seed, top_p=p) for p in NUCLEI[::2]}}
+
+
 def selected(corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
     """As `front`, of what a D lets through of twice as many sentences of maximum likelihood; a D a temperature."""
     from textgan.augmentation import density, select
@@ -338,23 +349,29 @@ def trained(corpus: Corpus, split: str, name: str, seed: int) -> Run:
 
 
 def over_temperatures(corpus: Corpus, write: Writer, seed: int) -> dict[str, Any]:
-    """Scores over the temperatures against test text, reverse-LM-score on validation text to tune by, and samples."""
+    """`over` the temperatures, and samples at three."""
+    return over(corpus, TEMPERATURES, write, seed) | {"samples": {f"{t:g}": write(t, 10, seed) for t in SHOWN}}
+
+
+def over(corpus: Corpus, knob: Sequence[float], write: Writer, seed: int) -> dict[str, Any]:
+    """Scores at each value of a knob against test text, and reverse-LM-score on validation text to tune it by."""
     train, valid, test = corpus.texts("resplit")
-    found = measured(write, Reference(test, train=train, seed=0), seed)
+    found = measured(knob, write, Reference(test, train=train, seed=0), seed)
     held = Marked(read_lines(valid))
-    written = {t: lines_of(write, t, DRAWN, seed + 100) for t in TEMPERATURES}
+    written = {t: lines_of(write, t, DRAWN, seed + 100) for t in knob}
     tuning = {f"{t:g}": KneserNey.covering(lines, held).nll_per_token(held) for t, lines in written.items()}
     tuned = min(tuning, key=lambda t: tuning[t])
     real = found.pop("real")
-    samples = {f"{t:g}": write(t, 10, seed) for t in SHOWN}
-    return {"front": found, "real": real, "tuning": tuning, "tuned": tuned, "samples": samples}
+    return {"front": found, "real": real, "tuning": tuning, "tuned": tuned}
 
 
-def measured(write: Writer, reference: Reference, seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Scores by temperature, and real text's own under "real"."""
+def measured(
+    knob: Sequence[float], write: Writer, reference: Reference, seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Scores at each value of a knob, and real text's own under "real"."""
     n = min(DRAWN, len(reference) // 2)
     metrics = [*choose_metrics(MEASURED), LSTMScore()]  # two judges of fluency, of unlike families
-    texts = {t: [lines_of(write, t, n, seed)] for t in TEMPERATURES}
+    texts = {t: [lines_of(write, t, n, seed)] for t in knob}
     swept = sweep(texts, reference, n=n, seed=0, metrics=metrics, name="run")
     found = {f"{t:g}": [s._asdict() for s in evaluations[0].scores] for t, evaluations in swept.evaluations.items()}
     return found | {"real": [s._asdict() for s in swept.evaluations[1.0][0].real]}

@@ -57,12 +57,12 @@ def both_sides(corpus: Corpus) -> list[str]:
     if not swept:
         return ["no results"]
     columns = [*QUALITIES[:1], DIVERSITY, *QUALITIES[1:]]
-    heads = [f"T = 1: {c}" for c in columns] + ["T tuned"] + [f"tuned: {c}" for c in columns]
+    heads = [f"T = 1: {c}" for c in columns] + ["T (or top-p) tuned"] + [f"tuned: {c}" for c in columns]
     lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for name, results in swept.items():
         at_one = [spread([value(r["front"]["1"], c) for r in results]) for c in columns]
         tuned = [spread([value(r["front"][r["tuned"]], c) for r in results]) for c in columns]
-        chosen = ", ".join(sorted({r["tuned"] for r in results}))
+        chosen = ", ".join(sorted({("p " if "knob" in r else "") + r["tuned"] for r in results}))
         lines.append(f"| {seeded(name, results)} | {' | '.join([*at_one, chosen, *tuned])} |")
     real = next(iter(swept.values()))[0]["real"]
     cells = [spread([value(real, c)]) for c in columns]
@@ -73,9 +73,10 @@ def both_sides(corpus: Corpus) -> list[str]:
 def _pages(corpus: Corpus) -> tuple[Path, Path]:
     """The page of all fronts, and a picture of them: fluency against diversity, and against reverse-LM-score."""
     models, real, better, n = _models(corpus)
+    knobs = {name: results[0].get("knob", "T") for name, results in arms(corpus, "front").items()}
     page, drawn = corpus.results / "fronts.html", corpus.results / "fronts.svg"
     about = f"{corpus.name}, re-split; {n} sentences a point; means over seeds."
-    text = front_page(models, real, better, diversity=DIVERSITY, qualities=QUALITIES, about=about)
+    text = front_page(models, real, better, diversity=DIVERSITY, qualities=QUALITIES, about=about, knobs=knobs)
     page.write_text(text, encoding="utf-8")
     picture(models, real, better, drawn, panels=((DIVERSITY, "LM-score"), (TUNED_BY, "LM-score")))
     return page, drawn
@@ -93,6 +94,8 @@ def specimens(corpus: Corpus) -> list[str]:
     """A row an arm: the first two sentences of its first seed at three temperatures."""
     lines = [f"| | {' | '.join(f'T = {t:g}' for t in SHOWN)} |", "|---" * (len(SHOWN) + 1) + "|"]
     for name, results in arms(corpus, "front").items():
+        if "knob" in results[0]:
+            continue  # not over temperatures
         cells = [" / ".join(results[0]["samples"][f"{t:g}"][:2]).replace("|", "\\|") for t in SHOWN]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines

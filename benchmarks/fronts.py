@@ -32,10 +32,11 @@ def seeds_of(jobs: Iterable[Job], results: Path, word: str = "") -> dict[str, li
 def front_page(
     models: Mapping[str, Seeds], real: Mapping[str, float], better: Mapping[str, str], *,
     diversity: str, qualities: Sequence[str], about: str, rightwards: str = "repeats itself more",
+    knobs: Mapping[str, str] | None = None,
 ) -> str:  # fmt: skip
     """All models' curves in each plot, real text, and each model against maximum likelihood at matched diversity.
 
-    models: by name.
+    models: by name. knobs: as in `report.fronts`.
     """
     said, single, notes = [], [], []
     for name, quality, found in against_mle(models, better, diversity=diversity, qualities=qualities):
@@ -48,7 +49,7 @@ def front_page(
     curves = {name: [(float(t), means(seeds, t, better)) for t in first(seeds)] for name, seeds in models.items()}
     return fronts(
         curves, real, better=better, diversity=diversity, rightwards=rightwards, sentences=said,
-        notes=[*single, *notes], about=about,
+        notes=[*single, *notes], about=about, knobs=knobs,
     )  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def picture(
     panels: Sequence[tuple[str, str]],
 ) -> None:  # fmt: skip
     """The fronts as one SVG, a panel for each pair of scores: means over seeds, maximum likelihood in black, a ring at
-    T = 1, a star for real text. A panel shows what is not far from maximum likelihood and real text."""
+    T = 1 (or top-p 1), a star for real text. A panel shows what is not far from maximum likelihood and real text."""
     import matplotlib
 
     matplotlib.use("svg")

@@ -117,6 +117,8 @@ USAGE = [
     ("sample run -n 3 --temperature 0", f"--temperature: {TEMPERATURES}, got '0'"),
     ("sample run -n 3 --temperature -1", f"--temperature: {TEMPERATURES}, got '-1'"),
     ("sample run -n 3 --temperature nan", f"--temperature: {TEMPERATURES}, got 'nan'"),
+    ("sample run -n 3 --top_p 1.1", "--top-p: a number from 1e-06 to 1 was wanted, got '1.1'"),
+    ("sweep run --reference ref --top-p .5,1.5", "--top-p: numbers above 0 and at most 1 were wanted, got '.5,1.5'"),
     ("sample run -n 3 --threads 0", "--threads: a whole number from 1 to 4,096 was wanted, got '0'"),
     ("sample run -n 3 --precision fp8", "--precision: 'fp8' is not one of no, bf16"),
     ("generate run -n 3 --out pool --device tpu", "--device: 'tpu' is not one of auto, cpu, cuda"),

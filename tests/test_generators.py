@@ -9,7 +9,7 @@ import torch
 
 from slow_rollouts import slow_complete
 from textgan.errors import InputError
-from textgan.generators import GENERATORS, Generator, gumbel, load_generator, search
+from textgan.generators import GENERATORS, Decoding, Generator, gumbel, load_generator, search
 from textgan.processes import Noise
 from textgan.sequences import BOS, EOS, PAD, embed, mask_of
 from toys import FAMILIES, MAX_LEN, VOCAB, all_sentences, build
@@ -52,6 +52,35 @@ def test_samples_follow_the_distribution(family: str, temperature: float) -> Non
     rest = ((observed[~common].sum() - expected[~common].sum()) ** 2 / expected[~common].sum().clamp(min=1)).item()
     chi = ((observed - expected) ** 2 / expected)[common].sum().item() + rest
     assert chi < 85
+
+
+def test_a_nucleus_is_that_of_transformers() -> None:
+    """Holtzman et al. 2020 by another hand; rows with one sure token and with equal ones among them."""
+    from transformers import TopPLogitsWarper
+
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.cat([3 * torch.randn(200, 30, generator=rng), torch.full((1, 30), -9.0)])
+    logits[-1, 4] = 9
+    for top_p in (0.1, 0.5, 0.9, 0.99):
+        for temperature in (0.7, 1.0):
+            theirs = TopPLogitsWarper(top_p)(None, logits / temperature).softmax(-1)
+            assert torch.allclose(Decoding(temperature, top_p).probs(logits.clone()), theirs, atol=1e-6)
+    even = Decoding(top_p=0.5).probs(torch.zeros(1, 4))
+    assert sorted(even[0].tolist()) == [0, 0, 0.5, 0.5]
+
+
+@families
+def test_samples_of_a_nucleus_have_its_log_probs_and_no_token_outside(family: str) -> None:
+    generator = build(family)
+    samples = generator.sample(300, top_p=0.6, rng=torch.Generator().manual_seed(1))
+    probs = Decoding(top_p=0.6).probs(generator(samples.tokens).flatten(0, 1)).view(*samples.tokens.shape, -1)
+    chosen = probs.gather(2, samples.tokens[..., None]).squeeze(2)[samples.mask]
+    assert (chosen > 0).all()
+    assert torch.allclose(chosen.log(), samples.log_probs[samples.mask], atol=1e-5)
+    assert (probs == 0).any()
+    for top_p in (0.0, -1.0, 1.5, float("nan")):
+        with pytest.raises(InputError, match="top_p .* must be above 0 and at most 1"):
+            generator.sample(1, top_p=top_p)
 
 
 @families

@@ -294,6 +294,18 @@ def test_the_command_tells_what_it_wrote(run: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_pool_of_a_nucleus_says_so_in_each_row(run: Path, tmp_path: Path, form: str) -> None:
+    generate(run, 50, tmp_path / "pool", seed=1, form=form, top_p=0.5)
+    rows = list(read_pool(tmp_path / "pool"))
+    assert {row["top_p"] for row in rows} == {0.5}
+    assert [row["text"] for row in rows] == Run.open(run).sample_text(50, seed=1, top_p=0.5)
+    assert [row["text"] for row in rows] != Run.open(run).sample_text(50, seed=1)
+    assert "top\\_p 0.5" in (tmp_path / "pool" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="holds a pool with another top_p"):
+        generate(run, 50, tmp_path / "pool", seed=1, form=form)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_a_prompted_pool_says_what_each_sentence_began_with(run: Path, tmp_path: Path, form: str) -> None:
     """In turn, over the bounds of shards too; the same prompts go on with it, others do not."""
     prompts = ["a i", "b", "c j"]

@@ -64,6 +64,22 @@ def test_a_sweep_groups_seeds_matches_models_and_keeps_real_text(runs: list[Run]
     json.dumps(swept.to_json(), allow_nan=False)
 
 
+def test_the_nuclei_of_maximum_likelihood_are_one_more_model(runs: list[Run]) -> None:
+    swept = sweep_runs(
+        runs, grammar.sample(400, seed=5), temperatures=(0.6, 1.0, 1.5), top_p=(0.5, 0.8, 1.0), n=150,
+        metrics="BLEU-4,self-BLEU-4",
+    )  # fmt: skip
+    assert [(m.name, m.knob, len(m.evaluations[1.0])) for m in swept.models] == [
+        ("mle (1)", "T", 2), ("mle (1), top-p", "p", 2), ("mle (2)", "T", 1),
+    ]  # fmt: skip
+    likely, cut, _ = swept.models
+    assert cut.evaluations[1.0][0].value("BLEU-4") == likely.evaluations[1.0][0].value("BLEU-4")  # all of it
+    along = [np.mean([e.value("self-BLEU-4") for e in cut.evaluations[p]]) for p in (0.5, 0.8, 1.0)]
+    assert along == sorted(along, reverse=True)
+    assert "BLEU-4" in swept.matched["mle (1), top-p"]
+    assert "p = 0.5" in swept.to_table() and "mle (1), top-p, p = 0.5" in swept.to_html()
+
+
 def test_a_front_needs_two_temperatures_and_a_baseline(runs: list[Run], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--temperatures has 1 value\(s\); a front needs at least 2"):
         sweep_runs(runs[:1], grammar.sample(100), temperatures=(1.0, 1.0))

@@ -120,7 +120,7 @@ def _run_sample(options: argparse.Namespace) -> None:
     apart("textgan sample", [options.out], options.prompts)
     run = Run.open(options.run, device=options.device, precision=options.precision)
     prompts = read_lines(options.prompts) if options.prompts else []
-    chosen = {"seed": options.seed, "temperature": options.temperature, "label": options.label, "prompts": prompts}
+    chosen = {name: getattr(options, name) for name in ("seed", "temperature", "top_p", "label")} | {"prompts": prompts}
     with machine.threads(options.threads), machine.together() as share:
         if share.rank > 0:  # the first process writes what all have drawn
             list(run.stream_text(options.n, **chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from textgan.cli_options import (
@@ -72,8 +73,12 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs; one of them an mle run")
     add_reference(parser, "; warns where it is unlike the reference")
     parser.add_argument(
-        "--temperatures", type=_temperatures, default=None, metavar="T,T,...", help="default: .7,.8,.9,1,1.1,1.2"
+        "--temperatures", type=_numbers(1e3), default=None, metavar="T,T,...", help="default: .7,.8,.9,1,1.1,1.2"
     )
+    parser.add_argument(
+        "--top-p", type=_numbers(1), default=(), metavar="P,P,...",
+        help="the mle model once more, cut to these nuclei at temperature 1 (default: not)",
+    )  # fmt: skip
     parser.add_argument(
         "--judge", action="append", default=[], metavar="RUN", help="a run whose likelihood also judges"
     )
@@ -86,14 +91,19 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument("--html", type=file, metavar="FILE", help="write the fronts as a page there")
 
 
-def _temperatures(text: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers separated by commas were wanted, got {text!r}") from None
-    if not all(0 < value < 1000 for value in values):
-        raise argparse.ArgumentTypeError(f"temperatures must be above 0, got {text!r}")
-    return values
+def _numbers(most: float) -> Callable[[str], tuple[float, ...]]:
+    """The type of numbers above 0 and at most `most`, separated by commas."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"numbers separated by commas were wanted, got {text!r}") from None
+        if not all(0 < value <= most for value in values):
+            raise argparse.ArgumentTypeError(f"numbers above 0 and at most {most:g} were wanted, got {text!r}")
+        return values
+
+    return parse
 
 
 def _run_sweep(options: argparse.Namespace) -> None:
@@ -107,6 +117,7 @@ def _run_sweep(options: argparse.Namespace) -> None:
         options.runs,
         options.reference,
         temperatures=options.temperatures or TEMPERATURES,
+        top_p=options.top_p,
         train=options.train,
         judges=options.judge,
         tokenise=options.tokenise,

@@ -103,10 +103,14 @@ def add_prompts(parser: Any) -> None:
 
 
 def add_drawing(parser: Any) -> None:
-    """--temperature and --label: how a run writes."""
+    """--temperature, --top-p and --label: how a run writes."""
     parser.add_argument(
         "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
         help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--top-p", type=number(1e-6, 1), default=1.0, metavar="P",
+        help="nucleus sampling: only the likeliest words that have this much of the probability (default: 1, all)",
     )  # fmt: skip
     parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
 

@@ -50,6 +50,7 @@ def _run_generate(options: argparse.Namespace) -> None:
             options.out,
             seed=options.seed,
             temperature=options.temperature,
+            top_p=options.top_p,
             label=options.label,
             prompts=options.prompts,
             form=options.format,

@@ -249,10 +249,11 @@ def _phrase(d: Difference) -> str:
 
 
 class Swept(NamedTuple):
-    """All evaluations of one model's sweep: by temperature, one a run."""
+    """All evaluations of one model's sweep: by temperature ("T"), or by another `knob`, one a run."""
 
     name: str
     evaluations: dict[float, list[Evaluation]]
+    knob: str = "T"
 
     def points(self, quality: str, diversity: str) -> list[list[Point]]:
         """Per run, its points; a temperature at which either figure is absent is left out."""
@@ -278,11 +279,13 @@ def sweep(
     metrics: str | Iterable[str | Metric] = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet",
     groups: int = 0,
     name: str = "model",
+    knob: str = "T",
     progress: Callable[[str], None] | None = None,
 ) -> Swept:
     """Evaluate the text of each temperature and run at one n: texts maps a temperature to one text a run.
 
-    n: default the smallest text's number of lines; give the same n to every sweep that is to be compared.
+    n: default the smallest text's number of lines; give the same n to every sweep that is to be compared. knob: what
+    the numbers are, where they are no temperatures.
     """
     if not texts:
         raise InputError("a sweep needs texts of at least two temperatures, got none")
@@ -294,9 +297,9 @@ def sweep(
     evaluations = {}
     for temperature, runs in sorted(read.items()):
         if progress is not None:
-            progress(f"{name} at temperature {temperature:g}")
+            progress(f"{name} at {knob} = {temperature:g}")
         evaluations[temperature] = [evaluate(t, fitted, n=n, seed=seed, metrics=chosen, groups=groups) for t in runs]
-    return Swept(name, evaluations)
+    return Swept(name, evaluations, knob)
 
 
 def compare_sweeps(

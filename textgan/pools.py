@@ -38,6 +38,7 @@ def generate(
     *,
     seed: int = 0,
     temperature: float = 1.0,
+    top_p: float = 1.0,
     label: str | None = None,
     prompts: Source | None = None,
     form: str = "jsonl",
@@ -48,12 +49,12 @@ def generate(
 ) -> Generated:
     """Write n sentences of a run as a pool folder; the same arguments give the same bytes, broken off or not.
 
-    prompts: what the sentences begin with, in turn; each row then has its "prompt". form: "jsonl" or "parquet".
-    licence: that of the text which the run was trained on, for the data card. device and
-    precision are `Run.open`'s; another than the CPU's float32 is recorded. A shard of
-    65,536 rows is written whole or not at all, and a pool that is not finished goes on with the shards that are
-    missing. Several processes (`machine.together`) write every K-th shard each. A row is flagged "duplicate" where its
-    text came before in its shard; `select` finds the others.
+    temperature, top_p: `generators.Decoding`'s. prompts: what the sentences begin with, in turn; each row then has its
+    "prompt". form: "jsonl" or "parquet". licence: that of the text which the run was trained on, for the data card.
+    device and precision are `Run.open`'s; another than the CPU's float32 is recorded. A shard of 65,536 rows is
+    written whole or not at all, and a pool that is not finished goes on with the shards that are missing. Several
+    processes (`machine.together`) write every K-th shard each. A row is flagged "duplicate" where its text came before
+    in its shard; `select` finds the others.
     Errors: InputError for a folder that holds another pool or other files, and for a pool that was changed.
     """
     opened = Run.open(run, device=device, precision=precision)
@@ -65,6 +66,8 @@ def generate(
     plan = {"n": n, **chosen, "format": form, "licence": licence, "source": source_of(opened)}
     how, usual = {"device": opened.device.type, "precision": precision}, {"device": "cpu", "precision": "no"}
     plan |= {key: word for key, word in how.items() if word != usual[key]}
+    if top_p != 1:
+        plan["top_p"] = chosen["top_p"] = top_p
     if prompts is not None:
         given = read_text(prompts)
         plan["prompts"] = {"name": given.name, "sha256": given.sha256, "lines": len(given.lines)}
@@ -140,7 +143,8 @@ def _card(plan: Mapping[str, Any], funnel: Mapping[str, int], unknown: int) -> l
     source = plan["source"]
     about = [
         f"written by run {source['run']} ({source['recipe']}), weights sha256 {source['sha256']}",
-        f"seed {plan['seed']}, temperature {plan['temperature']:g}, label {plan['label'] or 'none'}",
+        f"seed {plan['seed']}, temperature {plan['temperature']:g}, top_p {plan.get('top_p', 1):g}, "
+        f"label {plan['label'] or 'none'}",
     ]
     if corpus := source.get("corpus"):
         known = f", sha256 {corpus['sha256']}" if "sha256" in corpus else ""

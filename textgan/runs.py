@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from textgan import machine
 from textgan.errors import InputError
-from textgan.generators import ROWS, Generator, load_generator
+from textgan.generators import ROWS, Decoding, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
 from textgan.manifest import MANIFEST, problems
 from textgan.processes import ALONE, gather, share, sharing, widest
@@ -108,33 +108,37 @@ class Run:
         return load_tokenizer(self.weights)
 
     def sample_text(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None, prompts: Sequence[str] = ()
-    ) -> list[str]:
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0, label: str | None = None,
+        prompts: Sequence[str] = (),
+    ) -> list[str]:  # fmt: skip
         """n sentences as clean text; the same seed gives the same sentences on the CPU in float32."""
-        return list(self.stream_text(n, seed=seed, temperature=temperature, label=label, prompts=prompts))
+        return list(self.stream_text(n, seed=seed, temperature=temperature, top_p=top_p, label=label, prompts=prompts))
 
     def stream_text(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None, prompts: Sequence[str] = ()
-    ) -> Iterator[str]:
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0, label: str | None = None,
+        prompts: Sequence[str] = (),
+    ) -> Iterator[str]:  # fmt: skip
         """`sample_text` one sentence at a time, drawn in blocks of 1,024, so that memory does not grow with n.
 
         Each block has a random state of its own (`block_seed`): those of n sentences are the first of more sentences,
-        but for a last block that is not full. label: the class of all; without it a run with classes draws
-        them as often as its training text has them. prompts: what the sentences begin with, in turn, in a run with or
-        without prompts; a run with prompts draws them from its training text otherwise. Several processes
-        (`processes.sharing`) draw a block each at a time: the first one gives all sentences, the same as one process
-        alone, and the others none, but each must be read to its end. Errors: n below 1, a label that the run lacks, a
-        prompt that leaves no room to write in.
+        but for a last block that is not full. temperature, top_p: `generators.Decoding`'s. label: the class of all;
+        without it a run with classes draws them as often as its training text has them. prompts: what the sentences
+        begin with, in turn, in a run with or without prompts; a run with prompts draws them from its training text
+        otherwise. Several processes (`processes.sharing`) draw a block each at a time: the first one gives all
+        sentences, the same as one process alone, and the others none, but each must be read to its end. Errors: n
+        below 1, a label that the run lacks, a prompt that leaves no room to write in.
         """
         if n < 1:
             raise InputError(f"-n {n} must be at least 1")
         if label is not None:
             id_of(label, self.labels, 0)  # refuse it before any work
+        decoding = Decoding(temperature, top_p)
+        decoding.check()
         given = None
         if len(prompts):
             given = given_prompts(self.tokenizer, prompts, self._net.mark, self._net.max_len)
         return chain.from_iterable(
-            self._turn(block, n - block * ROWS, seed, temperature, label, given)
+            self._turn(block, n - block * ROWS, seed, decoding, label, given)
             for block in range(0, -(-n // ROWS), share().world)
         )
 
@@ -144,7 +148,7 @@ class Run:
         return label_facts(self.settings)
 
     def _turn(
-        self, block: int, n: int, seed: int, temperature: float, label: str | None, prompts: torch.Tensor | None
+        self, block: int, n: int, seed: int, decoding: Decoding, label: str | None, prompts: torch.Tensor | None
     ) -> list[str]:
         """The next n sentences, but at most a block a process, from this block on; none but in the first process."""
         rank, world = share()
@@ -153,13 +157,13 @@ class Run:
             prefix = None
             if prompts is not None:
                 prefix = prompts[((block + rank) * ROWS + torch.arange(sizes[rank])) % len(prompts)]
-            tokens = self._block(sizes[rank], block_seed(seed, block + rank), temperature, label, prefix)
+            tokens = self._block(sizes[rank], block_seed(seed, block + rank), decoding, label, prefix)
         tokens = pad_to(tokens, widest(tokens.shape[1], tokens.device))
         tokens = gather(F.pad(tokens, (0, 0, 0, sizes[0] - len(tokens)), value=PAD))  # only the last block is not full
         return decode(self.tokenizer, tokens[: sum(sizes)].numpy()) if rank == 0 else []
 
     def _block(
-        self, n: int, seed: int, temperature: float, label: str | None, prefix: torch.Tensor | None
+        self, n: int, seed: int, decoding: Decoding, label: str | None, prefix: torch.Tensor | None
     ) -> torch.Tensor:
         """Tokens of a block, (n, T)."""
         if n == 0:
@@ -174,7 +178,7 @@ class Run:
         context, prefix = (None if x is None else x.to(self.device) for x in (context, prefix))
         rounded = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with machine.suited_threads(parameters, machine.USUAL_THREADS), rounded:
-            drawn = generator.sample(n, prefix=prefix, context=context, temperature=temperature, rng=rng)
+            drawn = generator.sample(n, prefix=prefix, context=context, **decoding._asdict(), rng=rng)
             return drawn.tokens.cpu()
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -208,20 +212,20 @@ class Run:
         return torch.stack(terms).logsumexp(0)
 
     def pool_rows(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, label: str | None = None,
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0, label: str | None = None,
         prompts: Sequence[str] = (), first: int = 0,
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """n sentences as pool rows, each with its provenance (augmentation.pool), one at a time.
 
-        prompts: as in `stream_text`; each row then has its "prompt". first: begin with this one of the seed's
-        sentences; a multiple of 1,024, where a block begins.
+        prompts: as in `stream_text`; each row then has its "prompt", and its "top_p" where that is below 1. first:
+        begin with this one of the seed's sentences; a multiple of 1,024, where a block begins.
         """
         from textgan.augmentation.pool import pool_rows
 
         if first % ROWS:
             raise InputError(f"first {first} must be a multiple of {ROWS:,}, where a block of sentences begins")
         given = [prompts[(first + i) % len(prompts)] for i in range(len(prompts))]  # the first's turn may be any
-        chosen: dict[str, Any] = {"temperature": temperature, "label": label, "prompts": given}
+        chosen: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "label": label, "prompts": given}
         rows = pool_rows(
             self.stream_text(n, seed=block_seed(seed, first // ROWS), **chosen),
             source=self.settings["recipe"],
@@ -231,9 +235,10 @@ class Run:
             temperature=temperature,
             first=first,
         )
+        more = {} if top_p == 1 else {"top_p": top_p}
         if not given:
-            return rows
-        return (row | {"prompt": prompts[row["index"] % len(prompts)]} for row in rows)
+            return (row | more for row in rows)
+        return (row | more | {"prompt": prompts[row["index"] % len(prompts)]} for row in rows)
 
     @property
     def weights_sha256(self) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgan.comparisons import Swept, compare_sweeps, sweep, training_gap
 from textgan.errors import InputError
 from textgan.evaluation import Evaluation, Reference, choose_metrics
+from textgan.generators import Decoding
 from textgan.judges import LSTMScore
 from textgan.metrics import Metric, ModelNLL, Score
 from textgan.metrics.encoders import AnyEncoder
@@ -75,11 +76,11 @@ class Sweep(NamedTuple):
         """Lines for a terminal: every model at every temperature, real text, and what matching supports."""
         names = [s.name for s in self.real]
         better = {s.name: ARROWS[s.better] for s in self.real}
-        rows = [["model", "T", *(f"{name} {better[name]}" for name in names)]]
+        rows = [["model", "at", *(f"{name} {better[name]}" for name in names)]]
         for model in self.models:
-            for temperature, evaluations in sorted(model.evaluations.items()):
+            for at, evaluations in sorted(model.evaluations.items()):
                 means = [_mean([e.scores for e in evaluations], name) for name in names]
-                rows.append([model.name, f"{temperature:g}", *("-" if m is None else number(m) for m in means)])
+                rows.append([model.name, f"{model.knob} = {at:g}", *("-" if m is None else number(m) for m in means)])
         rows.append(["real text", "", *(number(s.value) for s in self.real)])
         notes = [f"not compared: {name}: {reason}" for name, reason in self.absent.items()]
         warned = [f"warning: {warning}" for warning in self.warnings]
@@ -99,6 +100,7 @@ class Sweep(NamedTuple):
         return fronts(
             {m.name: [(t, means(runs)) for t, runs in sorted(m.evaluations.items())] for m in self.models},
             {score.name: score.value for score in self.real},
+            knobs={model.name: model.knob for model in self.models},
             better={score.name: score.better for score in self.real},
             diversity=DIVERSITY,
             sentences=self.sentences,
@@ -112,6 +114,7 @@ def sweep_runs(
     reference: Any,
     *,
     temperatures: Sequence[float] = TEMPERATURES,
+    top_p: Sequence[float] = (),
     train: Any = None,
     judges: Sequence[str | Path | Run] = (),
     n: int | None = None,
@@ -125,14 +128,14 @@ def sweep_runs(
 ) -> Sweep:
     """Sample every run at every temperature, score all at one n, and compare each model with maximum likelihood.
 
-    n: sentences a point (default: half the reference, at most 2,000). Two judges of unlike families, an n-gram model
-    and a small LSTM, are trained on half of the reference, which no generator and no D has seen; a gain in fluency is
-    believed where both see it. judges: more of them, runs on real text whose likelihood is one more measure. tokenise:
-    "characters" for text without spaces. encoder:
-    of the Frechet distance, never a D's features (default: LSA of the reference). train: the training text; a claim
-    smaller than its own distance to the reference is warned of. device, precision: where and how finely runs that are
-    given by their folders write (`Run.open`). Errors: InputError for fewer than two temperatures, or
-    a reference that is too small.
+    top_p: these nuclei of maximum likelihood at temperature 1 are one more model, "mle, top-p": a game must be better
+    than what any model can do without one. n: sentences a point (default: half the reference, at most 2,000). Two
+    judges of unlike families, an n-gram model and a small LSTM, are trained on half of the reference, which no
+    generator and no D has seen; a gain in fluency is believed where both see it. judges: more of them, runs on real
+    text whose likelihood is one more measure. tokenise: "characters" for text without spaces. encoder: of the Frechet
+    distance, never a D's features (default: LSA of the reference). train: the training text; a claim smaller than its
+    own distance to the reference is warned of. device, precision: where and how finely runs that are given by their
+    folders write (`Run.open`). Errors: InputError for fewer than two temperatures, or a reference that is too small.
     """
     opened = [run if isinstance(run, Run) else Run.open(run, device=device, precision=precision) for run in runs]
     if len(set(temperatures)) < 2:
@@ -150,12 +153,17 @@ def sweep_runs(
     names = _short(list(groups))
     models = []
     for key, members in groups.items():
-        texts = {t: [_lines(run, n, seed, t) for run in members] for t in temperatures}
-        models.append(sweep(texts, fitted, n=n, seed=seed, metrics=chosen, name=names[key], progress=progress))
+        knobs = [("T", names[key], {t: Decoding(temperature=t) for t in temperatures})]
+        if top_p and key == _baseline(names):
+            knobs.append(("p", f"{names[key]}, top-p", {p: Decoding(top_p=p) for p in top_p}))
+        for knob, name, decodings in knobs:
+            texts = {at: [_lines(run, n, seed, decoding) for run in members] for at, decoding in decodings.items()}
+            one = sweep(texts, fitted, n=n, seed=seed, metrics=chosen, name=name, knob=knob, progress=progress)
+            models.append(one)
     first = next(iter(models[0].evaluations.values()))[0]
     qualities = [m.name for m in chosen if m.name in QUALITIES]
     qualities += [m.name for m in chosen if isinstance(m, ModelNLL)]
-    matched, absent = _compare(models, {key: names[key] for key in groups}, qualities)
+    matched, absent = _compare(models, names.get(_baseline(names) or ""), qualities)
     said = [w for m in models for runs in m.evaluations.values() for e in runs for w in e.warnings]
     alike = {re.sub(r"\d+", "", warning): warning for warning in reversed(said)}  # one of each kind, the first
     warnings = list(reversed(alike.values()))
@@ -184,16 +192,20 @@ def agreement(matched: dict[str, dict[str, Matched]]) -> list[str]:
     return said
 
 
-def _lines(run: Run, n: int, seed: int, temperature: float) -> list[str]:
+def _lines(run: Run, n: int, seed: int, decoding: Decoding) -> list[str]:
     """n sentences with a word in them; a generator may also write empty ones, which no metric takes."""
-    drawn = run.sample_text(n + n // 10 + 10, seed=seed, temperature=temperature)
+    drawn = run.sample_text(n + n // 10 + 10, seed=seed, temperature=decoding.temperature, top_p=decoding.top_p)
     return [line for line in drawn if line.strip()][:n]
 
 
+def _baseline(keys: Iterable[str]) -> str | None:
+    """The first model that is maximum likelihood."""
+    return next((key for key in keys if key.startswith(f"{BASELINE} ")), None)
+
+
 def _compare(
-    models: list[Swept], names: dict[str, str], qualities: list[str]
+    models: list[Swept], base: str | None, qualities: list[str]
 ) -> tuple[dict[str, dict[str, Matched]], dict[str, str]]:
-    base = next((name for key, name in names.items() if key.startswith(f"{BASELINE} ")), None)
     if base is None:
         return {}, {"all": "no mle run was given, and a gain over nothing is no gain; add one"}
     baseline = next(model for model in models if model.name == base)

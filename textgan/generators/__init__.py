@@ -7,7 +7,7 @@ from pathlib import Path
 from textgan.errors import InputError
 from textgan.generators.base import ROWS, Generator, State, evaluating, first, quiet_transformers
 from textgan.generators.causal import CausalLM, Pretrained, Transformer
-from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.generators.drawing import Decoding, check_temperature, gumbel, search
 from textgan.generators.likelihood import NEVER
 from textgan.generators.stateful import LSTM, Infill, Leak, Memory, StatefulGenerator
 
@@ -17,6 +17,7 @@ __all__ = [
     "NEVER",
     "ROWS",
     "CausalLM",
+    "Decoding",
     "Generator",
     "GeneratorSpec",
     "Infill",

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.generators.drawing import check_temperature, gumbel, search
+from textgan.generators.drawing import PLAIN, Decoding, check_temperature, gumbel, search
 from textgan.generators.likelihood import forbid, summed
 from textgan.graphs import Graphs, fixed_shapes
 from textgan.processes import Noise, widest
@@ -183,24 +183,19 @@ class Generator(nn.Module, ABC):
             return self.read_off(hidden, tokens, mask).sum()
         return summed(hidden[mask], tokens[mask], linear.weight, linear.bias, self.allowed)
 
-    def draw(self, hidden: Tensor, u: Tensor, *, temperature: float = 1.0) -> Samples:
+    def draw(self, hidden: Tensor, u: Tensor, decoding: Decoding = PLAIN) -> Samples:
         """Draw the next token of each row: hidden (B, H) and a uniform number each, u (B,) -> Samples of shape (B,).
 
         Inverse transform, in blocks of rows that stay in cache.
         """
         size = len(hidden) if fixed_shapes(hidden.device) else self._rows
-        blocks = [
-            self._draw(h, v, temperature) for h, v in zip(hidden.split(size), u[:, None].split(size), strict=True)
-        ]
+        blocks = [self._draw(h, v, decoding) for h, v in zip(hidden.split(size), u[:, None].split(size), strict=True)]
         tokens, log_probs = blocks[0] if len(blocks) == 1 else (torch.cat(x) for x in zip(*blocks, strict=True))
         return Samples(tokens, log_probs, mask_of(tokens))
 
-    def _draw(self, hidden: Tensor, u: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def _draw(self, hidden: Tensor, u: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
         """Tokens and their log-probabilities, (b,): hidden (b, H), u (b, 1)."""
-        logits = self.head(hidden).float()  # (b, V)
-        if temperature != 1:
-            logits /= temperature
-        probs = logits.softmax(-1)
+        probs = decoding.probs(self.head(hidden).float())  # (b, V)
         token = search(probs, u)  # (b, 1)
         return token.squeeze(1), probs.gather(1, token).log().squeeze(1)
 
@@ -212,19 +207,21 @@ class Generator(nn.Module, ABC):
         prefix: Tensor | None = None,
         context: Tensor | None = None,
         temperature: float = 1.0,
+        top_p: float = 1.0,
         max_len: int | None = None,
         rng: torch.Generator | None = None,
     ) -> Samples:
         """Draw n sentences, continuing `prefix` (n, P), PAD after a shorter one, where given; (n, T) with T <= max_len.
 
-        Dropout is off. Rows that have ended leave the batch (where shapes are fixed they stay, and T is max_len); a
-        sentence depends on `rng` and on its place alone, not on the others. Errors: a temperature that is not positive.
+        temperature, top_p: `Decoding`'s; log-probabilities are those of what was drawn from. Dropout is off. Rows that
+        have ended leave the batch (where shapes are fixed they stay, and T is max_len); a sentence depends on `rng`
+        and on its place alone, not on the others. Errors: a temperature that is not positive, a top_p outside (0, 1].
         """
         length = max_len or self.max_len
         if prefix is not None and (len(prefix) != n or prefix.shape[1] > length):
             raise ValueError(f"prefix {tuple(prefix.shape)} must be ({n}, P) with P <= {length}")
         noise = Noise(n, rng, self.device).uniform(length)
-        return self.sample_from(noise, prefix=prefix, context=context, temperature=temperature)
+        return self.sample_from(noise, prefix=prefix, context=context, decoding=Decoding(temperature, top_p))
 
     @torch.no_grad()
     def sample_from(
@@ -233,10 +230,10 @@ class Generator(nn.Module, ABC):
         *,
         prefix: Tensor | None = None,
         context: Tensor | None = None,
-        temperature: float = 1.0,
+        decoding: Decoding = PLAIN,
     ) -> Samples:
         """`sample` with the uniform numbers of its draws given: (n, T). A prompt is drawn by the first of a row."""
-        check_temperature(temperature)
+        decoding.check()
         n, length = noise.shape
         if prefix is None and self.prompts is not None:
             prefix = self.prompts_at(noise[:, 0])[:, :length]
@@ -244,7 +241,7 @@ class Generator(nn.Module, ABC):
         with evaluating(self):
             for i in range(0, n, ROWS):
                 before, begin = (None if x is None else x[i : i + ROWS] for x in (prefix, context))
-                parts.append(self._sample(noise[i : i + ROWS], before, begin, temperature, length))
+                parts.append(self._sample(noise[i : i + ROWS], before, begin, decoding, length))
         tokens, log_probs = (torch.cat(p) for p in zip(*parts, strict=True)) if parts else self._empty(0, length)
         mask = mask_of(tokens)
         width = length if fixed_shapes(self.device) else widest(max(1, int(mask.any(0).sum())), self.device)
@@ -262,7 +259,7 @@ class Generator(nn.Module, ABC):
         return tokens, torch.zeros(n, length, device=self.device)
 
     def _sample(
-        self, noise: Tensor, prefix: Tensor | None, context: Tensor | None, temperature: float, length: int
+        self, noise: Tensor, prefix: Tensor | None, context: Tensor | None, decoding: Decoding, length: int
     ) -> tuple[Tensor, Tensor]:
         n = len(noise)
         tokens, log_probs = self._empty(n, length)
@@ -270,7 +267,7 @@ class Generator(nn.Module, ABC):
         given = None if prefix is None else pad_to(prefix, length)
         self.extend(
             self.start(n), first(tokens, context), tokens, log_probs, 0, done=done, noise=noise,
-            temperature=temperature, given=given,
+            decoding=decoding, given=given,
         )  # fmt: skip
         return tokens, log_probs
 
@@ -284,7 +281,7 @@ class Generator(nn.Module, ABC):
         *,
         done: Tensor,
         noise: Tensor,
-        temperature: float = 1.0,
+        decoding: Decoding = PLAIN,
         given: Tensor | None = None,
     ) -> None:
         """Fill tokens[:, t:] and log_probs[:, t:], (B, T), in place; rows drop out of the batch as they end.
@@ -292,7 +289,7 @@ class Generator(nn.Module, ABC):
         noise: (B, T - t) uniform numbers, one for each draw. given: (B, T), tokens that are not drawn, PAD elsewhere.
         """
         if fixed_shapes(tokens.device):
-            self._extend_all(state, x, tokens, log_probs, t, done, noise, temperature, given)
+            self._extend_all(state, x, tokens, log_probs, t, done, noise, decoding, given)
             return
         rows = torch.arange(len(tokens), device=tokens.device)
         for position in range(t, tokens.shape[1]):
@@ -307,7 +304,7 @@ class Generator(nn.Module, ABC):
             if here is not None and bool((here != PAD).all()):
                 x = here
             else:
-                drawn = self.draw(hidden, noise[rows, position - t], temperature=temperature)
+                drawn = self.draw(hidden, noise[rows, position - t], decoding)
                 x, log_probs[rows, position] = _instead(drawn, here, done)
             tokens[rows, position] = x
             done = done | (x == EOS)
@@ -321,7 +318,7 @@ class Generator(nn.Module, ABC):
         t: int,
         done: Tensor,
         noise: Tensor,
-        temperature: float,
+        decoding: Decoding,
         given: Tensor | None,
     ) -> None:
         """`extend` where every row stays to the end: one recorded work, the next token of each row, again and again."""
@@ -334,7 +331,7 @@ class Generator(nn.Module, ABC):
             at, x, done, tokens, log_probs, noise, *rest = places
             given, state = rest[: len(fixed)], rest[len(fixed) :]
             hidden, new = self.advance(x, tuple(state))
-            drawn = self.draw(hidden, noise.index_select(1, at).squeeze(1), temperature=temperature)
+            drawn = self.draw(hidden, noise.index_select(1, at).squeeze(1), decoding)
             token, log_p = _instead(drawn, given[0].index_select(1, at).squeeze(1) if given else None, done)
             x.copy_(token)
             tokens.index_copy_(1, at, x[:, None])
@@ -349,7 +346,7 @@ class Generator(nn.Module, ABC):
         at = torch.full((1,), t, device=tokens.device)
         noise = F.pad(noise, (t, 0))  # a number for each place: one shape, whatever t is
         own = (x.clone(), done.clone(), tokens, log_probs, noise, *fixed, *(part.contiguous() for part in state))
-        written = self.graphs(("write", temperature, len(fixed)), write, at, *own, times=tokens.shape[1] - t)
+        written = self.graphs(("write", decoding, len(fixed)), write, at, *own, times=tokens.shape[1] - t)
         tokens.copy_(written["tokens"])
         log_probs.copy_(written["log_probs"])
 

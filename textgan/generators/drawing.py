@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,38 @@ def check_temperature(temperature: float) -> None:
     """Refuse what would divide by zero or turn the distribution over."""
     if not 0 < temperature < float("inf"):
         raise InputError(f"temperature {temperature} must be a positive number; near 0 is greedy, 1 is the model")
+
+
+class Decoding(NamedTuple):
+    """What sentences are drawn from: softmax(logits / temperature), cut to its nucleus and normalised again.
+
+    top_p: the nucleus is the fewest tokens, the most probable ones, that have this much of the probability between
+    them; 1 keeps all. Holtzman et al. 2020, section 3.1.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def check(self) -> None:
+        """Refuse what no distribution comes of."""
+        check_temperature(self.temperature)
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p {self.top_p} must be above 0 and at most 1; near 0 is greedy, 1 keeps every token")
+
+    def probs(self, logits: Tensor) -> Tensor:
+        """(b, V) logits, which may be changed -> (b, V) probabilities."""
+        if self.temperature != 1:
+            logits /= self.temperature
+        probs = logits.softmax(-1)
+        if self.top_p == 1:
+            return probs
+        ordered, ids = probs.sort(stable=True, dim=-1, descending=True)
+        ordered.masked_fill_(ordered.cumsum(-1) - ordered >= self.top_p, 0)  # what comes before has enough
+        ordered /= ordered.sum(-1, keepdim=True)
+        return probs.scatter_(-1, ids, ordered)
+
+
+PLAIN = Decoding()
 
 
 def search(weights: Tensor, u: Tensor) -> Tensor:

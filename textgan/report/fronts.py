@@ -22,11 +22,13 @@ def fronts(
     sentences: Sequence[str],
     notes: Sequence[str],
     about: str,
+    knobs: Mapping[str, str] | None = None,
     rightwards: str = "repeats itself more",
 ) -> str:
     """HTML: curves of each model over its temperatures, real text as a point, what matching supports, all figures.
 
-    rightwards: what text does the more, the greater its `diversity` is; lower is better on that axis.
+    knobs: what a model's points are where they are no temperatures, "T". rightwards: what text does the more, the
+    greater its `diversity` is; lower is better on that axis.
     """
     names = sorted({name for curve in models.values() for _, scores in curve for name in scores if name in better})
     qualities = [name for name in names if name != diversity and not name.startswith("self-BLEU")]
@@ -42,13 +44,13 @@ def fronts(
         tag("p", about, class_="about"),
     )
     read = (
-        f"Each point of a curve is one temperature. Further right {rightwards}; at equal diversity, better is up "
-        "where the axis says higher, and down where it says lower. Real text is the mark that a model should reach, "
-        "not pass."
+        f"Each point of a curve is one temperature (or one top-p, where its name says so). Further right {rightwards}; "
+        "at equal diversity, better is up where the axis says higher, and down where it says lower. Real text is the "
+        "mark that a model should reach, not pass."
     )
     body = [
         tag("section", tag("h2", "Fronts"), tag("p", read), legend(keys), tag("div", *plots, class_="grid two")),
-        tag("section", tag("h2", "All figures"), _figures(models, real, names)),
+        tag("section", tag("h2", "All figures"), _figures(models, real, names, knobs or {})),
     ]
     if notes:
         listed = tag("ul", *(tag("li", note) for note in notes), class_="missing")
@@ -81,11 +83,13 @@ def _plot(
     return figure(quality, f"against {diversity}; {better[quality]} is better", chart)
 
 
-def _figures(models: Mapping[str, Curve], real: Mapping[str, float], names: Sequence[str]) -> Markup:
+def _figures(
+    models: Mapping[str, Curve], real: Mapping[str, float], names: Sequence[str], knobs: Mapping[str, str]
+) -> Markup:
     rows = [
-        [f"{model}, T = {temperature:g}", *(number(scores[n]) if n in scores else "-" for n in names)]
+        [f"{model}, {knobs.get(model, 'T')} = {at:g}", *(number(scores[n]) if n in scores else "-" for n in names)]
         for model, curve in models.items()
-        for temperature, scores in curve
+        for at, scores in curve
     ]
     rows.append(["real text", *(number(real[n]) if n in real else "-" for n in names)])
     return table(["model and temperature", *names], rows, caption="Means over the runs of a model")
