@@ -72,6 +72,33 @@ def test_a_result_that_is_no_json_stops_no_other_job(tmp_path: Path) -> None:
     assert (tmp_path / "bad.failed.json").exists() and (tmp_path / "worse.failed.json").exists()
 
 
+def test_a_job_that_takes_its_worker_with_it_stops_no_other(tmp_path: Path) -> None:
+    """As one that is killed for memory; the next call tries it again, and it alone."""
+    work = counted(tmp_path)
+
+    def deadly(x: int) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return work(x)
+
+    jobs = [Job("a", work, {"x": 1}), Job("b", deadly, {"x": 2}), Job("c", work, {"x": 3}),
+            Job("after-b", work, {"x": 4}, ("b",))]  # fmt: skip
+    killed = "its process was killed (out of memory?)"
+    for _ in range(2):
+        assert run_grid(jobs, tmp_path) == {"a": "done", "b": killed, "c": "done", "after-b": "needs b"}
+    assert json.loads((tmp_path / "b.failed.json").read_text())["failed"] == killed
+    assert (tmp_path / "calls-3").read_text() == "x"
+
+
+def test_a_result_of_other_arguments_is_not_taken_for_this_jobs(tmp_path: Path) -> None:
+    work = counted(tmp_path)
+    run_job(Job("a", work, {"x": 1}), tmp_path)
+    name, state = run_job(Job("a", work, {"x": 2}), tmp_path)
+    assert (name, state) == (
+        "a", "a.json is of other arguments (x 1, not 2); delete it, or give the job another name"
+    )  # fmt: skip
+    assert read_results(tmp_path)["a"]["value"] == 1
+
+
 def test_a_job_that_another_process_is_at_is_waited_for(tmp_path: Path) -> None:
     """As a worker is that outlives its grid: the second call neither does the job nor fails."""
     work, begun = counted(tmp_path), threading.Event()

@@ -65,6 +65,31 @@ def test_a_resumed_fine_tuning_equals_an_unbroken_one_to_the_byte(
     assert checkpoints(tmp_path / "cut") == []
 
 
+def test_a_kill_while_the_model_is_put_in_its_place_loses_nothing(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no checkpoint, as the training was short: what stands half written must not bar the way."""
+    whole = finetune(base, TRAIN, out=tmp_path / "whole", **USUAL)
+    files = len(bytes_of(tmp_path / "whole"))
+    for at in range(files):
+        out, moved = tmp_path / f"cut{at}", os.replace
+        left = [at]
+
+        def killed(old: Any, new: Any, out: Path = out, left: list[int] = left, moved: Any = moved) -> None:
+            if Path(new).parent == out:
+                if not left[0]:
+                    raise Stop
+                left[0] -= 1
+            moved(old, new)
+
+        with monkeypatch.context() as patch, pytest.raises(Stop):
+            patch.setattr("textgan.lm.loading.os.replace", killed)
+            finetune(base, TRAIN, out=out, **USUAL)
+        assert finetune(base, TRAIN, out=out, resume=True, **USUAL)._replace(path=whole.path) == whole
+        assert bytes_of(out) == bytes_of(tmp_path / "whole")
+        assert not (out / ".partial").exists()
+
+
 def test_the_best_weights_survive_although_the_last_ones_are_worse(base: Path, tmp_path: Path) -> None:
     harm = {"lr": 0.3}
     whole = finetune(base, TRAIN, out=tmp_path / "whole", **{**USUAL, **harm})

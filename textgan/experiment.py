@@ -54,9 +54,10 @@ def run_grid(
     """Do what is left of a grid and say what became of each job: name -> "done", or the reason of its failure.
 
     A failed job leaves NAME.failed.json, keeps only those that need it from running, and is tried again by the next
-    call. backend: loky, dask or ray; address: of a Dask scheduler (a Client that is open already is taken without).
+    call; so does one that takes its worker with it, as a job does that is killed for memory (loky). backend: loky, dask
+    or ray; address: of a Dask scheduler (a Client that is open already is taken without).
     """
-    from joblib import Parallel, delayed
+    from joblib import Parallel
 
     folder, said = make_folder(results), progress or (lambda line: None)
     outcome: dict[str, str] = {}
@@ -69,11 +70,33 @@ def run_grid(
                     lacking = [name for name in job.needs if outcome.get(name) != "done"]
                     outcome[job.name] = f"needs {', '.join(lacking)}"
             as_they_end = "list" if backend == "ray" else "generator_unordered"  # Ray's tells all at a wave's end
-            running = Parallel(n_jobs=workers, batch_size=1, return_as=as_they_end)
-            for name, state in running(delayed(run_job)(job, folder) for job in ready):
+            for name, state in _survived(Parallel(n_jobs=workers, batch_size=1, return_as=as_they_end), ready, folder):
                 outcome[name] = state
                 said(f"{name}: {state}")
     return {job.name: outcome[job.name] for job in jobs}
+
+
+def _survived(running: Any, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[str, str]]:
+    """What became of each job. Where a worker was killed, those that are left each get a worker of their own in turn,
+    so that the one which dies of itself is known."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    told = set[str]()
+    try:
+        for name, state in running(delayed(run_job)(job, folder) for job in jobs):
+            told.add(name)
+            yield name, state
+        return
+    except TerminatedWorkerError:
+        left = [job for job in jobs if job.name not in told]
+    for job in left:
+        try:
+            yield from Parallel(n_jobs=2)([delayed(run_job)(job, folder)])  # two: with one it would be this process
+        except TerminatedWorkerError:
+            reason = "its process was killed (out of memory?)"
+            _write_failed(job, folder, reason)
+            yield job.name, reason
 
 
 def run_job(job: Job, results: str | Path) -> tuple[str, str]:
@@ -84,7 +107,7 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
     """
     folder = make_folder(results)
     if (folder / f"{job.name}.json").exists():
-        return job.name, "done"
+        return job.name, _found(job, folder)
     with _turn(lock := folder / f".{job.name}.lock"):
         name, state = _done_once(job, folder)
         if state == "done":
@@ -93,9 +116,9 @@ def run_job(job: Job, results: str | Path) -> tuple[str, str]:
 
 
 def _done_once(job: Job, folder: Path) -> tuple[str, str]:
-    done, failed = folder / f"{job.name}.json", folder / f"{job.name}.failed.json"
+    done = folder / f"{job.name}.json"
     if done.exists():
-        return job.name, "done"
+        return job.name, _found(job, folder)
     from textgan import machine
 
     began = _processor_seconds()
@@ -108,10 +131,25 @@ def _done_once(job: Job, folder: Path) -> tuple[str, str]:
         raise
     except Exception as error:  # whatever it is, a result that is no JSON too, it must not stop the others
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        write_json(failed, {"job": job.name, "arguments": job.arguments, "failed": reason})
+        _write_failed(job, folder, reason)
         return job.name, reason
-    failed.unlink(missing_ok=True)
+    (folder / f"{job.name}.failed.json").unlink(missing_ok=True)
     return job.name, "done"
+
+
+def _write_failed(job: Job, folder: Path, reason: str) -> None:
+    failed = {"job": job.name, "arguments": job.arguments, "failed": reason}
+    write_json(folder / f"{job.name}.failed.json", failed)
+
+
+def _found(job: Job, folder: Path) -> str:
+    """`done` where the result that is there is of these arguments, as far as it names them; else what differs."""
+    kept = json.loads((folder / f"{job.name}.json").read_text(encoding="utf-8")).get("arguments", {})
+    wanted = json.loads(json.dumps(job.arguments))
+    if other := [f"{key} {kept[key]}, not {wanted[key]}" for key in sorted(kept.keys() & wanted.keys())
+                 if kept[key] != wanted[key]]:  # fmt: skip
+        return f"{job.name}.json is of other arguments ({'; '.join(other)}); delete it, or give the job another name"
+    return "done"
 
 
 @contextlib.contextmanager

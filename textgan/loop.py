@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,14 +100,14 @@ def finding(rows: Sequence[dict[str, Any]], regime: str) -> str:
 
 
 def generation(
-    folder: str, seed: int, regime: str, number: int, before: list[str], setting: dict[str, Any]
+    out: Path, seed: int, regime: str, number: int, before: list[str], setting: dict[str, Any]
 ) -> dict[str, Any]:
     """One job: train on what the regime gives, write, measure. before: folders of the earlier generations, in order."""
     from textgan.evaluation import evaluate
     from textgan.lm import finetune, load_lm, nll, pretrain_small
     from textgan.lm.finetuning import is_small, small_size
 
-    out, chosen = Path(folder), Setting(**setting)
+    chosen = Setting(**setting)
     real, test = read_text(out / "real.txt").lines, read_text(out / "test.txt").lines
     lines = learned_from(real, [read_text(out / name / "text.txt").lines for name in before], regime, seed)
     own = make_folder(out / name_of(seed, regime, number))
@@ -168,9 +169,8 @@ def _jobs(out: Path, chosen: Setting, generations: int, regimes: Sequence[str], 
     jobs = []
     for seed, regime, number in cells:
         before = [name_of(seed, regime, earlier) for earlier in range(number)]
-        arguments = {"folder": str(out), "seed": seed, "regime": regime, "number": number, "before": before}
-        arguments["setting"] = chosen._asdict()
-        jobs.append(Job(name_of(seed, regime, number), generation, arguments, tuple(before)))
+        arguments = {"seed": seed, "regime": regime, "number": number, "before": before, "setting": chosen._asdict()}
+        jobs.append(Job(name_of(seed, regime, number), partial(generation, out), arguments, tuple(before)))
     return jobs
 
 

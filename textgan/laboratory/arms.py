@@ -7,6 +7,7 @@ ones (`ratio` for each real line), and a schedule.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from textgan.text import one_line
 NOISE = 0.1  # share of words that GenAug and EDA change in a line
 EDITED = 0.15  # share of tokens that a language model rewrites
 EDIT_ROWS = 64
+TRIES = 20  # to change a line
 
 
 class Arm(NamedTuple):
@@ -86,27 +88,37 @@ def as_long(lines: Sequence[str], like: Sequence[str]) -> list[str]:
 def noisy(lines: Sequence[str], n: int, *, seed: int, rate: float = NOISE) -> list[str]:
     """n lines, the given ones over and over with noise: a tenth of the words is hit, each in any way that it can be.
 
-    A hit word has two neighbouring characters swapped, if it has two (Feng et al. 2020, GenAug), changes place with
-    another word, or is deleted (Wei & Zou 2019, EDA); at least one word a line. Differs: no synonyms, which need a
-    lexicon.
+    A hit word has two neighbouring characters swapped, if two of them differ (Feng et al. 2020, GenAug), changes place
+    with another word, or is deleted (Wei & Zou 2019, EDA); at least one word a line, and no line but one that cannot be
+    changed stays as it is. Differs: no synonyms, which need a lexicon.
     """
     rng = np.random.default_rng([seed, 3])
     made = []
     for place in range(n):
-        words = lines[place % len(lines)].split()
-        for _ in range(max(1, round(rate * len(words)))):
-            at = int(rng.integers(len(words)))
-            way = int(rng.integers(len(words[at]) < 2, 3))
-            if way == 0:
-                k = int(rng.integers(len(words[at]) - 1))
-                words[at] = words[at][:k] + words[at][k + 1] + words[at][k] + words[at][k + 2 :]
-            elif way == 1:
-                other = int(rng.integers(len(words)))
-                words[at], words[other] = words[other], words[at]
-            elif len(words) > 1:
-                del words[at]
+        given = lines[place % len(lines)].split()
+        for _ in range(TRIES):
+            words = list(given)
+            for _ in range(max(1, round(rate * len(words)))):
+                _hit(words, rng)
+            if words != given:
+                break
         made.append(" ".join(words))
     return made
+
+
+def _hit(words: list[str], rng: np.random.Generator) -> None:
+    """Change one word in one way, where it can be."""
+    at = int(rng.integers(len(words)))
+    pairs = [k for k, (one, other) in enumerate(pairwise(words[at])) if one != other]
+    way = int(rng.integers(not pairs, 3))
+    if way == 0:
+        k = pairs[int(rng.integers(len(pairs)))]
+        words[at] = words[at][:k] + words[at][k + 1] + words[at][k] + words[at][k + 2 :]
+    elif way == 1:
+        other = int(rng.integers(len(words)))
+        words[at], words[other] = words[other], words[at]
+    elif len(words) > 1:
+        del words[at]
 
 
 def edited(lm: Any, lines: Sequence[str], n: int, *, seed: int, share: float = EDITED) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from textgan import recipes
 from textgan.augmentation import MixPlan, blend, filters
 from textgan.batches import TextSettings
 from textgan.checkpoints import forget
-from textgan.errors import InputError
+from textgan.errors import InputError, NotFinite
 from textgan.experiment import Job
 from textgan.generators import Pretrained
 from textgan.laboratory.arms import ARMS, TEMPERED, as_long, edited, noisy, shuffled_words
@@ -79,6 +79,10 @@ class Training(NamedTuple):
         return f"{self.arm}{how}-N{self.n}-s{self.seed}" + "".join(f"-{k}{v:g}" for k, v in candidates if v is not None)
 
 
+class TooFew(InputError):
+    """A generator's text, once screened, does not serve an arm."""
+
+
 class Lab:
     """A study in its folder: OUT/study.json, splits, results, and work, which may be deleted in the end."""
 
@@ -126,13 +130,17 @@ class Lab:
         return self.work / "judge"
 
     def valid_nll(self, training: Training) -> float:
-        """What a done training has reached on the validation text, nats a byte."""
+        """What a done training has reached on the validation text, nats a byte; infinite for a lost candidate."""
         path = self.results / f"{training.name}.json"
-        return float(json.loads(path.read_text(encoding="utf-8"))["valid_nll_per_byte"])
+        return nll_of(json.loads(path.read_text(encoding="utf-8")))
 
     def best(self, candidates: Sequence[Training]) -> Training:
-        """The candidate of the least validation NLL."""
-        return min(candidates, key=self.valid_nll)
+        """The candidate of the least validation NLL. Errors: InputError where all are lost."""
+        best = min(candidates, key=self.valid_nll)
+        if math.isinf(self.valid_nll(best)):
+            lost = json.loads((self.results / f"{best.name}.json").read_text(encoding="utf-8"))["lost"]
+            raise InputError(f"no candidate is left ({best.name}: {lost})")
+        return best
 
     def candidates(self, place: Place) -> list[Training]:
         """The trainings of which one, chosen on the validation text, stands for the arm."""
@@ -148,6 +156,12 @@ class Lab:
     def main(self, arm: str, n: int, seed: int) -> Place:
         """Where an arm's temperature is chosen: the main ratio, the first regime."""
         return Place(arm, n, seed, self.study.ratio, self.study.regimes[0])
+
+    def served(self, place: Place) -> bool:
+        """Whether a candidate is left of those that are done."""
+        names = [training.name for training in self.candidates(place)]
+        found = [self.results / f"{name}.json" for name in names]
+        return any(not path.exists() or "lost" not in json.loads(path.read_text(encoding="utf-8")) for path in found)
 
     def training(self, place: Place) -> Training:
         """The training that stands for an arm; its candidates must be done."""
@@ -183,6 +197,11 @@ class Lab:
                         arms = [arm for arm in study.arms if ratio == study.ratio or arm in swept]
                         found += [Place(arm, n, seed, ratio, regime) for arm in arms if arm != "real"]
         return found
+
+
+def nll_of(found: Mapping[str, Any]) -> float:
+    """The validation NLL in a training's result, infinite where the training is lost."""
+    return math.inf if "lost" in found else float(found["valid_nll_per_byte"])
 
 
 def training_jobs(out: Path) -> list[Job]:
@@ -321,16 +340,13 @@ def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
 
 
 def selector(how: str, share: float, n: int) -> Any:
-    """The selector of that name for n texts. Errors: InputError for an unknown one."""
+    """The selector of that name, one of `study.HOWS`, for n texts."""
     from textgan.augmentation import select
 
-    kinds = {
+    return {
         "drs": lambda: select.DRS(share), "top-k": lambda: select.TopK(share), "mh": lambda: select.MH(),
         "resample": lambda: select.Resample(round(share * n)),
-    }  # fmt: skip
-    if how not in kinds:
-        raise InputError(f"selection.how: {how!r} is not one of {', '.join(kinds)}")
-    return kinds[how]()
+    }[how]()  # fmt: skip
 
 
 def screened(lab: Lab, path: Path, n: int, seed: int) -> tuple[list[str], dict[str, int]]:
@@ -353,7 +369,7 @@ def drawn(lab: Lab, arm: str, n: int, seed: int, temperature: float | None = Non
 
 
 def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
-    """The arm's synthetic lines, `wanted` of them. Errors: InputError where screening leaves too few."""
+    """The arm's synthetic lines, `wanted` of them. Errors: TooFew where screening leaves too few."""
     n, seed, cell = training.n, training.seed, lab.cell(training.n, training.seed)
     real, text = lab.real(n, seed), ARMS[training.arm].text
     if text == "fresh":
@@ -374,12 +390,26 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
         if (like := ARMS[training.arm].lengths) and len(lines) >= wanted:
             lines = as_long(lines, drawn(lab, like, n, seed)[:wanted])
     if len(lines) < wanted:
-        raise InputError(f"{training.name}: {wanted} lines are wanted and screening leaves {len(lines)}; raise surplus")
+        raise TooFew(f"{training.name}: {wanted} lines are wanted and screening leaves {len(lines)}; raise surplus")
     return shuffled_words(lines[:wanted], seed=seed) if training.arm == "word-shuffled" else lines[:wanted]
 
 
 def train(out: Path, **arguments: Any) -> dict[str, Any]:
-    """One fine-tuning: the model and its synthetic lines lie in the cell; the validation NLL (nats a byte) is given."""
+    """One fine-tuning: the model and its synthetic lines lie in the cell; the validation NLL (nats a byte) is given.
+
+    A candidate that comes to nothing, as one of several rates at which the loss is no number, is no failure: it gives
+    {"lost": why}, and another is chosen.
+    """
+    try:
+        return _trained(out, **arguments)
+    except (NotFinite, TooFew) as error:
+        training = Training(**arguments)
+        if training.rate is None and training.temperature is None:
+            raise
+        return {"arm": training.arm, "lost": " ".join(str(error).split())}
+
+
+def _trained(out: Path, **arguments: Any) -> dict[str, Any]:
     lab, training = Lab(out), Training(**arguments)
     study, n, seed = lab.study, training.n, training.seed
     real, arm = lab.real(n, seed), ARMS[training.arm]

@@ -14,22 +14,23 @@ from textgan.errors import InputError
 from textgan.evaluation import choose_metrics, evaluate
 from textgan.experiment import Job
 from textgan.laboratory.cells import Lab, Place
+from textgan.laboratory.splits import known_truth
 from textgan.laboratory.study import source
 from textgan.lm import Lm, load_lm, write_text
 from textgan.lm.likelihood import IGNORE, answers, prepared, row_nll
 from textgan.metrics.likelihoods import ModelNLL
-from textgan.oracle import truth_of
 from textgan.runs import Run
 from textgan.text import read_lines, write_lines
 
 BINS = 10  # of the calibration error
+TRIES = 5  # to have as many lines that are not blank as are wanted
 WRITTEN = ("LM-score", "self-BLEU-3", "self-BLEU-4", "distinct-4", "novel-4-grams", "copies")
 
 
 def test_jobs(out: Path, done: set[str]) -> list[Job]:
-    """A job for each arm whose trainings are done."""
+    """A job for each arm whose trainings are done, and not lost."""
     lab = Lab(out)
-    places = [place for place in lab.places() if all(t.name in done for t in lab.candidates(place))]
+    places = [p for p in lab.places() if all(t.name in done for t in lab.candidates(p)) and lab.served(p)]
     return [Job(place.name, partial(measure, out), place._asdict()) for place in places]
 
 
@@ -49,7 +50,7 @@ def measure(out: Path, **arguments: Any) -> dict[str, Any]:
         "calibration_error": error, "valid_nll_per_byte": lab.valid_nll(training),
     }  # fmt: skip
     found |= _beyond_truth(lab, test, nats) | _synthetic(lab, lab.model(training) / "synthetic.txt", real, test, seed)
-    return found | {"written": _written(lab, lm, real, lab.cell(n, seed), seed)}
+    return found | {"written": _written(lab, lm, real, lab.model(training), seed)}
 
 
 def line_nats(lm: Lm, lines: Sequence[str]) -> tuple[np.ndarray, int, float]:
@@ -76,9 +77,7 @@ def _beyond_truth(lab: Lab, test: Sequence[str], nats: np.ndarray) -> dict[str, 
 
     The model's p counts one way to cut a line into tokens, so the figure is an upper bound.
     """
-    texts = lab.study.texts
-    sources = [source(text) for text in (texts.divide or tuple(texts.given.values()))]
-    truth = truth_of(sources[0])
+    truth = known_truth(lab.study.texts)
     if truth is None:
         return {}
     logs = truth.log_probs(test)
@@ -108,24 +107,31 @@ def _synthetic(lab: Lab, path: Path, real: list[str], test: list[str], seed: int
     return found | {"in_test": sum(line in held for line in lines)}
 
 
-def _written(lab: Lab, lm: Lm, real: list[str], cell: Path, seed: int) -> list[dict[str, Any]]:
-    """What the model writes at each temperature, judged by models of the judges' text."""
+def _written(lab: Lab, lm: Lm, real: list[str], folder: Path, seed: int) -> list[dict[str, Any]]:
+    """What the model writes at each temperature, judged by models of the judges' text.
+
+    As many lines at each as are wanted, none of them blank, since diversity falls with their number; blank: how many
+    were not counted.
+    """
     writing, rows = lab.study.writing, list[dict[str, Any]]()
     if not writing.n:
         return []
     judge = Run.open(lab.judge)
     metrics = (*choose_metrics(WRITTEN), ModelNLL(judge.log_probs, f"LSTM {judge.weights_sha256[:8]}", "LSTM-score"))
     for temperature in writing.temperatures:
-        lines = [x for x in write_text(lm, writing.n, seed=seed, temperature=temperature) if x.strip()]
-        if len(lines) < writing.n / 2:
-            rows.append({"temperature": temperature, "blank": writing.n - len(lines)})
+        lines, blank = list[str](), 0
+        for attempt in range(TRIES):
+            more = write_text(lm, writing.n - len(lines), seed=seed + 100_000 * attempt, temperature=temperature)
+            lines += [line for line in more if line.strip()]
+            blank += sum(not line.strip() for line in more)
+            if len(lines) == writing.n or 2 * len(lines) < writing.n:
+                break
+        if len(lines) < writing.n:
+            rows.append({"temperature": temperature, "blank": blank})
             continue
         judged = evaluate(lines, lab.split("judge"), train=real, metrics=metrics)
         scores = {score.name: score.value for score in judged.scores}
-        blank = writing.n - len(lines)
         rows.append({"temperature": temperature, "blank": blank, "scored": judged.n, "scores": scores})
         if temperature == 1.0:
-            write_lines(cell / "written.txt", lines)
+            write_lines(folder / "written.txt", lines)
     return rows
-
-

@@ -18,7 +18,7 @@ from textgan.laboratory.page import page
 from textgan.laboratory.splits import make_splits
 from textgan.laboratory.standing import standing
 from textgan.laboratory.statistics import sentences
-from textgan.laboratory.study import Study, read_study
+from textgan.laboratory.study import Study, read_study, source
 from textgan.text import make_folder, write_json, write_lines
 
 Say = Callable[[str], None]
@@ -82,6 +82,8 @@ def freeze(study: Study, out: str | Path) -> str:
         frozen = json.loads(path.read_text(encoding="utf-8"))
         if changed := _changes(frozen["study"], study.to_json()) or _changes(frozen.get("recipes", games), games):
             raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
+        if changed := _changes(files := frozen.get("files", {}), _files(study) if files else {}):
+            raise InputError(f"{out}: a file of this experiment has changed since: {changed[0]}; restore it")
         _check_splits(Path(out), frozen, set(frozen["texts"]) - {"test"})
         return str(frozen["hash"])
     splits = make_splits(study)
@@ -89,7 +91,7 @@ def freeze(study: Study, out: str | Path) -> str:
     for name, lines in splits.items():
         write_lines(folder / f"{name}.txt", lines)
         texts[name] = {"lines": len(lines), "sha256": _digest(folder / f"{name}.txt")}
-    found: dict[str, Any] = {"study": study.to_json(), "recipes": games, "texts": texts}
+    found: dict[str, Any] = {"study": study.to_json(), "recipes": games, "texts": texts, "files": _files(study)}
     found["hash"] = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
     write_json(path, found)
     return str(found["hash"])
@@ -100,6 +102,17 @@ def _check_splits(out: Path, frozen: dict[str, Any], names: Iterable[str]) -> No
         path = out / "splits" / f"{name}.txt"
         if not path.is_file() or _digest(path) != frozen["texts"][name]["sha256"]:
             raise InputError(f"{path} is not what was frozen; restore it, or use another --out")
+
+
+def _files(study: Study) -> dict[str, str]:
+    """sha256 of the files that the study names and reads again and again, by their options."""
+    from textgan.augmentation.audit import load_lexicon
+
+    named = {"base.text": study.base.text, "base.lm": study.base.lm, "lexicon": study.lexicon}
+    if study.lexicon:
+        load_lexicon(source(study.lexicon))  # what is wrong with it is told now
+    paths = {key: Path(source(name)) for key, name in named.items() if name}
+    return {key: _digest(path) for key, path in paths.items() if path.is_file()}
 
 
 def _digest(path: Path) -> str:
@@ -157,6 +170,8 @@ def write_report(out: str | Path) -> Report:
         )
         for path in sorted(lab.results.glob("*.failed.json"))
     }
+    measured = {row["name"] for row in rows}
+    absent = [place.name for place in lab.places() if place.name not in measured]
     files = {row["name"]: lab.work / "nats" / f"{row['name']}.npy" for row in rows}
     nats = {name: np.load(path, allow_pickle=False) for name, path in files.items() if path.exists()}
     trained = {name: r for name, r in read_results(lab.results).items() if not name.startswith("test-")}
@@ -165,7 +180,7 @@ def write_report(out: str | Path) -> Report:
         str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats), early.lines() if early else []
     )
     write_lines(lab.out / "results.jsonl", [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows])
-    html = page(lab.study, report.hash, rows, failed, report.said, nats, trained, early and early.section())
+    html = page(lab.study, report.hash, rows, failed, absent, report.said, nats, trained, early and early.section())
     write_lines(lab.out / "report.html", html.rstrip("\n").split("\n"))
     return report
 

@@ -10,8 +10,9 @@ import numpy as np
 from textgan.augmentation.density import FEWEST
 from textgan.errors import InputError
 from textgan.laboratory.arms import ARMS
-from textgan.laboratory.study import SPLITS, Study, source
+from textgan.laboratory.study import SPLITS, Study, Texts, source
 from textgan.lm.finetuning import is_small
+from textgan.oracle import Truth, truth_of
 from textgan.text import near_duplicates, read_text, split
 
 SHOWN = 3  # lines of an overlap
@@ -27,11 +28,14 @@ def make_splits(study: Study) -> dict[str, list[str]]:
         raise InputError(f"texts: {unknown[0]!r} is no split; they are {', '.join(SPLITS)}")
     if lacking := [name for name in SPLITS if name in _needed(study) and name not in named]:
         raise InputError(f"texts: the split {lacking[0]} is missing ({SPLITS[lacking[0]]})")
-    if texts.divide:
+    if texts.divide and texts.near is None and known_truth(texts) is not None:
+        made = _drawn(texts)
+    elif texts.divide:
         made = split([source(text) for text in texts.divide], texts.lines, seed=texts.seed, near=texts.near).parts
     else:
         made = {name: list(read_text(source(text)).lines) for name, text in texts.given.items()}
-        refuse_overlap(made, texts.near)
+        if texts.near is not None or known_truth(texts) is None:
+            refuse_overlap(made, texts.near)
     for name, wanted in _needed(study).items():
         if len(made[name]) < wanted:
             raise InputError(f"texts: split {name} has {len(made[name])} lines, and {wanted} are needed")
@@ -44,6 +48,24 @@ def make_splits(study: Study) -> dict[str, list[str]]:
                 "the base must not have read what it is measured on"
             )
     return made
+
+
+def known_truth(texts: Texts) -> Truth | None:
+    """Who knows the language that all splits are drawn from; None where nobody does."""
+    sources = [source(text) for text in (texts.divide or tuple(texts.given.values()))]
+    kinds = {text.partition(":")[0] + text.partition("@")[1] + text.partition("@")[2] for text in sources}
+    return truth_of(sources[0]) if len(kinds) == 1 else None
+
+
+def _drawn(texts: Texts) -> dict[str, list[str]]:
+    """The splits of draws from a known language as they come: lines that are alike stay, for without them the test text
+    is no draw from the language (that of the grammar has .8 nats a line too many), and no KL can be had of it."""
+    lines = [line for text in texts.divide for line in read_text(source(text)).lines]
+    if len(lines) < (wanted := sum(texts.lines.values())):
+        raise InputError(f"texts: {wanted} lines are wanted, and there are {len(lines)}")
+    lines = draw(lines, wanted, texts.seed)
+    ends = np.cumsum([0, *texts.lines.values()])
+    return {name: lines[a:b] for name, a, b in zip(texts.lines, ends, ends[1:], strict=False)}
 
 
 def _enough_for_d(study: Study) -> None:

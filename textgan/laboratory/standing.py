@@ -6,10 +6,11 @@ flatter whoever had more to choose from: they show that a run of many hours goes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from textgan.laboratory.cells import Lab, Place, training_jobs
+from textgan.laboratory.cells import Lab, Place, nll_of, training_jobs
 from textgan.laboratory.statistics import BEST, best_real, paired
 from textgan.readable import DASH, columns, number, signed
 from textgan.report.markup import Markup, table, tag
@@ -67,7 +68,9 @@ def standing(lab: Lab, trained: Mapping[str, Mapping[str, Any]], failed: int) ->
     for place in lab.places():
         candidates = [training.name for training in lab.candidates(place)]
         if all(name in trained for name in candidates):
-            nll = min(float(trained[name]["valid_nll_per_byte"]) for name in candidates)
+            nll = min(nll_of(trained[name]) for name in candidates)
+            if math.isinf(nll):
+                continue  # all are lost
             rows.append(place._asdict() | {"nll_per_byte": nll, "valid_nll_per_byte": nll})
     values: dict[Place, list[float]] = {}
     for row in rows:

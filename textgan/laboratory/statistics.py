@@ -42,8 +42,9 @@ class Paired(NamedTuple):
     """A minus b over seeds, in nats a byte on the test text; negative: a is better.
 
     low, high: Student's 95 % interval, for other seeds. p, wilcoxon: two-sided; adjusted: p after Holm over the
-    contrasts of one N. wide_low, wide_high: 95 %, for other seeds and other test lines. relative: difference / mean of
-    b. equal: both one-sided tests put the relative difference within the margin (TOST). What needs more seeds is None.
+    contrasts of one N and regime. wide_low, wide_high: 95 %, for other seeds and other test lines. relative:
+    difference / mean of b. equal: both one-sided tests put the relative difference within the margin (TOST). What needs
+    more seeds is None.
     """
 
     a: str
@@ -335,19 +336,25 @@ def sentences(study: Study, rows: Sequence[Row], nats: Mapping[str, np.ndarray] 
                 continue
             for one in found:
                 if one.b.startswith(BEST):
-                    what = f"N = {n:,}, equal {regime}: {SAID[one.a]} at ratio {study.ratio:g} {_phrase(one)}"
+                    what = f"N = {n:,}, equal {regime}: {SAID[one.a]} at ratio {study.ratio:g}"
                     worth = exchange(study, rows, one.a, n, regime, study.ratio)
-                    said.append(f"{what}{_worth_phrase(worth)}")
+                    said.append(f"{what} {_phrase(one, study.seeds)}{_worth_phrase(worth)}")
     return said
 
 
-def _phrase(one: Paired) -> str:
+def _phrase(one: Paired, wanted: int) -> str:
     change = f"test NLL per byte {100 * one.relative:+.2f} % against {one.b}"
     if one.low is None or one.high is None:
-        return f"gave {change} ({one.seeds} seed{'s' * (one.seeds > 1)}: no claim)."
+        return f"gave {change} ({_seeds(one, wanted)}: no claim)."
     level = one.difference / one.relative if one.relative else 1.0
-    span = f"95 % interval {100 * one.low / level:+.2f} to {100 * one.high / level:+.2f} %, {one.seeds} seeds"
+    span = f"95 % interval {100 * one.low / level:+.2f} to {100 * one.high / level:+.2f} %, {_seeds(one, wanted)}"
     return f"{verdict(one)}: {change} ({span})."
+
+
+def _seeds(one: Paired, wanted: int) -> str:
+    if one.seeds == wanted:
+        return f"{wanted} seed{'s' * (wanted > 1)}"
+    return f"{one.seeds} of {wanted} seeds, the others not measured"
 
 
 def _worth_phrase(worth: Exchange | None) -> str:

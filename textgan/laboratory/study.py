@@ -25,6 +25,8 @@ SPLITS = {  # name -> who sees it
     "judge": "trains the judges of what the language models write; no arm is tuned on it",
     "control": "held-out lines as many as N: how much of a text is copied by chance",
 }
+HOWS = ("drs", "mh", "top-k", "resample")  # of `selection`
+MH_SURPLUS = 25  # chains of 20 steps, and what screening drops
 REGIMES = {
     "steps": "every arm gets the same steps and tokens",
     "passes": "every arm passes over its real tokens as often as real-only does; `matched` gets 1 + ratio times the "
@@ -208,9 +210,47 @@ class Study:
         for key, share in (("held", self.selection.held), ("share", self.selection.share)):
             if not 0 < share < 1:
                 raise InputError(f"selection.{key} {share:g} is no share; give a number between 0 and 1")
+        self._check_words()
+        self._check_numbers()
         for key in ("lines", "regimes"):
             if not getattr(self, key) or len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise InputError(f"{key}: one or more, each once, were wanted")
+
+    def _check_words(self) -> None:
+        """What would else be found out by the first job that asks for it, hours later and with all else frozen."""
+        from textgan.augmentation.bodies import BODIES
+        from textgan.augmentation.calibration import CALIBRATIONS
+        from textgan.text import LEVELS
+
+        chosen = self.selection
+        for key, word, words in (
+            ("selection.body", chosen.body, BODIES),
+            ("selection.how", chosen.how, HOWS),
+            ("selection.calibration", chosen.calibration, CALIBRATIONS),
+            ("games.tokens", self.games.tokens, LEVELS),
+        ):
+            if word not in words:
+                raise InputError(f"{key}: {word!r} is not one of {', '.join(words)}{guess(word, list(words))}")
+        if (chosen.body == "cnn") is (chosen.encoder is not None):
+            raise InputError(f"selection.encoder: body {chosen.body} {'reads none' if chosen.encoder else 'wants one'}")
+
+    def _check_numbers(self) -> None:
+        for key, values in (
+            ("tuning.learning_rates", self.tuning.learning_rates),
+            ("games.temperatures", self.games.temperatures),
+            *((("writing.temperatures", self.writing.temperatures),) if self.writing.n else ()),
+        ):
+            if not values or not all(math.isfinite(x) and x > 0 for x in values) or len(set(values)) < len(values):
+                raise InputError(f"{key}: one or more numbers above 0, each once, were wanted")
+        _at_least("tuning.steps", self.tuning.steps, 1)
+        written = self.writing.temperatures
+        if self.writing.n and (1.0 not in written or len(written) < 2):
+            raise InputError("writing.temperatures: two or more were wanted, 1.0 among them: models are matched there")
+        if self.selection.how == "mh" and self.games.surplus < MH_SURPLUS:
+            raise InputError(
+                f"selection.how mh keeps one of 21 sentences; give games.surplus {MH_SURPLUS} or more, not "
+                f"{self.games.surplus:g}"
+            )
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -222,11 +262,17 @@ class Study:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def recipes(self) -> dict[str, Any]:
-        """Maximum likelihood and the game with all their fields, the usual ones too. Errors: an unknown one."""
+        """Maximum likelihood and the game with all their fields, the usual ones too.
+
+        Errors: InputError for an unknown one, and for a game whose generator is not that of maximum likelihood.
+        """
         from textgan.recipes import from_dict, to_dict
 
         named = {"mle": self.games.mle, self.games.recipe: self.games.fields}
-        return json.loads(json.dumps({name: to_dict(from_dict(name, dict(fields))) for name, fields in named.items()}))
+        found = {name: to_dict(from_dict(name, dict(fields))) for name, fields in named.items()}
+        if len({json.dumps(fields["generator"], sort_keys=True) for fields in found.values()}) > 1:
+            raise InputError("games: the generators of mle and fields differ, and the game begins with that of mle")
+        return json.loads(json.dumps(found))
 
 
 def read_study(path: str | Path) -> Study:

@@ -15,7 +15,7 @@ from textgan.lm.adapters import LR as LORA_LR
 from textgan.lm.adapters import adapted, merged
 from textgan.lm.feeding import Feed
 from textgan.lm.likelihood import nll
-from textgan.lm.loading import Lm, count_parameters, load_lm, save_lm
+from textgan.lm.loading import Lm, count_parameters, load_lm, save_lm, settle
 from textgan.lm.training import plan, seeded, train
 from textgan.lm.watching import Progress, Saving
 from textgan.machine import check_precision, pick_device
@@ -124,6 +124,8 @@ def finetune(
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
     with locked(out):
+        if resume:
+            settle(out, "finetune.json")
         if (out / "recipe.json").exists() or (not resume and (out / "config.json").exists()):
             raise InputError(f"{out} already holds a {_what(out)}; give another --out")
         if is_small(lm):
@@ -228,6 +230,8 @@ def pretrain_small(
     out = make_folder(out)
     words = given if vocabulary is None else read_text(vocabulary)
     with locked(out):
+        if resume:
+            settle(out, "pretrained.json")
         save_tokenizer(train_tokenizer(words.lines, level="bpe", vocab_size=vocab_size), out)
         tokenizer = AutoTokenizer.from_pretrained(str(out))
         heads = next(h for h in range(max(1, width // 32), 0, -1) if width % h == 0)

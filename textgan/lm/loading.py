@@ -20,6 +20,7 @@ from textgan.lm.likelihood import context_of, ends
 from textgan.machine import pick_device
 from textgan.text import write_json
 
+PARTIAL = ".partial"  # holds a model that is being written
 NOTES = ("finetune.json", "pretrained.json")  # our own folders say there, under "lm", which model they hold
 
 
@@ -91,7 +92,10 @@ def load_lm(lm: str | Path, *, device: str = "auto") -> Lm:
 
 
 def save_lm(lm: Lm, out: Path, note: str, value: dict[str, Any]) -> None:
-    """Write model, tokenizer and then the note into `out`: each file whole or not at all, the note last."""
+    """Write model, tokenizer and then the note into `out`: each file whole or not at all, the note last.
+
+    All are in out/.partial before the first is in its place, so that `settle` ends what a kill has broken off.
+    """
     from transformers import GenerationConfig
 
     bos, eos = ends(lm.tokenizer)
@@ -100,19 +104,26 @@ def save_lm(lm: Lm, out: Path, note: str, value: dict[str, Any]) -> None:
         do_sample=True, top_k=0, top_p=1.0, bos_token_id=bos, eos_token_id=eos, pad_token_id=pad,
         suppress_tokens=lm.model.generation_config.suppress_tokens,
     )  # fmt: skip
-    partial = out / ".partial"
+    partial = out / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     with quiet():
         lm.model.save_pretrained(str(partial))
         lm.tokenizer.save_pretrained(str(partial))
-    new = sorted(path.name for path in partial.iterdir())
-    for name in new:
-        os.replace(partial / name, out / name)
     for old in out.glob("model*.safetensors*"):
-        if old.name not in new:
+        if not (partial / old.name).exists():
             old.unlink()
+    write_json(partial / note, value)
+    settle(out, note)
+
+
+def settle(out: Path, note: str) -> None:
+    """Put the files of out/.partial in their places, the note last, if all of them are there; else nothing."""
+    partial = out / PARTIAL
+    if not (partial / note).exists():
+        return
+    for name in sorted((path.name for path in partial.iterdir()), key=lambda name: (name == note, name)):
+        os.replace(partial / name, out / name)
     partial.rmdir()
-    write_json(out / note, value)
 
 
 def count_parameters(model: Any) -> str:
