@@ -41,7 +41,7 @@ def n_grams(corpus: Corpus, split: str) -> list[str]:
     lines = ["| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
     for name, results in found.items():
         cells = [spread([value(r["evaluation"]["scores"], n) for r in results]) for n in NGRAMS]
-        nll = spread([r["last"]["valid_nll"] for r in results])
+        nll = spread([kept_nll(r) for r in results])
         lines.append(f"| {seeded(name, results)} | {nll} | {' | '.join(cells)} |")
     for name, (bleu, own) in corpus.published.items() if split == "published" else ():
         said = [*(bleu or [None] * 4), *(own or [None] * 4)]
@@ -49,6 +49,12 @@ def n_grams(corpus: Corpus, split: str) -> list[str]:
     real = {s["name"]: s["value"] for s in next(iter(found.values()))[0]["evaluation"]["real"]}
     lines.append("| real text | | " + " | ".join(f"{real[n]:.3f}" if n in real else "" for n in NGRAMS) + " |")
     return lines
+
+
+def kept_nll(result: Mapping[str, Any]) -> float:
+    """Of the weights that were kept. A result's last row was that of the last step, also where others were kept."""
+    early = result["settings"]["fields"].get("early_stopping", False) and result["settings"]["recipe"] == "mle"
+    return float(result["lowest_valid_nll"] if early else result["last"]["valid_nll"])
 
 
 def both_sides(corpus: Corpus) -> list[str]:

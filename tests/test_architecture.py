@@ -76,6 +76,9 @@ def _faults(code: str, name: str) -> list[str]:
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             faults += [called] * (called in UNSAFE_CALLS or called.rpartition(".")[2] in UNSAFE_METHODS)
+            given = {keyword.arg for keyword in node.keywords}
+            if called.rpartition(".")[2] == "from_pretrained" and "trust_remote_code" not in given:
+                faults.append("from_pretrained without trust_remote_code=False")
             faults += ["print"] * (called == "print" and not name.startswith("textgan.cli"))
             for keyword in node.keywords:
                 off = isinstance(keyword.value, ast.Constant) and not keyword.value.value
@@ -140,6 +143,7 @@ def test_nothing_unsafe_is_called_and_nothing_is_printed(module: str) -> None:
         ("import nltk\ndef f(): nltk.download('punkt')", "nltk.download"),
         ("M.from_pretrained(x, trust_remote_code=True)", "trust_remote_code"),
         ("M.from_pretrained(x, trust_remote_code=flag)", "trust_remote_code"),
+        ("M.from_pretrained(x)", "from_pretrained without trust_remote_code=False"),
         ("np.load(x, allow_pickle=True)", "allow_pickle"),
         ("accelerator.save_state(x)", "accelerator.save_state"),
         ("print('hello')", "print"),

@@ -122,6 +122,8 @@ WANTED = 'wanted one JSON object a line with a "text" string'
         (b"[1]\n", f"1: no text; {WANTED}"),
         (b'{"text": 3}\n', f"1: no text; {WANTED}"),
         (b'{"text": "x"}\n{"text": "\xff"}\n', f"2:11: not UTF-8; {WANTED}"),
+        (b'{"text": "\xff"}\n', f"1:11: not UTF-8; {WANTED}"),
+        (b'{"text": "a \\ud800"}\n', "1: a half of a character (U+D800) stands in the text; mend the row"),
         (b'{"text": "x", "weight": NaN}\n', f"1: not JSON; {WANTED}"),
         (b"[" * 100_000 + b"\n", f"1: not JSON; {WANTED}"),
         (b'{"text": "x", "selected": "no"}\n', '1: "selected" must be true or false and "flags" a list; mend the row'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from textgan.manifest import write_manifest
 from textgan.pools import generate
 from textgan.recipes import MLE
 from textgan.runs import Run
+from textgan.text import read_text
 from textgan.training import fit
 
 ODD = ["a\u2028b", "c\u2029d", "e\x85f", '"quoted" \\ text', "\U0001f600 \u6625\u7720", "=SUM(A1)", "<b>&amp;"]
@@ -268,6 +270,13 @@ def test_pandas_pyarrow_and_datasets_read_the_same_texts(
     for key in ("text", "id", "selected", "weight", "index"):
         wanted = [row[key] for row in made]
         assert frame[key].tolist() == table[key].to_pylist() == list(data[key]) == wanted
+
+
+def test_a_file_that_was_put_beside_the_shards_is_no_text_of_the_pool(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "pool")
+    (tmp_path / "pool" / "rows-99999.jsonl").write_text('{"text": "not listed"}\n')
+    with pytest.raises(InputError, match=r"rows-99999.jsonl: is not in the MANIFEST.json; take it out"):
+        read_text(tmp_path / "pool")
 
 
 def test_the_card_leads_datasets_to_the_rows(whole: Path, tmp_path: Path) -> None:

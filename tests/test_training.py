@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,6 +197,41 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, t
     assert "ckpt-000002/" in skipped[0]
 
 
+def test_a_later_checkpoint_that_was_damaged_takes_no_good_ones_place(tmp_path: Path) -> None:
+    """Resume has passed it over; whatever is kept is what it goes on with."""
+    for step in (40, 45):
+        save_checkpoint(tmp_path, step, {"net-x": {"w": torch.ones(1)}}, {"step": step})
+    (tmp_path / "ckpt-000045" / "state.json").write_text("{}")
+    for keep, left in ((2, ["ckpt-000042", "ckpt-000040"]), (1, ["ckpt-000043"])):
+        save_checkpoint(tmp_path, 44 - keep, {"net-x": {"w": torch.ones(1)}}, {"step": 0}, keep=keep)
+        assert [c.name for c in checkpoints(tmp_path)] == left and verify(checkpoints(tmp_path)[0]) is None
+
+
+@pytest.mark.parametrize("missing", ["recipe.json", "heldout.txt", "prompts.safetensors"])
+def test_a_run_that_was_killed_as_it_began_is_whole_after_resume(missing: str, tmp_path: Path) -> None:
+    recipe, text = tiny(RECIPES[0]), TextSettings(prompt=1)
+    whole = fit(recipe, LINES, out=tmp_path / "whole", text=text, progress=False)
+    cut = tmp_path / "cut"
+    fit(dataclasses.replace(recipe, mle_steps=0), LINES, out=cut, text=text, progress=False)
+    settings = json.loads((cut / "recipe.json").read_text())
+    settings["fields"]["mle_steps"] = recipe.mle_steps
+    (cut / "recipe.json").write_text(json.dumps(settings))
+    for path in (cut / missing, *checkpoints(cut)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run = fit(recipe, LINES, out=cut, text=text, resume=True, progress=False)
+    assert run.sample_text(5) == whole.sample_text(5)
+    assert sorted(p.name for p in cut.iterdir()) == sorted(p.name for p in whole.path.iterdir())
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(InputError, match=r"\.lock: cannot be locked"):
+        fit(tiny(RECIPES[0]), LINES, out=tmp_path / "run", progress=False)
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
 def test_all_checkpoints_damaged_is_an_error_in_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, {"net-x": {"w": torch.ones(1)}}, {"step": 1})
     (tmp_path / "ckpt-000001" / "state.json").write_text("{}")
@@ -274,6 +310,15 @@ def test_resume_refuses_other_settings_and_lists_them(tmp_path: Path) -> None:
         fit(tiny(RECIPES[0]), LINES, out=run, progress=False, resume=True, seed=1)
 
 
+def test_a_tokenizer_that_numbers_otherwise_is_another_run(tmp_path: Path) -> None:
+    recipe = tiny(RECIPES[0])
+    run = fit(recipe, LINES, out=tmp_path / "run", progress=False)
+    settings = json.loads((run.path / "recipe.json").read_text())
+    (run.path / "recipe.json").write_text(json.dumps(settings | {"tokenizer": "0" * 64}))
+    with pytest.raises(InputError, match="a tokenizer that numbers its tokens otherwise"):
+        fit(recipe, LINES, out=tmp_path / "run", progress=False, resume=True)
+
+
 def test_a_run_folder_can_move_and_go_on(tmp_path: Path) -> None:
     whole = fit(tiny(RECIPES[0], mle_steps=9), LINES, out=tmp_path / "whole", schedule=OFTEN, progress=False)
 
@@ -327,7 +372,8 @@ def test_the_lowest_held_out_weights_are_kept(tmp_path: Path) -> None:
 
     run = fit(recipe, grammar.sample(40), out=tmp_path / "run", schedule=Schedule(eval_every=10), progress=False)
     nll = {row["step"]: row["valid_nll"] for row in run.log if "valid_nll" in row and row["step"]}
-    assert min(nll.values()) < nll[120] - 0.1
+    assert min(nll.values()) < nll[110] - 0.1
+    assert nll[120] == min(nll.values())  # the last row, and the last samples, are of what is kept
     from textgan.watch import held_out_nll
 
     data = prepare(grammar.sample(40), None, TextSettings())
@@ -457,6 +503,10 @@ def test_a_collapsing_run_stops_where_asked_with_its_state_saved(tmp_path: Path)
     log = Run.open(tmp_path / "run").log
     assert ["warning" in row for row in log if "valid_nll" in row][-2:] == [True, True]
     assert checkpoints(tmp_path / "run")[0].name.endswith(f"{log[-1]['step']:06d}")
+    with pytest.raises(Interrupted, match=r"\(2 evaluations in a row"):  # it does go on, for two evaluations more
+        fit(recipe, LINES[:1] * 300 + LINES, out=tmp_path / "run", valid=LINES, schedule=schedule, progress=False,
+            resume=True)  # fmt: skip
+    assert Run.open(tmp_path / "run").log[-1]["step"] == log[-1]["step"] + 20
 
 
 @pytest.fixture(scope="module")

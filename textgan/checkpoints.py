@@ -28,7 +28,10 @@ Tensors = dict[str, dict[str, Tensor]]  # file stem -> name -> tensor
 
 
 def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any], *, keep: int = 2) -> Path:
-    """Write RUN/ckpt-STEP, then drop all but the newest `keep`. Errors: OSError (disk full, ...); nothing is lost."""
+    """Write RUN/ckpt-STEP, then drop all but the newest `keep`. Errors: OSError (disk full, ...); nothing is lost.
+
+    Later ones are dropped first: whoever comes to an earlier step has found them damaged.
+    """
     target = run / f"{PREFIX}{step:06d}"
 
     def write(folder: Path) -> None:
@@ -38,7 +41,9 @@ def save_checkpoint(run: Path, step: int, tensors: Tensors, state: dict[str, Any
         seal(folder, state)
 
     replace_folder(target, write)
-    for old in checkpoints(run)[keep:]:
+    found = checkpoints(run)
+    at = found.index(target)
+    for old in (*found[:at], *found[at + keep :]):
         shutil.rmtree(old, ignore_errors=True)
     return target
 
@@ -136,7 +141,11 @@ def locked(run: Path) -> Iterator[None]:
     import fcntl
 
     path = run / LOCK
-    with open(path, "w", encoding="utf-8") as lock:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be locked ({error.strerror}); mend that, or give another --out") from error
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):

@@ -94,9 +94,9 @@ def _fit(kind: type, values: dict[str, Any]) -> None:
     machine.keep_memory()
     run = fit(recipe, values.pop("corpus"), text=text, schedule=schedule, **values)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        nll = [row["valid_nll"] for row in run.log if "valid_nll" in row][-1]
+        told = [f"held-out NLL {row['valid_nll']:.4f} nats a token; " for row in run.log if "valid_nll" in row]
         sampled = f"textgan sample {shlex.quote(str(run.path))} -n 10"
-        sys.stderr.write(f"{run.path}: held-out NLL {nll:.4f} nats a token; {sampled}\n")
+        sys.stderr.write(f"{run.path}: {told[-1] if told else ''}{sampled}\n")
 
 
 def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:

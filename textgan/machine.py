@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from textgan.processes import ALONE, Share, sharing
 
 SMALL = 3_000_000  # parameters; no net below gained from a second thread where it was measured (benchmarks/SPEED.md)
 USUAL_THREADS = 4  # for nets of this package unless more are asked for; more were not measured
+WAIT = timedelta(days=7)  # of a process for a slower one, which writes a shard or prepares the text
 CPU = torch.device("cpu")
 PRECISIONS = ("no", "bf16")  # "no": float32 throughout
 
@@ -29,11 +31,13 @@ def accelerator(device: str, precision: str) -> Any:
     """accelerate's view of device, precision and processes. Errors: a device that is not there, an unknown word."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
+    from accelerate.utils import InitProcessGroupKwargs
 
     cpu = pick_device(device).type == "cpu"
     check_precision(precision)
     AcceleratorState._reset_state(reset_partial_state=False)  # a process may train twice with other settings
-    return Accelerator(cpu=cpu, mixed_precision=precision)
+    patience = InitProcessGroupKwargs(timeout=WAIT)  # a dead process closes its connection, which is seen at once
+    return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[patience])
 
 
 def pick_device(device: str) -> torch.device:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from textgan.errors import InputError
-from textgan.text import Encoded, encode, one_line
+from textgan.text import Encoded, encode, one_line, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,10 +167,11 @@ def given_prompts(tokenizer: Any, prompts: Sequence[str], mark: int | None, max_
 
 
 def save_prompts(prompts: np.ndarray, folder: Path) -> None:
-    """Write RUN/prompts.safetensors."""
-    from safetensors.numpy import save_file
+    """Write RUN/prompts.safetensors, whole or not at all."""
+    from safetensors.numpy import save
 
-    save_file({"prompts": np.ascontiguousarray(prompts)}, folder / FILE)
+    with replacing(folder / FILE) as stream:
+        stream.write(save({"prompts": np.ascontiguousarray(prompts)}))
 
 
 def load_prompts(folder: Path) -> Tensor:

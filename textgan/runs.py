@@ -18,7 +18,7 @@ from textgan.errors import InputError
 from textgan.generators import ROWS, Decoding, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
 from textgan.manifest import MANIFEST, problems
-from textgan.processes import ALONE, gather, share, sharing, widest
+from textgan.processes import ALONE, TILE, Noise, gather, share, sharing, tile_seed, widest
 from textgan.prompts import encode_prompted, given_prompts, load_prompts
 from textgan.sequences import PAD, pad_to
 from textgan.text import Encoded, decode, encode, load_tokenizer
@@ -90,6 +90,7 @@ class Run:
         if sealed and (wrong := next(problems(self.weights), None)):
             raise self._damaged(f"{wrong}; where you have changed it yourself, delete {MANIFEST}")
         try:
+            self.weights_sha256  # noqa: B018  # a training that goes on may write others any time
             net = load_generator(self.weights).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             if isinstance(error, InputError) or machine.out_of_memory(error):
@@ -170,6 +171,7 @@ class Run:
             return torch.full((0, 1), PAD)
         generator = self.generator if prefix is None else self._net
         rng, size = torch.Generator().manual_seed(seed), generator.vocab_size
+        noise = Noise(n, None, self.device, seed=seed).uniform(generator.max_len)
         if label is None:
             context = draw_labels(self.labels, n, size, rng)
         else:
@@ -178,7 +180,7 @@ class Run:
         context, prefix = (None if x is None else x.to(self.device) for x in (context, prefix))
         rounded = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with machine.suited_threads(parameters, machine.USUAL_THREADS), rounded:
-            drawn = generator.sample(n, prefix=prefix, context=context, **decoding._asdict(), rng=rng)
+            drawn = generator.sample_from(noise, prefix=prefix, context=context, decoding=decoding)
             return drawn.tokens.cpu()
 
     def log_probs(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -240,9 +242,9 @@ class Run:
             return (row | more for row in rows)
         return (row | more | {"prompt": prompts[row["index"] % len(prompts)]} for row in rows)
 
-    @property
+    @cached_property
     def weights_sha256(self) -> str:
-        """Hash of the generator's weights file."""
+        """Hash of the generator's weights file, as it was when it was first asked for or the generator was loaded."""
         import hashlib
 
         with open(self.weights / "model.safetensors", "rb") as file:
@@ -250,12 +252,8 @@ class Run:
 
 
 def block_seed(seed: int, block: int) -> int:
-    """The seed of a block of sentences, 32 bits, which is what torch's generator of the CPU takes in.
-
-    Multiples of 2^32 / golden ratio keep apart: no two blocks of one seed are equal, and seeds that differ by less than
-    a thousand share none within a billion sentences.
-    """
-    return (seed + block * 0x9E3779B1) % (1 << 32)
+    """The seed of a block of sentences: that of its first tile, so that none of them has another's noise."""
+    return tile_seed(seed, block * (ROWS // TILE))
 
 
 @torch.no_grad()

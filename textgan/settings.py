@@ -88,6 +88,8 @@ def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
         a, b = old[key].get("sha256"), new[key].get("sha256")
         if a != b:
             changes.append(f"{key}: other text than {old[key].get('name')}")
+    if old.get("tokenizer", new["tokenizer"]) != new["tokenizer"]:
+        changes.append("a tokenizer that numbers its tokens otherwise (another version of tokenizers?)")
     if changes:
         raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
 

@@ -8,6 +8,7 @@ Only this file writes a run folder:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -145,7 +146,7 @@ def fit(
             settings = settings_of(
                 chosen, state.players, data.facts, seed=seed, schedule=vars(schedule), accelerator=accelerator
             )
-            settings |= facts
+            settings |= facts | {"tokenizer": hashlib.sha256(data.tokenizer.to_str().encode()).hexdigest()}
             if start is not None:
                 settings["start"] = state.begin_with(Run.open(start), data.tokenizer)
             training = _Training(state, data, folder, settings, schedule, accelerator, on_log)
@@ -222,14 +223,24 @@ class _Training:
         state, costly = self.state, self.schedule.metrics_every
         fully = costly > 0 and (state.step == self.total or state.step % costly == 0)
         evaluate = ends or fully or state.step % self.schedule.eval_every == 0
+        if ends and phase.keep_best:
+            self.keep_best(phase, bar)
         if evaluate or state.step % self.schedule.log_every == 0:
             self.record(phase, bar, evaluate=evaluate, fully=fully)
-        if ends and state.best.weights:
-            state.generator.load_state_dict(state.best.weights)
-            bar.say(f"{phase.name}: kept step {state.best.step}, held-out NLL {state.best.score:.4f} nats a token")
+        if ends:
             state.best = Best()
         if state.step % self.schedule.save_every == 0 and state.step < self.total:
             self.save()
+
+    def keep_best(self, phase: Phase, bar: Progress) -> None:
+        """The weights of the phase's lowest held-out NLL, its last step among them: the last row and samples are of
+        these."""
+        state = self.state
+        state.check()
+        state.best.offer(held_out_nll(state.generator, self.data.held_out), state.step, state.generator)
+        if state.best.weights:  # none where every NLL was no number
+            state.generator.load_state_dict(state.best.weights)
+            bar.say(f"{phase.name}: kept step {state.best.step}, held-out NLL {state.best.score:.4f} nats a token")
 
     def record(self, phase: Phase, bar: Progress, *, evaluate: bool, fully: bool = False) -> None:
         """One row of log.jsonl; with evaluate also held-out scores, samples, and the collapse watch."""
@@ -329,19 +340,22 @@ class _Training:
         tensors, values, skipped = load_checkpoint(self.folder)
         for line in skipped:
             bar.say(f"skipped {line}")
-        if main and (self.folder / "recipe.json").exists():
-            refuse_other_settings(Run.open(self.folder).settings, self.settings)
-        elif main:
-            write_json(self.folder / "recipe.json", self.settings)
-            write_lines(self.folder / "heldout.txt", self.data.held_out_lines)
+        if main:
+            if known := (self.folder / "recipe.json").exists():
+                refuse_other_settings(Run.open(self.folder).settings, self.settings)
+            if not known or not (self.folder / "heldout.txt").exists():
+                write_lines(self.folder / "heldout.txt", self.data.held_out_lines)
             if self.data.prompts is not None:
                 save_prompts(self.data.prompts, self.folder)
-        if main:
+            if not known:  # last: with it the folder is a run
+                write_json(self.folder / "recipe.json", self.settings)
             (self.folder / "samples").mkdir(exist_ok=True)
             if (lost := cut_log(self.folder / "log.jsonl", values.get("log_bytes", 0))) > 0:
                 bar.say(f"log.jsonl has lost {lost} bytes that the checkpoint knows of; it goes on with the rest")
         if values:
             self.state.take_up(tensors, values)
+            if 0 < self.schedule.collapse_stop <= self.state.collapsing:
+                self.state.collapsing = 0  # whoever goes on with what looked like collapse is not stopped at once
 
     def standing(self) -> str:
         """Which checkpoint a failure has left."""

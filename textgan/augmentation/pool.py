@@ -8,6 +8,8 @@ here passes unknown keys on.
 
 import hashlib
 import json
+import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -137,7 +139,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     with file:
         for number, raw in enumerate(file, start=1):  # a binary file splits on b"\n" only
             if raw.strip():
-                yield parse_row(raw.decode("utf-8-sig") if number == 1 else raw, f"{path}:{number}", number - 1)
+                yield parse_row(raw.removeprefix(BOM_UTF8) if number == 1 else raw, f"{path}:{number}", number - 1)
 
 
 def is_row(line: str) -> bool:
@@ -160,6 +162,8 @@ def parse_row(raw: str | bytes, where: str, index: int) -> Row:
         raise InputError(f"{where}: not JSON; {wanted}") from None
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise InputError(f"{where}: no text; {wanted}")
+    if lone := re.search("[\ud800-\udfff]", row["text"]):
+        raise InputError(f"{where}: a half of a character (U+{ord(lone[0]):X}) stands in the text; mend the row")
     row = {"source": "unknown", "seed": None, "index": index, "flags": [], "selected": True, "weight": 1.0, **row}
     if not isinstance(row["selected"], bool) or not isinstance(row["flags"], list):
         raise InputError(f'{where}: "selected" must be true or false and "flags" a list; mend the row')

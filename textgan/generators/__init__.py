@@ -53,8 +53,8 @@ def load_generator(folder: Path, *, max_len: int | None = None) -> Generator:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; a generator is a Hugging Face folder such as RUN/generator")
     with quiet_transformers():
-        config = AutoConfig.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
     length = max_len or getattr(config, "max_sentence_len", None) or 64
     family = StatefulGenerator if isinstance(model, models.StatefulForCausalLM) else CausalLM
     generator = family(model, config.vocab_size, length).eval()

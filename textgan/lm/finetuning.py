@@ -233,7 +233,7 @@ def pretrain_small(
         if resume:
             settle(out, "pretrained.json")
         save_tokenizer(train_tokenizer(words.lines, level="bpe", vocab_size=vocab_size), out)
-        tokenizer = AutoTokenizer.from_pretrained(str(out))
+        tokenizer = AutoTokenizer.from_pretrained(str(out), trust_remote_code=False)
         heads = next(h for h in range(max(1, width // 32), 0, -1) if width % h == 0)
         config = GPT2Config(
             vocab_size=len(tokenizer), n_positions=context, n_embd=width, n_layer=layers, n_head=heads,

@@ -61,7 +61,7 @@ def load_lm(lm: str | Path, *, device: str = "auto") -> Lm:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path, where = Path(lm), str(lm)
-    options: dict[str, Any] = {"trust_remote_code": False}
+    options: dict[str, Any] = {}
     if path.suffix == ".gguf":
         if importlib.util.find_spec("gguf") is None:
             raise InputError(f"{lm}: reading GGUF needs the gguf package; pip install 'textgan[gguf]'")
@@ -73,9 +73,10 @@ def load_lm(lm: str | Path, *, device: str = "auto") -> Lm:
     chosen = pick_device(device)
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(where, **options)
+            tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
             model, info = AutoModelForCausalLM.from_pretrained(
-                where, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+                where, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False,
+                **options,
             )
     except Exception as error:  # the loaders raise a dozen kinds, down to a bare Exception for a damaged tokenizer.json
         raise _cannot_load(lm, path, error) from error

@@ -124,12 +124,14 @@ class HuggingFace:
 
         from ..generators import quiet_transformers
 
-        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         tokenizer.padding_side = "right"  # padding on the left would move the positions
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         with quiet_transformers():
-            model = AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
+            model = AutoModel.from_pretrained(
+                self.folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+            )
         return tokenizer, model.eval()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textgan.errors import InputError
-from textgan.manifest import MANIFEST, problems
+from textgan.manifest import MANIFEST, problems, read_manifest
 
 SHARD = "rows-*"
 
@@ -39,6 +39,9 @@ def shards_of(folder: Path) -> list[Path]:
         if wrong.startswith(MANIFEST):
             raise InputError(f"{folder}: is not finished; repeat the command that writes it, which goes on with it")
         raise InputError(f"{folder}/{wrong}; restore the pool or make it anew")
+    listed = read_manifest(folder)
+    if added := [path.name for path in found if path.name not in listed]:
+        raise InputError(f"{folder}/{added[0]}: is not in the {MANIFEST}; take it out, or make the pool anew")
     return found
 
 
