@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from textgan.errors import InputError
-from textgan.generators import LSTM
+from textgan.generators import LSTM, Infill
 from textgan.recipes import MaskGAN
 from textgan.recipes.maskgan import Holes, fill, log_probs, make_holes
 from textgan.sequences import EOS, PAD, UNK, mask_of
@@ -67,6 +67,31 @@ def test_a_filling_heeds_the_words_behind_the_hole() -> None:
             (-log_probs(generator, given)[hole].mean()).backward()
             optimizer.step()
     assert (fill(generator, given, torch.rand(64, 3, generator=rng)).tokens[:, 0] == word[:, 0]).float().mean() > 0.8
+
+
+def test_a_critic_that_knows_everything_takes_nothing_from_the_gradient() -> None:
+    """Its value of a word's return is foretold before the word is read: E[b_t grad log G] = 0, whatever b is.
+
+    Over all sentences, hidden whole; a critic that had read the word would foretell its reward and leave no gradient.
+    """
+    sentences, generator = all_sentences(), build("infill")
+    judge = MaskGAN(generator=Infill(8, 8, 8, 0.0)).players(VOCAB, MAX_LEN)["critic"].net.eval()
+    hidden = torch.full_like(sentences, VOCAB)
+    values = 100 * judge.values(sentences, hidden)
+    own = log_probs(generator, Holes(sentences, mask_of(sentences), hidden))
+    p = own.sum(1).exp().detach()
+    (own * (values.detach() * mask_of(sentences)) * p[:, None]).sum().backward()
+    size = max(x.grad.abs().max().item() for x in generator.parameters() if x.grad is not None)
+    assert size < 1e-4 * values.abs().max().item()
+    assert len(values[:, 1].unique()) > 1  # it is no constant
+
+
+def test_a_lines_logit_does_not_hang_on_the_padding_beside_it() -> None:
+    judge = MaskGAN(generator=Infill(8, 8, 8, 0.0)).players(VOCAB, 12)["discriminator"].net.eval()
+    line = torch.tensor([[4, 5, EOS]])
+    for width in (5, 8, 12):
+        padded = torch.nn.functional.pad(line, (0, width - 3))
+        assert torch.equal(judge(padded, mask_of(padded)), judge(line, mask_of(line)))
 
 
 def test_maskgan_refuses_a_generator_that_cannot_read_around_a_hole() -> None:

@@ -3,15 +3,18 @@
 A discriminator in training mode learns, in evaluation mode it answers G (as `updates` and all recipes have it), so
 the answers alone can be changed, without a word in any recipe. A reward that is worth something beats all four.
 
+Noise and answers that change places have no mean over a call: one call holds finished sentences and another one
+completions, sorted by length, and a mean of each is what D thinks of length, which G would learn in full.
+
 Where a generator reads D's features (LeakGAN), they are part of p(tokens): noise or another sentence's features in
 their place would be another policy at each reading, and no step could be taken on what was sampled. So the copy of D
 inside the generator is kept as it began instead, an untrained reader of the text, and nothing of D reaches it.
 
 MaskGAN's critic reads D's states. What it foretells is a baseline: it changes the noise of a step and not its mean.
 
-Of several processes, each holds its rows: what is constant or frozen is so on all of them. Noise of the mean and spread
-of D's answers, and answers that change places, are of a whole call of D, and the processes' calls differ in length
-(roll-outs are as long as the own longest sentence): K processes could not do what one does, and are refused.
+Of several processes, each holds its rows: what is constant or frozen is so on all of them. Noise of the spread of D's
+answers, and answers that change places, are of a whole call of D, and the processes' calls differ in length (roll-outs
+are as long as the own longest sentence): K processes could not do what one does, and are refused.
 """
 
 from __future__ import annotations
@@ -35,22 +38,22 @@ def _constant(rows: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _random(rows: Tensor, rng: torch.Generator) -> Tensor:
-    """Noise of the same mean and spread."""
-    noise = torch.randn(rows.shape, generator=rng).to(rows)
-    return rows.mean() + noise * rows.std(correction=0)
+    """Noise of the same spread."""
+    return torch.randn(rows.shape, generator=rng).to(rows) * rows.std(correction=0)
 
 
 def _shuffled(rows: Tensor, rng: torch.Generator) -> Tensor:
-    return rows[torch.randperm(len(rows), generator=rng).to(rows.device)]
+    return rows[torch.randperm(len(rows), generator=rng).to(rows.device)] - rows.mean(0)
 
 
 SPOILS: dict[str, Spoil] = {"constant": _constant, "random": _random, "shuffled": _shuffled}
 CONTROLS = {
     "constant": "D tells G the same of every sentence",
-    "random": "D tells G noise of the mean and spread of its answers",
-    "shuffled": "D's answers go to other sentences of the batch",
+    "random": "D tells G noise of the spread of its answers",
+    "shuffled": "D's answers, less their mean, go to other sentences of the batch",
     "frozen": "D stops learning when the game begins",
 }
+GAME = "adversarial"  # the phase of that name
 SHARED = ("constant", "frozen")  # those that several processes may play
 METHODS = ("forward", "features", "step_logits", "sentence_logits", "class_logits", "log_probs")  # the last of a model
 
@@ -73,7 +76,7 @@ def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
     tokens) the answer stands and the gradient that flows back to each sentence is replaced, since that is what D tells
     G there. A copy of D inside another net stays as it is now. Errors: InputError where the recipe has no D.
     """
-    nets = {id(player.net): player.net for player in _judges(players)}
+    nets = {id(player.net): player.net for player in judges_of(players)}
     if not nets:
         raise InputError("--control changes what a discriminator tells the generator, and this recipe has none")
     if control not in SPOILS:
@@ -86,15 +89,18 @@ def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
 
 
 def frozen_phases(phases: tuple[Phase, ...], players: Players, control: str) -> tuple[Phase, ...]:
-    """The phases, in which D no longer learns once the phase named "judge" is over, where the control is "frozen"."""
+    """The phases, in which D no longer learns once the game has begun, where the control is "frozen".
+
+    A critic, which foretells what D says, goes on learning.
+    """
     if control != "frozen":
         return phases
-    judges = _judges(players)
-    return tuple(phase if phase.name == "judge" else _without_learning(phase, judges) for phase in phases)
+    judges = [player for player in judges_of(players) if player is not players.get("critic")]
+    return tuple(_without_learning(phase, judges) if phase.name == GAME else phase for phase in phases)
 
 
-def _judges(players: Players) -> list[Player[Any]]:
-    """Those whose net is a discriminator, and the one of that name, which may be a language model."""
+def judges_of(players: Players) -> list[Player[Any]]:
+    """The players whose net is a discriminator, and the one of that name, which may be a language model."""
     return [
         player
         for name, player in players.items()

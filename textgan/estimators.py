@@ -15,6 +15,7 @@ from textgan.sequences import EOS, PAD, Samples, lengths_of, mask_of, mean_withi
 Score = Callable[[Tensor], Tensor]  # (B, T) tokens -> (B,) rewards
 
 ALIKE = 1e-4  # a spread of rewards below this is rounding
+ROUNDING = 1e-6  # a difference of float32 numbers below this share of them
 SCORED_TOKENS = 1 << 17  # text that a discriminator sees at once; many sentences, so that tables pay (discriminators)
 
 
@@ -148,6 +149,12 @@ def position_baseline(rewards: Tensor, mask: Tensor) -> Tensor:
     return here.where(others > 0, alone[:, None]) * mask
 
 
+def above(rewards: Tensor, baseline: Tensor | float) -> Tensor:
+    """rewards - baseline, 0 where they differ by rounding alone, of which Adam would make steps of full size."""
+    gap = rewards - baseline
+    return gap.masked_fill(gap.abs() <= ROUNDING * rewards.abs(), 0)
+
+
 def importance_weights(logits: Tensor) -> Tensor:
     """D / (1 - D) = exp(logit), normalised over the whole batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10."""
     whole = gather(logits)
@@ -180,7 +187,9 @@ def clipped_ratio(log_probs: Tensor, old: Tensor, advantages: Tensor, mask: Tens
 def divergence(log_probs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """KL(p | reference) from samples, never negative and of little variance: e^-d - 1 + d, summed over T, mean over B.
 
-    d = log p - log reference, (B, T); the reference is detached here. Schulman 2020 (its third estimator).
+    d = log p - log reference, (B, T); the reference is detached here. Schulman 2020 (its third estimator). That is the
+    value; the samples are taken as they are, so that its gradient is, on average, that of KL(reference | p), as in GRPO
+    (Shao et al. 2024).
     """
     d = log_probs - reference.detach()
     return (((-d).exp() - 1 + d) * mask).sum(1).mean()

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from textgan.estimators import discounted_returns, position_baseline
+from textgan.estimators import above, discounted_returns, position_baseline
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.objectives import RELATIVISTIC
 from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM
@@ -94,7 +94,7 @@ class DPGAN:
             with torch.no_grad(), evaluating(d.net):
                 words, sentence = novelty(fake.tokens)
             rewards = sentence[:, None] * fake.mask + discounted_returns(words, fake.mask, gamma=self.gamma)  # (B, T)
-            logs = policy_step(g, fake, rewards - position_baseline(rewards, fake.mask))
+            logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
             return logs | judge_steps(batches, self.discriminator_updates) | reward_logs(sentence)
 
         return (
@@ -105,7 +105,7 @@ class DPGAN:
 
 
 PRESETS = {
-    "port": DPGAN(  # run_dpgan.py
+    "port": DPGAN(  # run_dpgan.py; differs: its reward is the sentence's times the word's, undiscounted, no baseline
         **CONSTANT_ADAM,
         mle_steps=120 * EPOCH,
         judge_steps=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each

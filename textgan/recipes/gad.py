@@ -40,8 +40,8 @@ class GAD:
     """Maximum likelihood and D alone as a warm-up of both, then policy steps on large groups of samples.
 
     D minimises -log sigmoid(D(real) - D(fake)) (Bradley-Terry). G minimises the clipped-ratio loss with advantages
-    (r_i - mean of the others) / sd of the group's rewards r = D(x), plus kl KL(G | G after maximum likelihood), plus
-    replay times the likelihood loss of real sentences.
+    (r_i - mean of the others) / sd of the group's rewards r = D(x), plus kl KL(G | G after maximum likelihood)
+    (estimators.divergence), plus replay times the likelihood loss of real sentences.
     With prompts, each is answered per_prompt times, and these are a group.
     Differs: without prompts a round's samples are one group; the training text stands for the teacher's answers; replay
     is added (the paper has none); a leave-one-out mean. The defaults are for nets of this size: with rates of 1e-4 and

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from textgan.discriminators import CNN, DiscriminatorSpec
-from textgan.estimators import importance_weights
+from textgan.estimators import above, importance_weights
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
@@ -69,7 +69,7 @@ class MaliGAN:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             fake = g.net.sample(self.batch, rng=rng)
             logits = score(fake.tokens)  # (B,)
-            advantages = importance_weights(logits) - 1
+            advantages = above(importance_weights(logits), 1)
             logs = policy_step(g, fake, advantages[:, None].expand_as(fake.log_probs))
             logs |= judge_samples(d, g.net, NON_SATURATING, batches, rng, updates=self.discriminator_updates)
             return logs | reward_logs(logits.sigmoid())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -32,10 +33,12 @@ class Holes(NamedTuple):
 class MaskGAN:
     """Maximum likelihood of hidden words, D alone, then a game: G fills holes, D judges each word, a critic foretells.
 
-    The reward of a filled word is log D(x_t | x_<t, visible text); its return is discounted over the later holes, and
+    The reward of a filled word is log 2 D(x_t | x_<t, visible text); its return is discounted over the later holes, and
     the critic's value is the baseline: sum_t (R_t - b_t) grad log G(x_t | x_<t, visible text) (eq. 4-6).
-    Differs: the visible text is read place by place by an LSTM in each direction (paper: attention); every second
-    sentence is hidden whole, and its length with it, so that G also writes without any text (paper: other runs).
+    Differs: log 2 D, not log D, so that a D which knows nothing pays nothing for one more word and takes nothing,
+    where a sentence ends as G likes (paper: one length); the visible text is read place by place by an LSTM in each
+    direction (paper: attention); every second sentence is hidden whole, and its length with it, so that G also writes
+    without any text (paper: other runs).
 
     Args (the others are `updates.FIELDS`):
         mask_rate: share of a sentence that its hole covers, where it is not hidden whole
@@ -113,7 +116,7 @@ class MaskGAN:
             given = holes(batches)
             fake = fill(g.net, given, noise_for(given))
             d.net.eval()
-            rewards = F.logsigmoid(judged(fake).detach()) * fake.hole  # (B, L)
+            rewards = (F.logsigmoid(judged(fake).detach()) + math.log(2)) * fake.hole  # (B, L)
             returns = discounted_returns(rewards, mask_of(fake.tokens), gamma=self.discount)
             values = d.net.values(fake.tokens, fake.visible)
             missed = mean_within(gather(values) - gather(returns), gather(fake.hole), torch.square)
@@ -138,11 +141,12 @@ class WordJudge(StepDiscriminator):
     def __init__(self, twin: Generator) -> None:
         super().__init__()
         self.model, self.size = twin.model.body, twin.model.config.hidden_size
+        self.longest = twin.model.config.context_len
         self.out, self.value = nn.Linear(self.size, 1), nn.Linear(self.size, 1)
 
     def states(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        if visible is None:
-            visible = torch.full(x.shape[:2], self.model.hidden_id, device=x.device)
+        if visible is None:  # all that a sentence may be long, whatever the batch is, so that padding changes nothing
+            visible = torch.full((len(x), max(self.longest, x.shape[1])), self.model.hidden_id, device=x.device)
         contexts = self.model.contexts(visible)
         zeros = contexts.new_zeros(1, len(x), self.size)
         return self.model(x, (zeros, zeros, contexts))[0]
@@ -157,8 +161,12 @@ class WordJudge(StepDiscriminator):
         return self.out(self.states(x, visible)).squeeze(2) * mask
 
     def values(self, x: Tensor, visible: Tensor) -> Tensor:
-        """The returns that the critic foretells, (B, L); they teach its own layer alone."""
-        return self.value(self.states(x, visible).detach()).squeeze(2).float()
+        """The returns that the critic foretells from what is before each word, (B, L); they teach its own layer alone.
+
+        Having read the word itself, a baseline would take from it what it earns.
+        """
+        before = F.pad(self.states(x, visible).detach()[:, :-1], (0, 0, 1, 0))
+        return self.value(before).squeeze(2).float()
 
 
 def make_holes(tokens: Tensor, rate: float, hidden_id: int, rng: torch.Generator) -> Holes:
@@ -217,6 +225,7 @@ PRESETS = {
         mle_lr=7.4876e-4,
         generator_lr=3.8877e-5,
         discriminator_lr=5e-4,  # differs: the critic's too (5.2e-7)
-        generator=Infill(embedding=650, hidden=650, context=650, dropout=0.66),  # differs: one layer (two)
+        generator=Infill(embedding=650, hidden=650, context=650, dropout=0.66),  # differs: one layer (two), and D's
+        # dropout is G's (.28)
     ),
 }

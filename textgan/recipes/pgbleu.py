@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from textgan.estimators import Score, last_of, position_baseline, rollout_rewards
+from textgan.estimators import Score, above, last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.metrics.ngrams import NgramIndex, sentence_bleu
 from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM, TEXYGEN
@@ -71,7 +71,7 @@ class PGBLEU:
             fake = g.net.sample(self.batch, rng=rng)
             score = bleu_against(gather(next(batches)), order=self.order)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
-            logs = policy_step(g, fake, rewards - position_baseline(rewards, fake.mask))
+            logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
             return logs | reward_logs(last_of(rewards, fake.mask))
 
         return (

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.discriminators import CNN, DiscriminatorSpec
-from textgan.estimators import last_of, position_baseline, rollout_rewards
+from textgan.estimators import above, last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
 from textgan.processes import gather
@@ -98,7 +98,7 @@ class RankGAN:
                     return (1 + len(real)) * ranks(features(tokens), real, u, self.sharpness)
 
                 rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
-            logs = policy_step(g, fake, rewards - position_baseline(rewards, fake.mask))
+            logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
             for _ in range(self.discriminator_updates):
                 logs |= rank_step(batches)
             return logs | reward_logs(last_of(rewards, fake.mask))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textgan.discriminators import CNN, DiscriminatorSpec
-from textgan.estimators import last_of, position_baseline, rollout_rewards
+from textgan.estimators import above, last_of, position_baseline, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
@@ -76,7 +76,7 @@ class SeqGAN:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             fake = g.net.sample(self.batch, rng=rng)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
-            advantages = rewards - position_baseline(rewards, fake.mask)
+            advantages = above(rewards, position_baseline(rewards, fake.mask))
             logs = policy_step(g, fake, advantages)
             logs |= judge_samples(d, g.net, NON_SATURATING, batches, rng, updates=self.discriminator_updates)
             return logs | reward_logs(last_of(rewards, fake.mask))
