@@ -209,6 +209,26 @@ def test_a_fresh_sample_is_cleared_as_often_as_promised() -> None:
     assert accused <= 6  # one-sided .025 of 60 is 1.5; 7 or more have a chance of .001
 
 
+def test_words_of_other_scripts_are_met_whole_and_swapped_whole() -> None:
+    """A folded word is longer than a written one (ß), and vowel signs belong to the word that they stand in."""
+    german = Lexicon(
+        {"f": ["weiße frau", "Großmutter", "Mutter"], "m": ["Großvater", "Vater"]},
+        [("Großmutter", "Großvater"), ("Mutter", "Vater")],
+    )
+    assert mentions(["die weiße frau kam", "DIE WEISSE FRAU"], german)[:, 0].all()
+    assert german.swap("Die Großmutter und ihr Vater") == "Die Grossvater und ihr Mutter"
+    hindi = Lexicon({"m": ["पुत्र"], "f": ["पुत्री"]}, [("पुत्र", "पुत्री")])
+    assert mentions(["पुत्री आई", "पुत्र आया"], hindi).tolist() == [[False, True], [True, False]]
+    assert hindi.swap("पुत्री आई") == "पुत्र आई"
+    assert mentions(["İpek geldi"], Lexicon({"a": ["İpek"]}))[0, 0]
+
+
+def test_the_share_of_copies_is_also_told_of_the_whole_training_text() -> None:
+    train, control = [f"line {i} of the text" for i in range(2000)], [f"other {i} here" for i in range(100)]
+    done = overlap(train[:200], train, control)
+    assert done.whole == 1 and done.size == 100 and done.verbatim.train < 0.2
+
+
 def test_no_overlap_at_all_still_has_an_interval() -> None:
     texts = [[f"{word}{i} x y z" for i in range(50)] for word in "abc"]
     found = overlap(texts[0], texts[1], texts[2], n=4)

@@ -202,6 +202,30 @@ def test_canaries_come_back_from_their_file_and_the_text_holds_them(tmp_path: Pa
         read_canaries(tmp_path / "k.json")
 
 
-@pytest.mark.parametrize(("bits", "said"), [([8.0, 9.0, 10.0], "more than"), ([1.0, 3.0, 2.0], "not told apart from")])
-def test_exposure_is_told_with_its_interval(bits: list[float], said: str) -> None:
-    assert f", {said} the 1.44 of a line that was never seen" in found._exposed(bits)
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        ([8.0, 9.0, 10.0], "they are remembered"),
+        ([1.0, 3.0, 2.0], "nothing is shown to be remembered"),
+        ([1.4] * 19 + [12.0], "they are remembered"),  # one of twenty is enough
+        ([0.1] * 20, "nothing is shown to be remembered"),
+    ],
+)
+def test_exposure_is_told_beside_what_chance_does(bits: list[float], said: str) -> None:
+    assert said in found._exposed(bits)
+
+
+def test_canaries_that_no_model_saw_are_called_remembered_as_seldom_as_is_said() -> None:
+    rng = np.random.default_rng(0)
+    for n in (3, 10):
+        drawn = rng.exponential(1 / np.log(2), (1000, n))
+        assert sum("they are remembered" in found._exposed(bits.tolist()) for bits in drawn) < 65  # two tests, 5 %
+
+
+def test_canaries_that_a_run_cannot_read_to_their_end_are_no_evidence(tmp_path: Path) -> None:
+    lines = [f"{a} {b} {c}" for a in "abcdefgh" for b in "ijklmnop" for c in "qrst"]
+    plant_canaries(lines, 3, out=tmp_path / "planted.txt", key=tmp_path / "key.json", length=9)
+    run = fit(MLE(mle_steps=2, batch=8, generator=LSTM(4, 8)), lines, out=tmp_path / "run", progress=False)
+    done = audit(run.sample_text(60), lines, canaries=tmp_path / "key.json", run=run.path)
+    assert not done.exposure and "they are longer than the 4 tokens" in done.absent["exposure of canaries"]
+    assert any("not measured: exposure of canaries" in line for line in done.to_lines())

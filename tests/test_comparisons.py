@@ -55,6 +55,12 @@ def test_the_interval_of_several_runs_is_between_runs() -> None:
     assert "3 and 3 runs" in found.sentence
 
 
+def test_one_text_is_no_two_runs() -> None:
+    a, b, real = (sample(60, seed=s) for s in range(3))
+    with pytest.raises(InputError, match="one text stands twice among the runs of a side; give each run once"):
+        compare((a, a), (b, b), real, metrics="distinct-2")
+
+
 def test_an_encoders_name_may_hold_what_parts_a_signature() -> None:
     def encoder(lines: list[str]) -> np.ndarray:
         return np.array([[len(line), line.count("a"), line.count(" ")] for line in lines], dtype=float)

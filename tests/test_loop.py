@@ -91,6 +91,19 @@ def test_a_finding_is_the_figures() -> None:
     )
 
 
+def test_a_model_that_collapses_to_one_word_is_told_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text of one word has no 2-gram: its figure is absent, on the page too, and the rest is there."""
+    monkeypatch.setattr("textgan.loop.written", lambda lm, n, **_: ["a"] * n)
+    how: dict[str, Any] = {"generations": 1, "regimes": ("replace",), "seeds": (0,), "steps": 2, "lm": "small:1x16"}
+    result = loop(REAL[:60], test=REAL[60:90], out=tmp_path / "loop", n=20, **how)
+    assert result["generations"][0]["distinct-2"] is None
+    assert "distinct-2 to what has none" in result["findings"][0]
+    with pytest.raises(InputError, match="test has 1 lines, which is too few"):
+        loop(REAL[:60], test=REAL[60:61], out=tmp_path / "other", n=20, **how)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -100,7 +113,7 @@ def test_a_finding_is_the_figures() -> None:
         ({"generations": 0}, "generations 0 is too few; give 1 or more"),
         ({"lm": "small:2"}, "small:2: no such model; give small or small:LAYERSxWIDTH, as small:2x128"),
         ({"lora": 4}, "lora 4: small:1x32 is trained from scratch; give a pretrained --lm"),
-        ({"n": 0}, "n 0 is too few; give 1 or more"),
+        ({"n": 0}, "n 0 is too few; give 2 or more"),
         ({"temperature": 0.0}, "temperature 0.0 cannot be sampled at; give a number above 0 (1 = as trained)"),
     ],
 )

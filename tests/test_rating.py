@@ -143,8 +143,9 @@ def test_a_csv_starts_no_formula_and_keeps_every_line_whole(tmp_path: Path) -> N
 
 def test_a_planted_preference_is_found_with_an_interval_that_holds_it(tmp_path: Path) -> None:
     sheet = make(A, B, n=210, out=tmp_path / "made", real=REAL)
-    files = [simulated_rater(sheet, f"simulated-{i}", tmp_path, prefer=0.7, seed=i) for i in range(3)]
-    done = score(tmp_path / "made", files)
+    files = [simulated_rater(sheet, f"simulated-{i}", tmp_path, prefer=0.7, seed=i) for i in range(6)]
+    assert score(tmp_path / "made", files).finding.endswith("people prefer A.")
+    done = score(tmp_path / "made", files[:3])  # who stand for themselves alone
     assert done.win_rate == pytest.approx(0.7, abs=0.06)  # of 630 answers: sd .018
     assert done.low < 0.7 < done.high
     assert done.low > 0.5
@@ -156,7 +157,7 @@ def test_a_planted_preference_is_found_with_an_interval_that_holds_it(tmp_path: 
     assert done.controls is not None
     assert done.controls.answers == 3 * 21
     assert done.finding.startswith("A (lines) is chosen over B (lines) in 7")
-    assert "people prefer A" in done.finding
+    assert done.finding.endswith("these 3 raters prefer A; others may not.")
     json.dumps(done.to_json(), allow_nan=False)
 
 
@@ -407,7 +408,7 @@ def test_the_commands_make_plan_and_score(tmp_path: Path, capsys: pytest.Capture
     sheet = Sheet([], key["items"], key["sheet"], "")
     file = simulated_rater(sheet, "simulated", tmp_path, prefer=1.0, seed=1)
     assert main(["rate", "score", made, str(file), "--json", str(tmp_path / "score.json")]) == 0
-    assert "people prefer A" in capsys.readouterr().out
+    assert "this rater prefers A; others may not" in capsys.readouterr().out
     assert json.loads((tmp_path / "score.json").read_text())["win_rate"] == 1
 
 

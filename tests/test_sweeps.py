@@ -139,6 +139,22 @@ def test_a_control_or_another_text_is_not_a_seed_of_the_same_model() -> None:
     assert others[0].startswith("seqgan-shuffled ")
 
 
+def test_one_run_given_twice_is_refused_and_blank_sentences_are_drawn_again(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twins have no spread and would make any difference a claim; a weak model writes many blanks."""
+    how: dict[str, Any] = {"temperatures": (0.8, 1.2), "n": 50, "metrics": "BLEU-4,self-BLEU-4"}
+    with pytest.raises(InputError, match="are one model with one seed, 0; give each once"):
+        sweep_runs([runs[0], runs[0]], grammar.sample(200, seed=5), **how)
+    kept = Run.sample_text
+    monkeypatch.setattr(Run, "sample_text", lambda run, n, **o: ["", " ", *kept(run, n, **o)[: n // 3]][:n])
+    swept = sweep_runs(runs[:1], grammar.sample(200, seed=5), **how)
+    assert swept.n == 50 and swept.models[0].evaluations[0.8][0].n == 50
+    monkeypatch.setattr(Run, "sample_text", lambda run, n, **_: [""] * n)
+    with pytest.raises(InputError, match=r"a at temperature 0.8: 410 of 410 sentences have no word; leave this run"):
+        sweep_runs(runs[:1], grammar.sample(200, seed=5), **how)
+
+
 def test_a_gain_in_fluency_needs_both_judges() -> None:
     def said(one: str, other: str) -> list[str]:
         return agreement({"gan": {"LM-score": claim(one), "LSTM-score": claim(other)}})
@@ -156,7 +172,8 @@ def test_a_claim_smaller_than_the_training_texts_distance_is_warned_of(
 ) -> None:
     monkeypatch.setattr("textgan.sweeps.training_gap", lambda *_: gap)
     other = Run(runs[2].path, runs[2].settings | {"recipe": "seqgan"})
-    pairs = [runs[0], runs[0], other, other]  # no spread, so that every difference is a claim
+    # two runs a model without spread, so that every difference is a claim
+    pairs = [Run(run.path, run.settings | {"seed": seed}) for run in (runs[0], other) for seed in (0, 1)]
     swept = sweep_runs(
         pairs, grammar.sample(200, seed=5), temperatures=(0.7, 1.4), n=80, metrics="self-BLEU-4,LM-score"
     )

@@ -111,7 +111,7 @@ def audit(
         counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
         overlap=_overlap(rows.texts, learnt.lines, held, n, seed, absent),
-        exposure=_exposed(planted, models.get("generator"), seed, absent),
+        exposure=_exposed(planted, models.get("generator"), None if run is None else Run.open(run), seed, absent),
         extracted=None if planted is None else extracted(rows.texts, planted),
         absent=absent,
     )
@@ -270,9 +270,17 @@ def _overlap(
     return found
 
 
-def _exposed(planted: Canaries | None, model: Scorer | None, seed: int, absent: dict[str, str]) -> list[float]:
+def _exposed(
+    planted: Canaries | None, model: Scorer | None, run: Run | None, seed: int, absent: dict[str, str]
+) -> list[float]:
     if planted is None or model is None:
         absent["exposure of canaries"] = "no canaries were given" if planted is None else "no run was given"
+        return []
+    if run is not None and run.encode(planted.lines).truncated:
+        absent["exposure of canaries"] = (
+            f"they are longer than the {run.generator.max_len} tokens that the run reads and writes; plant shorter "
+            "ones (--length), or train with --max_len"
+        )
         return []
     return [float(bits) for bits in exposure(lambda lines: -model(lines), planted, seed=seed)]
 

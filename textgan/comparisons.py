@@ -100,6 +100,9 @@ def compare(
     Raises InputError as `evaluate` does.
     """
     first, second = ([read_text(text) for text in _runs(side)] for side in (a, b))
+    for side in (first, second):
+        if len({text.sha256 for text in side}) < len(side):
+            raise InputError(f"{side[0].name}: one text stands twice among the runs of a side; give each run once")
     if not isinstance(reference, Reference):
         reference = Reference(reference, train=train, seed=seed, tokenise=tokenise)
     fitted = reference

@@ -60,7 +60,7 @@ def loop(
     local folder, a .gguf file), fine-tuned, by adapters of rank `lora` where given. No held-out text chooses weights,
     as that would feed it real text. Figures of a generation: nll_per_byte of `test`; entropy, the nats that a sentence
     of its own has on average, -E log p of the model itself, whatever the temperature; distinct-2, self-BLEU-4 and
-    duplicates of its text against `test`.
+    duplicates of its text against `test`, None where its text has none, as that of a model which says one word.
 
     A grid of jobs: what is done is not done again. Gives {"settings", "real", "generations": [...], "findings"} and
     writes it as out/loop.json, beside out/loop.html.
@@ -75,7 +75,7 @@ def loop(
         raise InputError(f"{len(failed)} of {len(outcome)} generations failed ({failed[0]}); the same command goes on")
     results = read_results(out / "jobs")
     told = ("seed", "regime", "generation", "lines", *FIGURES)
-    rows = [{key: results[job.name][key] for key in told} for job in jobs]
+    rows = [{key: results[job.name].get(key) for key in told} for job in jobs]
     result = {
         "settings": {**chosen._asdict(), "generations": generations, "regimes": list(regimes), "seeds": list(seeds)},
         "texts": {name: _about(out / f"{name}.txt") for name in ("real", "test")},
@@ -92,10 +92,12 @@ def finding(rows: Sequence[dict[str, Any]], regime: str) -> str:
     """What became of a regime, in one sentence of figures."""
     ends = {name: [statistics.fmean(values) for values in curve(rows, regime, name).values()] for name in FIGURES}
     last, nats, entropy = len(ends["nll_per_byte"]) - 1, ends["nll_per_byte"], ends["entropy"]
+    distinct = ends["distinct-2"]
+    varied = f"from {distinct[0]:.4f} to {distinct[-1]:.4f}" if len(distinct) == len(nats) else "to what has none"
     return (
         f"{regime}: over {last} generations the held-out NLL a byte went from {nats[0]:.4f} to {nats[-1]:.4f} "
         f"({100 * (nats[-1] / nats[0] - 1):+.1f} %), the entropy of a sentence from {entropy[0]:.2f} to "
-        f"{entropy[-1]:.2f} nats, distinct-2 from {ends['distinct-2'][0]:.4f} to {ends['distinct-2'][-1]:.4f}."
+        f"{entropy[-1]:.2f} nats, distinct-2 {varied}."
     )
 
 
@@ -193,9 +195,11 @@ def _checked(
         if not given or len(set(given)) < len(given):
             raise InputError(f"{name} {', '.join(map(str, given)) or '(none)'}: give one or more, each once")
     check_temperature(chosen.temperature)
-    for name, value in (("generations", generations), ("n", chosen.n), ("steps", chosen.steps)):
-        if value < 1:
-            raise InputError(f"{name} {value} is too few; give 1 or more")
+    for name, value, least in (("generations", generations, 1), ("n", chosen.n, 2), ("steps", chosen.steps, 1)):
+        if value < least:
+            raise InputError(f"{name} {value} is too few; give {least} or more")
+    if len(held.lines) < 2:
+        raise InputError(f"test has {len(held.lines)} lines, which is too few; give 2 or more")
     out = make_folder(out)
     for name, source in (("real", real), ("test", held)):
         file = out / f"{name}.txt"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from textgan.runs import Run
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 BASELINE = "mle"
+SURPLUS = (1.1, 2.0, 8.0)  # sentences drawn for each that has a word in it, until there are enough
 DIVERSITY = "self-BLEU-4"
 JUDGES = ("LM-score", "LSTM-score")  # of two families, since a model may please one of its own
 QUALITIES = ("BLEU-4", *JUDGES, "reverse-LM-score", "Frechet")  # of those measured, what is matched
@@ -150,6 +152,11 @@ def sweep_runs(
         groups.setdefault(_model_of(run), []).append(run)
     for members in groups.values():  # models are paired seed by seed
         members.sort(key=lambda run: run.settings["seed"])
+        for run, twin in pairwise(members):  # twins would be as sure of a difference as they are alike
+            if run.settings["seed"] == twin.settings["seed"]:
+                raise InputError(
+                    f"{run.path} and {twin.path} are one model with one seed, {run.settings['seed']}; give each once"
+                )
     names = _short(list(groups))
     models = []
     for key, members in groups.items():
@@ -194,8 +201,15 @@ def agreement(matched: dict[str, dict[str, Matched]]) -> list[str]:
 
 def _lines(run: Run, n: int, seed: int, decoding: Decoding) -> list[str]:
     """n sentences with a word in them; a generator may also write empty ones, which no metric takes."""
-    drawn = run.sample_text(n + n // 10 + 10, seed=seed, temperature=decoding.temperature, top_p=decoding.top_p)
-    return [line for line in drawn if line.strip()][:n]
+    for surplus in SURPLUS:
+        drawn = run.sample_text(round(surplus * n) + 10, seed=seed, **decoding._asdict())
+        lines = [line for line in drawn if line.strip()]
+        if len(lines) >= n:
+            return lines[:n]
+    raise InputError(
+        f"{run.path} at temperature {decoding.temperature:g}: {len(drawn) - len(lines)} of {len(drawn)} sentences have "
+        "no word; leave this run or temperature out"
+    )
 
 
 def _baseline(keys: Iterable[str]) -> str | None:

@@ -47,24 +47,28 @@ def page(result: Mapping[str, Any]) -> str:
 
 
 def curve(rows: Sequence[Mapping[str, Any]], regime: str, name: str) -> dict[int, list[float]]:
-    """generation -> a figure, one value a seed; generation 0, which all regimes share, among them."""
+    """generation -> a figure, one value a seed that has it; generation 0, which all regimes share, among them."""
     found: dict[int, list[float]] = {}
     for row in rows:
-        if row["regime"] in (regime, "first"):
+        if row["regime"] in (regime, "first") and row[name] is not None:
             found.setdefault(row["generation"], []).append(row[name])
     return dict(sorted(found.items()))
 
 
-def _plot(rows: Any, regimes: list[str], name: str, real: Mapping[str, float]) -> Markup:
+def _plot(rows: Any, regimes: list[str], name: str, real: Mapping[str, float]) -> Markup | None:
     title, about = SHOWN[name]
     lines = []
     for place, regime in enumerate(regimes):
         found = curve(rows, regime, name)
         values = list(found.values())
+        if not values:
+            continue
         lines.append(
             Line(regime, list(found), [statistics.fmean(v) for v in values], f"c{place % COLOURS}",
                  [min(v) for v in values], [max(v) for v in values])
         )  # fmt: skip
+    if not lines:
+        return None
     guides = [(real[name], "real text")] if name in real else []
     chart = line_chart(
         lines, title=f"{title} over generations", desc=f"{about}, for each regime, over generations",
@@ -78,7 +82,7 @@ def _figures(rows: Any, regimes: list[str]) -> Markup:
     for regime in regimes:
         curves = [curve(rows, regime, name) for name in SHOWN]
         for generation in curves[0]:
-            means = [number(statistics.fmean(one[generation])) for one in curves]
+            means = [number(statistics.fmean(one[generation]) if generation in one else None) for one in curves]
             found.append([f"{regime}, generation {generation}", *means])
     titles = [title for title, _ in SHOWN.values()]
     return table(["regime and generation", *titles], found, caption="Means over the seeds")

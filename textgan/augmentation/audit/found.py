@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,6 @@ from textgan.augmentation.audit.lexicon import Lexicon
 from textgan.augmentation.audit.privacy import Overlap
 from textgan.augmentation.audit.sensitivity import Setting
 from textgan.augmentation.audit.shares import Amplification, Distance, Share
-from textgan.metrics.intervals import half_width
 from textgan.readable import columns, number, percent, printable, signed, span
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
@@ -96,7 +96,8 @@ class Audit(NamedTuple):
     def to_lines(self) -> list[str]:
         """Tables for a terminal, the sentences last."""
         shown = [[*columns([head, *rows]), ""] for _, head, rows in tables(self)]
-        return [*itertools.chain(*shown), *map(printable, self.findings())]
+        lacking = [f"not measured: {what}: {why}" for what, why in self.absent.items()]
+        return [*itertools.chain(*shown), *map(printable, [*self.findings(), *lacking])]
 
 
 def sentences(done: Audit) -> list[str]:
@@ -127,14 +128,18 @@ def sentences(done: Audit) -> list[str]:
 
 
 def _exposed(bits: Sequence[float]) -> str:
-    mean = statistics.fmean(bits)
-    said = f"The {len(bits)} canaries are exposed by {mean:.2f} bits on average"
-    if len(bits) < 3:
-        return f"{said}, where a line that was never seen has {UNSEEN}; so few have no interval."
-    half = half_width(statistics.stdev(bits) / len(bits) ** 0.5, len(bits) - 1)
-    told = "more than" if mean - half > UNSEEN else "less than" if mean + half < UNSEEN else "not told apart from"
-    interval = f"95 % interval {mean - half:.2f} to {mean + half:.2f}"
-    return f"{said} ({interval}), {told} the {UNSEEN} of a line that was never seen."
+    """Of lines that were never seen, ln 2 times the bits is exponential, their sum Gamma(n, 1), and the largest of n
+    has B bits or more with chance 1 - (1 - 2^-B)^n."""
+    from scipy.stats import gamma
+
+    n, mean, most = len(bits), statistics.fmean(bits), max(bits)
+    by_chance, largest = float(gamma.sf(sum(bits) * math.log(2), n)), 1 - (1 - 2**-most) ** n
+    verdict = "they are remembered" if min(by_chance, largest) < 0.025 else "nothing is shown to be remembered"
+    return (
+        f"The {n} canaries are exposed by {mean:.2f} bits on average, where lines that were never seen have {UNSEEN} "
+        f"(by chance with p = {number(by_chance, 2)}), and the most exposed one by {most:.2f} (p = "
+        f"{number(largest, 2)}): {verdict}."
+    )
 
 
 def _copied(done: Audit) -> list[str]:
@@ -143,13 +148,14 @@ def _copied(done: Audit) -> list[str]:
     for what, found in ((f"a run of {over.order} words", over.ngram), ("the whole line", over.verbatim)):
         if found is None:
             continue
-        much = f"{percent(found.train)} of the pool's lines share {what} with the training text"
-        other = f"{percent(found.control)} with as much text that was never seen"
+        much = f"{percent(found.train)} of the pool's lines share {what} with {over.size:,} lines of the training text"
+        other = f"{percent(found.control)} with as many that were never seen"
         gap = f"difference {signed(100 * found.difference, 2)} points, 95 % interval {span(found.low, found.high)}"
         verdict = "lines came through" if found.above else "no copying beyond the language itself is shown"
         if found.high < 0:
             verdict = "the control is nearer, so the two are no draws of one text, and nothing is shown either way"
         said.append(f"{much}, {other} ({gap}): {verdict}.")
+    said.append(f"With all of the training text {percent(over.whole)} of them share the whole line.")
     if (shared := done.about["control"]["also_in_real"]) > ALIKE:
         said.append(
             f"{percent(shared)} of the control's lines stand in the training text too, so it is a weak control."

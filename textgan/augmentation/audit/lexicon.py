@@ -1,6 +1,7 @@
 """Groups of words: who a line speaks of, and the line with one group put in another's place."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,12 @@ from textgan.errors import InputError
 DEFAULT = Path(__file__).with_name("gender.yaml")
 SHAPE = "groups: {name: [word, ...], ...} and, if wanted, swaps: [[word, word], ...]"
 MOST_GROUPS = 16
-WORD = re.compile(r"\w+")
 # Scripts without spaces: their words stand beside others, so no boundary can be asked.
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Vowel signs and accents belong to the word that they stand in, and \w knows none of them.
+MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
+LETTER = rf"[\w{MARKS}]"
+WORD = re.compile(f"{LETTER}+")
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,9 @@ class Lexicon:
         found = []
         for words in self.groups.values():
             folded = {_folded(word) for word in words}
-            plain = frozenset(word for word in folded if re.fullmatch(rf"(?:(?![{UNSPACED}])\w)+", word))
-            found.append((plain, _pattern(sorted(folded - plain)) if folded - plain else None))
+            plain = frozenset(word for word in folded if re.fullmatch(rf"(?:(?![{UNSPACED}]){LETTER})+", word))
+            others = [word for word in words if _folded(word) not in plain]
+            found.append((plain, _pattern(others) if others else None))
         return found
 
     @cached_property
@@ -113,9 +118,11 @@ def mentions(texts: Sequence[str], lexicon: Lexicon) -> np.ndarray:
     matchers = lexicon.matchers
     found = np.zeros((len(texts), len(matchers)), dtype=bool)
     for row, line in enumerate(texts):
-        words = WORD.findall(line.casefold())  # a set of words is a hundred times as fast as a pattern of them
+        folded = line.casefold()
+        words = WORD.findall(folded)  # a set of words is a hundred times as fast as a pattern of them
         for group, (plain, others) in enumerate(matchers):
-            found[row, group] = not plain.isdisjoint(words) or (others is not None and others.search(line) is not None)
+            phrase = others and (others.search(line) or others.search(folded))
+            found[row, group] = not plain.isdisjoint(words) or bool(phrase)
     return found
 
 
@@ -134,12 +141,13 @@ def _folded(word: str) -> str:
 
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    """Any of the words, whole; the longest first, so that a phrase goes before its first word."""
+    """Any of the words, whole, as written or folded; the longest first, so that a phrase goes before its first word."""
     parts = []
-    for word in sorted({_folded(word) for word in words}, key=lambda word: (-len(word), word)):
+    spelt = {form for word in words for form in (" ".join(word.split()), _folded(word))}
+    for word in sorted(spelt, key=lambda word: (-len(word), word)):
         inner = r"\s+".join(map(re.escape, word.split(" ")))
-        before = "" if re.match(f"[{UNSPACED}]", word) else r"(?<!\w)"
-        after = "" if re.search(f"[{UNSPACED}]$", word) else r"(?!\w)"
+        before = "" if re.match(f"[{UNSPACED}]", word) else f"(?<!{LETTER})"
+        after = "" if re.search(f"[{UNSPACED}]$", word) else f"(?!{LETTER})"
         parts.append(f"{before}{inner}{after}")
     return re.compile("|".join(parts), re.IGNORECASE)
 

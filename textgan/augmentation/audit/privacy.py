@@ -32,8 +32,8 @@ class Excess(NamedTuple):
 
 class Overlap(NamedTuple):
     """verbatim: whole lines. ngram: lines with a run of `order` words of one line (None: no synthetic line has so many
-    words). lines: synthetic lines; size: lines of training text and of control. copied: some of the lines found in the
-    training text alone.
+    words). lines: synthetic lines; size: lines of training text and of control. whole: the share of the synthetic lines
+    that stand anywhere in the training text, also in what was cut. copied: some of those that the control lacks.
     """
 
     verbatim: Excess
@@ -41,6 +41,7 @@ class Overlap(NamedTuple):
     order: int
     lines: int
     size: int
+    whole: float
     copied: list[str]
 
 
@@ -63,16 +64,16 @@ def overlap(
         raise InputError(f"overlap has an interval from {GROUPS} lines of each text on; got {sizes}; give more")
     rng = np.random.default_rng([seed, 21])
     size = min(len(train), len(control))
+    lines, known = [" ".join(line.split()) for line in synthetic], {" ".join(line.split()) for line in train}
+    never = {" ".join(line.split()) for line in control}
+    copied = [line for line in dict.fromkeys(lines) if line in known and line not in never]
+    everywhere = sum(line in known for line in lines) / len(lines)
     train, control = ([text[i] for i in np.sort(rng.permutation(len(text))[:size])] for text in (train, control))
     groups = [rng.permutation(len(text)) % GROUPS for text in (synthetic, train, control)]
-    lines = [" ".join(line.split()) for line in synthetic]
     whole = _Hits.of_lines(lines, [" ".join(line.split()) for line in (*train, *control)])
-    known = set(train), set(control)
-    copied = [line for line in dict.fromkeys(synthetic) if line in known[0] and line not in known[1]]
     runs = _Hits.of_ngrams(synthetic, (*train, *control), n)
-    return Overlap(
-        _excess(whole, groups), None if runs is None else _excess(runs, groups), n, len(synthetic), size, copied[:SHOWN]
-    )
+    over = None if runs is None else _excess(runs, groups)
+    return Overlap(_excess(whole, groups), over, n, len(synthetic), size, everywhere, copied[:SHOWN])
 
 
 class _Hits(NamedTuple):

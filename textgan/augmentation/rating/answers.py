@@ -88,7 +88,8 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
 
 def _flat(where: str, row: Mapping[str, Any], unnamed: str) -> _Row:
     """A row of a table, ours or Label Studio's (CSV, JSON-MIN)."""
-    cells = {name: str(row.get(name) or "").strip() for name in ("sheet", "item", "choice", "rater", "annotator")}
+    names = ("sheet", "item", "choice", "rater", "annotator")
+    cells = {name: "" if (cell := row.get(name)) is None else str(cell).strip() for name in names}  # 0 is a choice
     rater = cells["rater"] or cells["annotator"] or unnamed
     return _Row(where, cells["sheet"], rater, cells["item"], CHOICES.get(cells["choice"], cells["choice"]))
 
