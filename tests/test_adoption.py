@@ -85,6 +85,13 @@ def gguf_file(path: Path, *, width: int = 16, inner: int = 32) -> Path:
     return path
 
 
+def test_a_generator_of_our_own_is_no_pretrained_one(tmp_path: Path) -> None:
+    run = fit(MLE(mle_steps=1, batch=8, generator=LSTM(4, 4)), LINES, out=tmp_path / "run", progress=False)
+    ours = MLE(mle_steps=1, batch=8, generator=Pretrained(str(run.path / "generator")))
+    with pytest.raises(InputError, match="is a generator of textgan's own; give its run as --start"):
+        fit(ours, LINES, out=tmp_path / "other", progress=False)
+
+
 def test_a_gguf_file_plays_the_game_and_takes_adapters(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """What it becomes is a folder like any other: it loads again with the same probabilities, and nothing is said."""
     path = gguf_file(tmp_path / "m.gguf")

@@ -406,11 +406,53 @@ def test_what_spoils_a_figure_is_told_beside_it(tmp_path: Path, capsys: pytest.C
         more = ["--valid", str(valid)] if valid else []
         assert main(["train", "mle", str(train), *more, "--out", str(tmp_path / f"run{place}"), *tiny]) == 0
         assert said in capsys.readouterr().err
+    assert main(["train", "mle", str(own), "--prompt", "99", "--out", str(tmp_path / "prompt"), *tiny]) == 0
+    assert "100% of the lines are no longer than their prompt" in capsys.readouterr().err
+    long = tmp_path / "long.txt"
+    long.write_text(own.read_text() + "\n" + "word " * 1000)
+    assert main(["train", "mle", str(long), "--out", str(tmp_path / "long"), *tiny]) == 0
+    assert "a few long lines make each step and each sample long; give --max_len" in capsys.readouterr().err
     cut = ["--out", str(tmp_path / "cut"), "--max_len", "3", *tiny]
     assert main(["train", "mle", str(own), *cut]) == 0
     assert "of the training lines are longer than 3 tokens and are cut" in capsys.readouterr().err
     assert main(["evaluate", str(glued), "--reference", str(glued), "--metrics", "length"]) == 0
     assert "nearly all scored lines are one word; tokenise by characters" in capsys.readouterr().out
+
+
+def test_resume_goes_on_at_the_runs_own_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever is told that --resume goes on need not know what the run was begun with."""
+    run, line = tmp_path / "run", ["train", "seqgan", "grammar:60", "--out", str(tmp_path / "run")]
+    tiny = ["--batch", "8", "--generator", "transformer", "--generator.width", "8", "--generator.heads", "2",
+            "--generator.layers", "1", "--mle_steps", "3", "--judge_steps", "1", "--rollouts", "1", "--seed", "3",
+            "--control", "constant", "--vocab_size", "40", "--eval_every", "2"]  # fmt: skip
+    assert main([*line, *tiny, "--adversarial_steps", "2"]) == 0
+    log = (run / "log.jsonl").read_bytes()
+    (run / "ckpt-000006").rename(tmp_path / "gone")
+    assert main([*line, "--resume"]) == 0
+    assert (run / "log.jsonl").read_bytes() == log
+    capsys.readouterr()
+    assert main([*line, "--resume", "--rollouts", "2"]) == 1
+    assert "rollouts 1 -> 2; leave them out" in capsys.readouterr().err
+    other = tmp_path / "mistyped"
+    assert main([*line[:-1], str(other), "--resume", *tiny, "--adversarial_steps", "0"]) == 0
+    assert f"nothing to resume in {other}; it begins anew" in capsys.readouterr().err
+
+
+def test_sample_takes_no_place_of_what_a_run_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, prompts = tmp_path / "run", tmp_path / "prompts.txt"
+    tiny = ["--batch", "8", "--generator.embedding", "4", "--generator.hidden", "4", "--mle_steps", "1"]
+    assert main(["train", "mle", "grammar:60", "--out", str(run), *tiny]) == 0
+    for name in ("recipe.json", "log.jsonl", "generator/model.safetensors"):
+        before = (run / name).read_bytes()
+        assert main(["sample", str(run), "-n", "1", "--out", str(run / name)]) == 2
+        assert (run / name).read_bytes() == before
+    assert main(["sample", str(run), "-n", "1", "--out", str(run / "samples.txt")]) == 0
+    prompts.write_text("a\n\na man\n")
+    capsys.readouterr()
+    assert main(["sample", str(run), "-n", "2", "--prompts", str(prompts)]) == 0
+    assert "1 blank lines are left out" in capsys.readouterr().err
+    with pytest.raises(InputError, match="prompts: a list of lines was wanted, got one string"):
+        Run.open(run).sample_text(2, prompts="a man")
 
 
 def test_a_damaged_run_says_what_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

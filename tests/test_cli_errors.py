@@ -27,7 +27,8 @@ RATIOS = "a number from 0 to 1e+06 was wanted"
 NO_FILE = "no such file; give a text file, - or grammar:N"
 NO_TEXT = "holds no text (blank lines: 0, skipped: 0); give at least one sentence"
 NAMES = ", ".join(recipe.name for recipe in RECIPES)  # type: ignore[attr-defined]
-NO_RUN = "no recipe.json; a run is a folder that `textgan train` has written"
+A_RUN = "a run is a folder that `textgan train` has written"
+NO_RUN = f"no recipe.json; {A_RUN}"
 NOT_UTF8 = "byte 0xff is not UTF-8; mend the text, or read it with --encoding-errors replace or skip"
 A_FOLDER = "is a folder; give a text file, or a pool that `textgan generate` has written"
 FULL = "out of memory; give smaller numbers (--batch, --n, the sizes of the nets) or less text"
@@ -68,7 +69,8 @@ USAGE = [
     (f"{MLE} --corpus x", "there is no option --corpus"),
     (f"{MLE} --rollouts 3", "there is no option --rollouts"),
     (f"{MLE} --preset", "--preset: expected one argument"),
-    (f"{MLE} --preset paper", "--preset 'paper' is not one of mle's: paper-oracle, paper-coco, paper-news"),
+    (f"{MLE} --preset paper",
+     "--preset 'paper' is not one of mle's: paper-oracle, paper-coco, paper-news; did you mean paper-oracle?"),
     (f"{MLE} --mle_final_rate 2", "--mle_final_rate 2.0 must be from 0 to 1"),
     (f"{MLE} --batch", "--batch: expected one argument"),
     (f"{MLE} --batch x", "--batch: a whole number was wanted, got 'x'"),
@@ -182,9 +184,11 @@ FAILED = [
      "one.txt/run: cannot be written (Not a directory); give a folder that can"),
     ("train mle grammar:50 --out run", "run already holds a run; give --resume to go on with it or another --out"),
     (f"train mle grammar:50 --out run {TINY} --resume --seed 1",
-     "--resume with other settings than the run's: seed 0 -> 1; use another --out"),
+     "--resume with other settings than the run's: seed 0 -> 1; leave them out, or use another --out"),
     (f"train mle grammar:50 --out run {TINY} --resume --batch 5",
-     "--resume with other settings than the run's: fields.batch 4 -> 5; use another --out"),
+     "--resume with other settings than the run's: batch 4 -> 5; leave them out, or use another --out"),
+    ("train seqgan grammar:50 --out run --resume",
+     "run is a run of mle; give `textgan train mle ... --out run --resume`"),
     (f"{MLE} --device cuda", "--device cuda, but no CUDA device was found; give --device cpu"),
     (f"{MLE} --vocab_size 2", "vocab_size 2 must be at least 5: 4 marks and one token"),
     (f"{MLE} --tokens bpe --vocab_size 100", "vocab_size 100 must be at least 260 for bpe: 4 marks and 256 bytes"),
@@ -195,7 +199,7 @@ FAILED = [
     (f"{SEQGAN} --discriminator.widths [1,2]",
      "discriminator.widths has 2 entries and discriminator.filters 8; give one number of filters for each window "
      "width"),
-    (f"{MLE} --start missing", f"missing: {NO_RUN}"),
+    (f"{MLE} --start missing", f"missing: no such folder; {A_RUN}"),
     (f"{MLE} --start run",
      "--start run has another generator; give --generator.embedding 8 --generator.hidden 8"),
     (f"train mle grammar:60 --out new {TINY} --start run",
@@ -208,11 +212,13 @@ FAILED = [
     (f"{MLE} --config one.txt", "--config one.txt: option: value on each line was wanted, got str"),
     (f"{MLE} --config bad.txt",
      '--config bad.txt: is not YAML (unacceptable character #x00ff: invalid start byte in "bad.txt", position 4)'),
-    ("sample missing -n 3", f"missing: {NO_RUN}"),
+    ("sample missing -n 3", f"missing: no such folder; {A_RUN}"),
+    ("sample run/generator -n 3", f"run/generator: {NO_RUN} (give run)"),
+    ("finetune run one.txt --valid one.txt --out t",
+     "run: no config.json, so it is no model folder; give run/generator, which holds the run's model"),
     ("sample folder -n 3", f"folder: {NO_RUN}"),
     ("sample one.txt -n 3",
-     "one.txt/recipe.json cannot be read ([Errno 20] Not a directory: 'one.txt/recipe.json'); train again with another "
-     "--out"),
+     f"one.txt: is a file; {A_RUN}"),
     ("sample untrained -n 3", "untrained: nothing trained yet; `textgan train ... --resume` goes on with this run"),
     ("evaluate missing --reference grammar:50", f"missing: {NO_FILE}"),
     ("evaluate grammar:50 --reference empty.txt", f"empty.txt {NO_TEXT}"),
@@ -326,9 +332,13 @@ def test_every_command_is_in_both_tables() -> None:
 
 
 def test_a_metric_that_is_not_there_is_answered_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(shlex.split(f"{EVALUATE} --metrics BLUE")) == 1
+    for name, meant in (("BLUE-4", "BLEU-4"), ("self-bleu-3", "self-BLEU-3"), ("BLEU4", "BLEU-4")):
+        assert main(shlex.split(f"{EVALUATE} --metrics {name}")) == 1
+        said = capsys.readouterr().err
+        assert said == f"textgan: error: there is no metric {name!r}; did you mean {meant}?\n"
+    assert main(shlex.split(f"{EVALUATE} --metrics likeness")) == 1
     said = capsys.readouterr().err
-    assert said.startswith("textgan: error: there is no metric 'BLUE'; there are BLEU, self-BLEU, ")
+    assert said.startswith("textgan: error: there is no metric 'likeness'; there are BLEU, self-BLEU, ")
     assert said.endswith(", and each with its order, as in BLEU-4\n")
     assert said.count("\n") == 1
 

@@ -93,7 +93,7 @@ def test_lines_that_stand_in_the_reference_are_counted_in_a_warning() -> None:
         (["a b"], [], {}, "holds no text"),
         (["a b"], ["a b"], {"n": 2}, "n is 2, but"),
         (["a b"], ["a b"], {"n": 0}, "n is 0; give a positive number of lines, at most 1"),
-        (["a b"], ["a b"], {"metrics": "BLUE-4"}, "there is no metric 'BLUE-4'; there are BLEU"),
+        (["a b"], ["a b"], {"metrics": "BLUE-4"}, "there is no metric 'BLUE-4'; did you mean BLEU-4?"),
         (["a b"], ["a b"], {"tokenise": "letters"}, "tokenise 'letters' is not known; take one of words, characters"),
         (["a b"], Reference(["a b"]), {"tokenise": "characters"}, "'characters' came beside a Reference of 'words'"),
     ],

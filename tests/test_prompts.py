@@ -198,7 +198,8 @@ def test_the_first_tokens_of_each_line_can_be_its_prompt() -> None:
     assert rows == [[a, b, mark, c, d, EOS], [a, mark, b, EOS], [mark, c, EOS]]  # one token is always left to write
     assert data.held_out.batch([0]).tolist() == [[a, b, mark, UNK, c, EOS]]  # a mark that is typed is a word
     assert data.prompts is not None and data.prompts.tolist() == [[a, b, mark], [a, mark, PAD], [mark, PAD, PAD]]
-    assert data.facts["tokens"]["prompt"] == "2" and data.facts["prompts"] == {"distinct": 3, "longest": 2}
+    assert data.facts["tokens"]["prompt"] == "2" and data.facts["prompts"]["longest"] == 2
+    assert data.facts["prompts"]["distinct"] == 3 and data.facts["prompts"]["whole"] == pytest.approx(2 / 3)
 
 
 @pytest.fixture(scope="module")

@@ -302,7 +302,7 @@ def test_resume_refuses_other_settings_and_lists_them(tmp_path: Path) -> None:
     fit(tiny(RECIPES[0]), LINES, out=run, schedule=OFTEN, progress=False)
     with pytest.raises(InputError, match="already holds a run; give --resume"):
         fit(tiny(RECIPES[0]), LINES, out=run, progress=False)
-    with pytest.raises(InputError, match=r"fields\.batch 8 -> 9"):
+    with pytest.raises(InputError, match=r"run's: batch 8 -> 9"):
         fit(tiny(RECIPES[0], batch=9), LINES, out=run, progress=False, resume=True)
     with pytest.raises(InputError, match="corpus: other text than lines"):
         fit(tiny(RECIPES[0]), [*LINES, "a cow sits here ."], out=run, progress=False, resume=True)
@@ -332,6 +332,25 @@ def test_a_run_folder_can_move_and_go_on(tmp_path: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     moved = fit(tiny(RECIPES[0], mle_steps=9), LINES, out=tmp_path / "b", schedule=OFTEN, progress=False, resume=True)
     assert trace(whole) == trace(moved)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"recipe": MLE}, "recipe: .* is none; give one"),
+        ({"recipe": MLE(batch=2.5)}, "--batch 2.5 must be a whole number"),
+        ({"recipe": MLE(generator="lstm")}, "--generator 'lstm' says no net; give sizes such as LSTM"),
+        ({"text": "characters"}, "text 'characters' must be text settings"),
+        ({"seed": -1}, "--seed -1 must be from 0 to 4294967295"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_python_is_told_before_anything_is_written(
+    wrong: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    arguments: dict[str, Any] = {"recipe": tiny(MLE), "corpus": LINES, "out": tmp_path / "run"} | wrong
+    with pytest.raises(InputError, match=said):
+        fit(**arguments, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_processes_cannot_share_a_run_folder(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ _PUBLIC = {
     "discriminators": "CNN Bidirectional Discriminator MultiCNN Recurrent StepDiscriminator",
     "objectives": "Objective",
     "updates": "Phase Player Recipe",
+    "batches": "TextSettings",
     "recipes": "CatGAN CoT DGSAN DPGAN GAD GSGAN JSDGAN LeakGAN MLE MaliGAN MaskGAN PGBLEU RECIPES "
     "RankGAN RelGAN ScratchGAN SentiGAN SeqGAN TextGAIL TextGAN",
     "runs": "Run",

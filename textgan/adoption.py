@@ -19,6 +19,7 @@ from textgan.errors import InputError
 from textgan.generators import Pretrained
 from textgan.lm.likelihood import ends, unknown_id
 from textgan.lm.loading import Lm, load_lm, quiet
+from textgan.models import StatefulForCausalLM
 from textgan.text import BOS, EOS, PAD, SPECIALS, UNK, load_tokenizer, save_tokenizer, write_json
 from textgan.updates import Recipe
 
@@ -49,6 +50,11 @@ def adopt(recipe: Recipe, folder: Path) -> Adopted:
         raise InputError("--generator pretrained wants --generator.path: a folder or a name on the hub")
     if not (kept / NOTE).exists():
         lm = load_lm(path, device="cpu")
+        if isinstance(lm.model, StatefulForCausalLM):
+            raise InputError(
+                f"--generator.path {path} is a generator of textgan's own; give its run as --start, and its family as "
+                "--generator"
+            )
         replace_folder(kept, lambda new: move(lm, new))
     found = json.loads((kept / NOTE).read_text(encoding="utf-8"))
     ours = dataclasses.replace(recipe, **{name: Pretrained(str(kept)) for name in nets})  # type: ignore[type-var]

@@ -19,7 +19,16 @@ from textgan.errors import InputError
 from textgan.labels import count_labels, label_facts, labels_of, token_of, unlabelled, with_labels
 from textgan.oracle import Oracle, Truth, truth_of
 from textgan.processes import ALONE, Share
-from textgan.prompts import MARK, NONE, cut_prompted, encode_prompted, longest_prompt, prompts_of, sentences
+from textgan.prompts import (
+    MARK,
+    NONE,
+    cut_prompted,
+    encode_prompted,
+    longest_prompt,
+    prompts_of,
+    sentences,
+    share_given,
+)
 from textgan.sequences import pad_to
 from textgan.text import (
     Encoded,
@@ -63,7 +72,8 @@ class TextSettings:
     encoding_errors: str = "strict"
 
 
-MUCH = 0.1  # of a text's words unknown, or twice its lines cut
+MUCH = 0.1  # of a text's words unknown, of its lines all prompt, or twice its lines cut
+LONG = 8  # times the median length, above which a maximum is that of a few lines
 
 
 class Data(NamedTuple):
@@ -169,7 +179,8 @@ def _prepared(
         valid_facts["in_training"] = int(np.isin(digests(held), digests(lines)).sum())
     facts = {
         "corpus": _facts(text)
-        | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated},
+        | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated}
+        | {"median": int(np.median(train.lengths))},
         "valid": valid_facts | {"unk_rate": held_out.unk_rate},
         "tokens": {
             "level": settings.tokens if given is None else "pretrained",
@@ -232,7 +243,8 @@ def _prepared_prompted(text: Text, other: Text | None, settings: TextSettings, g
     prompts = prompts_of(rows, size - 1)
     data.facts["corpus"] |= {"lines": len(text.lines), "truncated": rows.truncated}
     data.facts["tokens"] |= {"vocab_size": size, "max_len": max_len, "prompt": how}
-    facts = data.facts | {"prompts": {"distinct": len(np.unique(prompts, axis=0)), "longest": longest}}
+    told = {"distinct": len(np.unique(prompts, axis=0)), "longest": longest, "whole": share_given(rows, size - 1)}
+    facts = data.facts | {"prompts": told}
     return data._replace(train=rows, held_out=held_rows, max_len=max_len, facts=facts, prompts=prompts)
 
 
@@ -288,6 +300,17 @@ def cautions(facts: Mapping[str, Any]) -> list[str]:
     if (cut := corpus["truncated"]) > MUCH / 2:
         longest = facts["tokens"]["max_len"]
         said.append(f"{cut:.0%} of the training lines are longer than {longest} tokens and are cut; raise --max_len")
+    longest, usual = facts["tokens"]["max_len"], corpus.get("median", facts["tokens"]["max_len"])
+    if longest > LONG * usual:
+        said.append(
+            f"sentences may have {longest} tokens and half of them have {usual} at most: a few long lines make each "
+            "step and each sample long; give --max_len"
+        )
+    if (whole := facts.get("prompts", {}).get("whole", 0)) > MUCH:
+        said.append(
+            f"{whole:.0%} of the lines are no longer than their prompt, which leaves G a word and the end; give a "
+            "smaller --prompt"
+        )
     for name, rate in (("training", corpus["unk_rate"]), ("held-out", valid["unk_rate"])):
         if rate > MUCH:
             said.append(

@@ -30,7 +30,7 @@ from textgan.cli_options import (
 )
 from textgan.cli_pool import add_generate, add_select, add_verify
 from textgan.cli_rate import add_rate
-from textgan.cli_usage import Parser, apart, count, file, folder, once_from_standard_input
+from textgan.cli_usage import Parser, apart, count, file, folder, once_from_standard_input, own_files, read_prompts
 from textgan.errors import InputError
 from textgan.readable import columns
 
@@ -115,11 +115,11 @@ def _run_sample(options: argparse.Namespace) -> None:
     from textgan.augmentation import write_pool
     from textgan.progress import counted
     from textgan.runs import Run
-    from textgan.text import read_lines, write_lines
+    from textgan.text import write_lines
 
-    apart("textgan sample", [options.out], options.prompts)
+    apart("textgan sample", [options.out], options.prompts, *own_files(options.run))
     run = Run.open(options.run, device=options.device, precision=options.precision)
-    prompts = read_lines(options.prompts) if options.prompts else []
+    prompts = read_prompts(options.prompts).lines if options.prompts else []
     chosen = {name: getattr(options, name) for name in ("seed", "temperature", "top_p", "label")} | {"prompts": prompts}
     with machine.threads(options.threads), machine.together() as share:
         if share.rank > 0:  # the first process writes what all have drawn

@@ -15,7 +15,7 @@ from textgan.cli_options import (
     command,
     progress,
 )
-from textgan.cli_usage import complain, folder, number, once_from_standard_input, usage_error, whole
+from textgan.cli_usage import complain, folder, number, once_from_standard_input, read_prompts, usage_error, whole
 
 MOST = 10**9  # sentences of a pool; they are never all in memory
 
@@ -52,7 +52,7 @@ def _run_generate(options: argparse.Namespace) -> None:
             temperature=options.temperature,
             top_p=options.top_p,
             label=options.label,
-            prompts=options.prompts,
+            prompts=options.prompts and read_prompts(options.prompts),
             form=options.format,
             licence=options.licence,
             device=options.device,

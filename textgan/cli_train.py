@@ -109,14 +109,17 @@ def _parse(recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
     rest, presets = _without(prog, "--preset", rest)
     rest = [_kind_as_flag(argument, nets) for argument in rest]
     configs = {path: _read_config(path, nets) for path in files}
-    preset = _preset(prog, recipe, presets)
-    kinds = {net: _kind_of(prog, recipe, net, [preset, *configs.values()], rest) for net in nets}
-    preset = {k: v for k, v in preset.items() if k not in kinds or v["kind"] == kinds[k]}
+    preset, kept = _preset(prog, recipe, presets), _kept(prog, recipe, rest)
+    kinds = {net: _kind_of(prog, recipe, net, [kept, preset, *configs.values()], rest) for net in nets}
+    kept, preset = (
+        {k: v for k, v in config.items() if k not in kinds or v["kind"] == kinds[k]} for config in (kept, preset)
+    )
     groups = _groups(recipe, kinds)
     known = {option.name: option for options in groups.values() for option in options}
     _check_names(prog, kinds, rest, configs, known)
     parser = _parser(prog, recipe, groups)
-    given = [word for config in (preset, *configs.values()) for word in ("--config", json.dumps(config, default=str))]
+    read = [json.dumps(config, default=str) for config in (kept, preset, *configs.values())]
+    given = [word for config in read for word in ("--config", config)]
     from jsonargparse import ArgumentError
 
     try:
@@ -205,7 +208,7 @@ def _parser(prog: str, recipe: type, groups: Mapping[str, Sequence[Option]]) -> 
     )  # fmt: skip
     parser.add_argument("corpus", metavar="CORPUS", type=str, help="training text: a file, - or grammar:N")
     parser.add_argument("--out", type=str, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, at its settings, exactly")
     parser.add_argument("--tensorboard", action="store_true", help="also write RUN/tensorboard (needs the extra)")
     parser.add_argument("--config", action="config", metavar="FILE", help="YAML file of options; flags win over it")
     parser.add_argument(
@@ -237,6 +240,26 @@ def _preset(prog: str, recipe: type, names: Sequence[str]) -> dict[str, Any]:
         return recipes.to_dict(recipes.find_preset(recipe, names[-1])) if names else {}
     except InputError as error:
         usage_error(prog, str(error))
+
+
+def _kept(prog: str, recipe: type, arguments: Sequence[str]) -> dict[str, Any]:
+    """The settings of the run that --resume goes on with, as a --config file would hold them: all else wins over them.
+
+    Errors: another recipe's run.
+    """
+    _, outs = _without(prog, "--out", arguments)
+    if "--resume" not in arguments or not outs:
+        return {}
+    try:
+        with open(os.path.join(outs[-1], "recipe.json"), encoding="utf-8") as file:
+            settings = json.load(file)
+        name, fields, text = settings["recipe"], dict(settings["fields"]), dict(settings.get("text", {}))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # `fit` says what is wrong with it
+    if name != recipe.name:  # type: ignore[attr-defined]
+        raise InputError(f"{outs[-1]} is a run of {name}; give `{PROG} {name} ... --out {outs[-1]} --resume`")
+    told = fields | text | {key: settings.get(key) for key in ("seed", "control")} | settings.get("schedule", {})
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _without(prog: str, flag: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:

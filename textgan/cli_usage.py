@@ -81,6 +81,25 @@ def apart(prog: str, outputs: Iterable[str | None], *inputs: str | None) -> None
             taken.add(real)
 
 
+def own_files(run: str) -> list[str]:
+    """The files of a run that say what it is: nothing else may be written in their place."""
+    names = ("recipe.json", "log.jsonl", "heldout.txt", "prompts.safetensors")
+    inside = [os.path.join(run, place) for place in ("generator", "best")]
+    return [os.path.join(run, name) for name in names] + [
+        os.path.join(place, name) for place in inside if os.path.isdir(place) for name in os.listdir(place)
+    ]
+
+
+def read_prompts(path: str) -> Any:
+    """The prompts of a file, a line each; blank ones are left out, and said."""
+    from textgan.text import read_text
+
+    text = read_text(path)
+    if text.blank:
+        complain(f"warning: {path}: {text.blank} blank lines are left out, so that prompts and lines differ in number")
+    return text
+
+
 def complain(line: str) -> None:
     """One line on standard error, whatever is in it."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(line.split()))

@@ -124,6 +124,11 @@ def longest_prompt(data: Encoded, mark: int) -> int:
     return int(_places(data, mark).max(initial=0))
 
 
+def share_given(data: Encoded, mark: int) -> float:
+    """The share of the sentences in which G has a token and the end to write at most, 0..1."""
+    return float(np.mean(data.lengths - _places(data, mark) - 1 <= 2))
+
+
 def prompts_of(data: Encoded, mark: int) -> np.ndarray:
     """The prompts of the sentences, at most MOST of them: (N, P) int32, each with its mark, PAD after it."""
     rows = np.arange(len(data))

@@ -53,8 +53,10 @@ class Run:
             folder, weights = folder.parent, BEST
         try:
             settings = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise InputError(f"{folder}: no recipe.json; a run is a folder that `textgan train` has written") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            said = "no recipe.json" if folder.is_dir() else "is a file" if folder.exists() else "no such folder"
+            above = f" (give {folder.parent})" if (folder.parent / "recipe.json").exists() else ""
+            raise InputError(f"{folder}: {said}; a run is a folder that `textgan train` has written{above}") from error
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{folder}/recipe.json cannot be read ({error}); train again with another --out"
@@ -131,6 +133,8 @@ class Run:
         """
         if n < 1:
             raise InputError(f"-n {n} must be at least 1")
+        if isinstance(prompts, str):
+            raise InputError("prompts: a list of lines was wanted, got one string")
         if label is not None:
             id_of(label, self.labels, 0)  # refuse it before any work
         decoding = Decoding(temperature, top_p)

@@ -81,8 +81,10 @@ def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
 
     The number of processes may: the batch is the whole of them.
     """
+    if old.get("recipe") != new.get("recipe"):
+        raise InputError(f"--resume of a {old.get('recipe')} run as {new.get('recipe')}; name that, or another --out")
     changes = []
-    for key in ("recipe", "seed", "fields", "tokens", "start", "control"):
+    for key in ("seed", "fields", "tokens", "start", "control"):
         changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
     for key in ("corpus", "valid"):
         a, b = old[key].get("sha256"), new[key].get("sha256")
@@ -91,7 +93,8 @@ def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
     if old.get("tokenizer", new["tokenizer"]) != new["tokenizer"]:
         changes.append("a tokenizer that numbers its tokens otherwise (another version of tokenizers?)")
     if changes:
-        raise InputError(f"--resume with other settings than the run's: {'; '.join(changes)}; use another --out")
+        told = "; ".join(change.removeprefix("fields.") for change in changes)
+        raise InputError(f"--resume with other settings than the run's: {told}; leave them out, or use another --out")
 
 
 def _differences(key: str, old: Any, new: Any) -> list[str]:

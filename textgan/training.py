@@ -109,6 +109,10 @@ def fit(
     stands).
     """
     text, schedule = text or TextSettings(), schedule or Schedule()
+    if not isinstance(text, TextSettings):
+        raise InputError(f"text {text!r} must be text settings, as textgan.TextSettings(tokens='characters')")
+    if not 0 <= seed < 1 << 32:
+        raise InputError(f"--seed {seed} must be from 0 to {(1 << 32) - 1}")
     chosen, facts = choose(recipe, preset)
     check_recipe(chosen)
     check_prompt(str(text.prompt), chosen)
@@ -129,7 +133,7 @@ def fit(
         raise InputError(f"--batch {chosen.batch} must be a multiple of the {several}")
     if control is not None:
         check_control(control, accelerator.num_processes)
-    main = accelerator.is_main_process
+    main, anew = accelerator.is_main_process, resume and not (folder / "recipe.json").exists()
     board = folder / "tensorboard" if tensorboard and main else None
     with locked(folder) if main else nullcontext():
         with accelerator.main_process_first():  # what the first one keeps in the folder, the others find there
@@ -146,7 +150,8 @@ def fit(
             settings = settings_of(
                 chosen, state.players, data.facts, seed=seed, schedule=vars(schedule), accelerator=accelerator
             )
-            settings |= facts | {"tokenizer": hashlib.sha256(data.tokenizer.to_str().encode()).hexdigest()}
+            settings |= {"text": vars(text)} | facts
+            settings |= {"tokenizer": hashlib.sha256(data.tokenizer.to_str().encode()).hexdigest()}
             if start is not None:
                 settings["start"] = state.begin_with(Run.open(start), data.tokenizer)
             training = _Training(state, data, folder, settings, schedule, accelerator, on_log)
@@ -156,6 +161,8 @@ def fit(
                 Progress(training.total, batch=chosen.batch, shown=progress and main, tensorboard=board) as bar,
             ):
                 settings["threads"] = n
+                if anew:
+                    bar.say(f"nothing to resume in {folder}; it begins anew")
                 try:
                     training.run(bar, asked)
                 except ConnectionError as error:

@@ -178,10 +178,17 @@ FACTORS = {"beta_max", "mutation"}  # fields of at least 1
 
 def check_recipe(recipe: Any) -> None:
     """Refuse impossible numbers of a recipe and its nets in one line that names the flag."""
+    if not is_dataclass(recipe) or isinstance(recipe, type):
+        raise InputError(f"recipe: {recipe!r} is none; give one, as textgan.SeqGAN(rollouts=8)")
     for field in fields(recipe):
         value = getattr(recipe, field.name)
         if type(field.default) in (int, float) and not isinstance(value, int | float):
             raise InputError(f"--{field.name} {value!r} must be a number")
+        if type(field.default) is int and not isinstance(value, int):
+            raise InputError(f"--{field.name} {value!r} must be a whole number")
+        if is_dataclass(field.default) and not is_dataclass(value):
+            wanted = f"sizes such as {field.default!r}"
+            raise InputError(f"--{field.name} {value!r} says no net; give {wanted} (in Python)")
     for name, value in _numbers(recipe):
         last = name.rpartition(".")[2]
         least = 0 if last.endswith("_steps") or (isinstance(value, float) and last not in FACTORS) else 1

@@ -119,6 +119,8 @@ def data_card(
         f"{rows:,} texts written by a model, not by people, one row each with where it came from. Nobody has read",
         "them: they are untrusted text, and may repeat or resemble what the model was trained on.", "",
         *(f"- {_cell(line)}" for line in about), "", *table, "",
+        "Every text is here, the ones that were not selected too: train on "
+        '`load_dataset(...)["train"].filter(lambda row: row["selected"])`.',
         "`selected` says which rows are to be used, `reason` why a row is not, `weight` how much one counts. "
         f"`{PROVENANCE}`",
         "holds the inputs by sha256, the settings and the versions. `textgan verify` checks the files against "

@@ -148,7 +148,9 @@ def _hub_is_known() -> bool:
 
 def _check_folder(path: Path) -> None:
     if not (path / "config.json").is_file():
-        raise InputError(f"{path}: no config.json, so it is no model folder; give one with config.json and safetensors")
+        inside = f"{path}/generator, which holds the run's model" if (path / "recipe.json").exists() else ""
+        wanted = inside or "one with config.json and safetensors"
+        raise InputError(f"{path}: no config.json, so it is no model folder; give {wanted}")
     if not any(path.glob("*.safetensors")):
         pickles = sorted(p.name for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in path.glob(kind))
         found = f"only pickled weights ({pickles[0]}), which can run code" if pickles else "no weights"

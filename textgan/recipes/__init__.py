@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from textgan.discriminators import DISCRIMINATORS
-from textgan.errors import InputError
+from textgan.errors import InputError, guess
 from textgan.generators import GENERATORS
 from textgan.recipes.catgan import CatGAN
 from textgan.recipes.cot import CoT
@@ -59,7 +59,8 @@ def find_preset(recipe: type, name: str) -> Recipe:
     presets = presets_of(recipe)
     if name not in presets:
         names = ", ".join(presets) or "none"
-        raise InputError(f"--preset {name!r} is not one of {recipe.name}'s: {names}")  # type: ignore[attr-defined]
+        said = f"--preset {name!r} is not one of {recipe.name}'s: {names}"  # type: ignore[attr-defined]
+        raise InputError(said + guess(name, list(presets)))
     return presets[name]
 
 
