@@ -52,9 +52,9 @@ def make_splits(study: Study) -> dict[str, list[str]]:
 
 def known_truth(texts: Texts) -> Truth | None:
     """Who knows the language that all splits are drawn from; None where nobody does."""
-    sources = [source(text) for text in (texts.divide or tuple(texts.given.values()))]
-    kinds = {text.partition(":")[0] + text.partition("@")[1] + text.partition("@")[2] for text in sources}
-    return truth_of(sources[0]) if len(kinds) == 1 else None
+    truths = [truth_of(source(text)) for text in (texts.divide or tuple(texts.given.values()))]
+    known = {truth.sha256: truth for truth in truths if truth is not None}
+    return next(iter(known.values())) if len(known) == 1 and None not in truths else None
 
 
 def _drawn(texts: Texts) -> dict[str, list[str]]:
