@@ -155,7 +155,7 @@ def test_the_page_is_inert_whatever_the_texts_and_the_lexicon_hold(tmp_path: Pat
             ["pool.txt", "--real", "real.txt", "--lexicon", "empty.yaml"],
             "group 'b' is empty; give it at least one word",
         ),
-        (["pool.txt", "--real", "real.txt", "--run", "nowhere"], "nowhere: no recipe.json; a run is a folder"),
+        (["pool.txt", "--real", "real.txt", "--run", "nowhere"], "nowhere: no such folder; a run is a folder"),
         (["pool.txt", "--real", "real.txt", "--canaries", "empty.yaml"], "empty.yaml: holds no canaries"),
         (["none.jsonl", "--real", "real.txt"], "none.jsonl: cannot read the pool: No such file or directory"),
         (["unselected.jsonl", "--real", "real.txt"], "holds no selected row with text"),
