@@ -125,7 +125,7 @@ def test_a_run_of_any_recipe_has_a_d_that_judges_lines_or_a_reason_why_not(recip
     [
         ("--run {run} --body cnn", 2, "textgan select: error: --run brings its own D; leave --body out"),
         ("--run {run} --encoder x", 2, "textgan select: error: --run brings its own D; leave --encoder out"),
-        ("--run nowhere", 1, "nowhere: no recipe.json; a run is a folder that `textgan train` has written"),
+        ("--run nowhere", 1, "nowhere: no such folder; a run is a folder that `textgan train` has written"),
     ],
 )
 def test_what_cannot_be_is_one_line(
