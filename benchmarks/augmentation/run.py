@@ -33,6 +33,7 @@ POOLED = ("grammar-first-100", "grammar-100", "grammar-own-100")  # N = 100 on t
 SHOWN = (
     "selected", "gan", "before", "before-selected", "two-stage", "before-two-stage", "self", "word-shuffled", "fresh"
 )  # fmt: skip
+BETWEEN = (("gan", "before"), ("before-selected", "before"))  # what the game changes, and what D's choice does
 
 
 def run(name: str, lines: list[int], workers: int) -> None:
@@ -57,7 +58,8 @@ def run(name: str, lines: list[int], workers: int) -> None:
 
 def rows() -> tuple[list[str], list[str]]:
     """Markdown: a row an experiment; and the sentences of all."""
-    lines = [f"| experiment | {' | '.join(SHOWN)} | gan - before |", "|---|" + "---|" * (len(SHOWN) + 1)]
+    heads = ["experiment", *SHOWN, *map(" - ".join, BETWEEN)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     said = []
     for path in sorted(RESULTS.glob("*-*.jsonl")):
         name, _, n = path.stem.rpartition("-")
@@ -66,7 +68,8 @@ def rows() -> tuple[list[str], list[str]]:
         arms = tuple(dict.fromkeys(row["arm"] for row in rows))
         study = dataclasses.replace(read_study(HERE / f"{name.removesuffix('-first')}.yaml"), arms=arms)
         found = {one.a: one for one in against_best(study, rows, int(n), "steps", study.ratio)}
-        shown = [*map(found.get, SHOWN), paired(study, rows, "gan", "before", int(n), "steps", study.ratio)]
+        shown = [found.get(arm) for arm in SHOWN]
+        shown += [paired(study, rows, a, b, int(n), "steps", study.ratio) for a, b in BETWEEN]
         lines.append(f"| `{path.stem}` | {' | '.join(map(_percent, shown))} |")
         failed = f"; {len(kept['failed'])} jobs failed" if kept["failed"] else ""
         found_out = sentences(dataclasses.replace(study, lines=(int(n),)), rows)
