@@ -91,12 +91,14 @@ def _survived(running: Any, jobs: Sequence[Job], folder: Path) -> Iterator[tuple
     except TerminatedWorkerError:
         left = [job for job in jobs if job.name not in told]
     for job in left:
-        try:
-            yield from Parallel(n_jobs=2)([delayed(run_job)(job, folder)])  # two: with one it would be this process
-        except TerminatedWorkerError:
-            reason = "its process was killed (out of memory?)"
+        reason = "its process was killed (out of memory?)"
+        for _ in range(2):  # the end of a worker before may be noticed only now
+            with contextlib.suppress(TerminatedWorkerError):
+                ((_, reason),) = Parallel(n_jobs=2)([delayed(run_job)(job, folder)])  # one would be this process
+                break
+        else:
             _write_failed(job, folder, reason)
-            yield job.name, reason
+        yield job.name, reason
 
 
 def run_job(job: Job, results: str | Path) -> tuple[str, str]:
