@@ -145,11 +145,9 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
     parts = []
     spelt = {form for word in words for form in (" ".join(word.split()), _folded(word))}
     for word in sorted(spelt, key=lambda word: (-len(word), word)):
-        inner = r"\s+".join(map(re.escape, word.split(" ")))
-        before = "" if re.match(f"[{UNSPACED}]", word) else f"(?<!{LETTER})"
-        after = "" if re.search(f"[{UNSPACED}]$", word) else f"(?!{LETTER})"
-        parts.append(f"{before}{inner}{after}")
-    return re.compile("|".join(parts), re.IGNORECASE)
+        parts.append(r"\s+".join(map(re.escape, word.split(" "))))
+    before, after = f"(?:(?<!{LETTER})|(?=[{UNSPACED}]))", f"(?:(?!{LETTER})|(?<=[{UNSPACED}]))"
+    return re.compile(f"{before}(?:{'|'.join(parts)}){after}", re.IGNORECASE)
 
 
 def _cased(word: str, model: str) -> str:
