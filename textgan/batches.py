@@ -297,11 +297,10 @@ def _kept(folder: Path, wanted: dict[str, Any]) -> Data | None:
 def cautions(facts: Mapping[str, Any]) -> list[str]:
     """What of a text's facts would spoil the figures that are reported on it, a line each."""
     corpus, valid, said = facts["corpus"], facts["valid"], []
+    longest = facts["tokens"]["max_len"]
     if (cut := corpus["truncated"]) > MUCH / 2:
-        longest = facts["tokens"]["max_len"]
         said.append(f"{cut:.0%} of the training lines are longer than {longest} tokens and are cut; raise --max_len")
-    longest, usual = facts["tokens"]["max_len"], corpus.get("median", facts["tokens"]["max_len"])
-    if longest > LONG * usual:
+    if longest > LONG * (usual := corpus.get("median", longest)):
         said.append(
             f"sentences may have {longest} tokens and half of them have {usual} at most: a few long lines make each "
             "step and each sample long; give --max_len"

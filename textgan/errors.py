@@ -19,10 +19,16 @@ class Interrupted(Exception):
         self.code = code
 
 
-def guess(word: str, known: Iterable[str]) -> str:
-    """A question that names the nearest known word, or nothing."""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one, or nothing."""
     import difflib
 
     words = list(known)
     near = [w for w in words if word and w.startswith(word)] or difflib.get_close_matches(word, words, 1, 0.7)
-    return f"; did you mean {near[0]}?" if near else ""
+    return near[0] if near else ""
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """A question that names the nearest known word, or nothing."""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""

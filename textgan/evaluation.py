@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, guess
+from .errors import InputError, nearest
 from .metrics import METRICS, USUAL, Metric, NgramIndex, Score, Sets, Unmeasurable
 from .metrics.encoders import AnyEncoder, as_encoder
 from .metrics.intervals import FEWEST, GROUPS, MOST, degrees_of_freedom, half_width, holm, standard_errors, two_sided_p
@@ -138,8 +138,8 @@ def choose_metrics(metrics: str | Iterable[str | Metric] | None) -> tuple[Metric
 
 def _no_metric(item: str) -> str:
     known = {name.casefold(): name for metric in METRICS for name in (metric.name, metric.family)}
-    if near := guess(item.casefold(), known):
-        return f"there is no metric {item!r}; did you mean {known[near.removeprefix('; did you mean ')[:-1]]}?"
+    if near := nearest(item.casefold(), known):
+        return f"there is no metric {item!r}; did you mean {known[near]}?"
     names = ", ".join(dict.fromkeys(metric.family for metric in METRICS))
     return f"there is no metric {item!r}; there are {names}, and each with its order, as in BLEU-4"
 

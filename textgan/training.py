@@ -150,8 +150,8 @@ def fit(
             settings = settings_of(
                 chosen, state.players, data.facts, seed=seed, schedule=vars(schedule), accelerator=accelerator
             )
-            settings |= {"text": vars(text)} | facts
-            settings |= {"tokenizer": hashlib.sha256(data.tokenizer.to_str().encode()).hexdigest()}
+            numbered = hashlib.sha256(data.tokenizer.to_str().encode()).hexdigest()
+            settings |= {"text": vars(text), "tokenizer": numbered} | facts
             if start is not None:
                 settings["start"] = state.begin_with(Run.open(start), data.tokenizer)
             training = _Training(state, data, folder, settings, schedule, accelerator, on_log)
@@ -339,7 +339,7 @@ class _Training:
         write_manifest(folder)
 
     def restore(self, bar: Progress) -> None:
-        """Take up the newest good checkpoint, or begin: recipe.json and heldout.txt first, an empty log."""
+        """Take up the newest good checkpoint, or begin: heldout.txt, prompts, then recipe.json; an empty log."""
         main = self.accelerator.is_main_process
         if main:
             clean(self.folder)

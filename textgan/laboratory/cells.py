@@ -131,14 +131,16 @@ class Lab:
 
     def valid_nll(self, training: Training) -> float:
         """What a done training has reached on the validation text, nats a byte; infinite for a lost candidate."""
-        path = self.results / f"{training.name}.json"
-        return nll_of(json.loads(path.read_text(encoding="utf-8")))
+        return nll_of(self.result(training))
+
+    def result(self, training: Training) -> dict[str, Any]:
+        """What a done training has given."""
+        return json.loads((self.results / f"{training.name}.json").read_text(encoding="utf-8"))
 
     def best(self, candidates: Sequence[Training]) -> Training:
         """The candidate of the least validation NLL. Errors: InputError where all are lost."""
         best = min(candidates, key=self.valid_nll)
-        if math.isinf(self.valid_nll(best)):
-            lost = json.loads((self.results / f"{best.name}.json").read_text(encoding="utf-8"))["lost"]
+        if lost := self.result(best).get("lost"):
             raise InputError(f"no candidate is left ({best.name}: {lost})")
         return best
 
@@ -159,9 +161,10 @@ class Lab:
 
     def served(self, place: Place) -> bool:
         """Whether a candidate is left of those that are done."""
-        names = [training.name for training in self.candidates(place)]
-        found = [self.results / f"{name}.json" for name in names]
-        return any(not path.exists() or "lost" not in json.loads(path.read_text(encoding="utf-8")) for path in found)
+        return any(
+            not (self.results / f"{one.name}.json").exists() or "lost" not in self.result(one)
+            for one in self.candidates(place)
+        )
 
     def training(self, place: Place) -> Training:
         """The training that stands for an arm; its candidates must be done."""

@@ -28,13 +28,14 @@ def make_splits(study: Study) -> dict[str, list[str]]:
         raise InputError(f"texts: {unknown[0]!r} is no split; they are {', '.join(SPLITS)}")
     if lacking := [name for name in SPLITS if name in _needed(study) and name not in named]:
         raise InputError(f"texts: the split {lacking[0]} is missing ({SPLITS[lacking[0]]})")
-    if texts.divide and texts.near is None and known_truth(texts) is not None:
+    independent = texts.near is None and known_truth(texts) is not None
+    if texts.divide and independent:
         made = _drawn(texts)
     elif texts.divide:
         made = split([source(text) for text in texts.divide], texts.lines, seed=texts.seed, near=texts.near).parts
     else:
         made = {name: list(read_text(source(text)).lines) for name, text in texts.given.items()}
-        if texts.near is not None or known_truth(texts) is None:
+        if not independent:
             refuse_overlap(made, texts.near)
     for name, wanted in _needed(study).items():
         if len(made[name]) < wanted:

@@ -230,7 +230,7 @@ class Study:
             ("games.tokens", self.games.tokens, LEVELS),
         ):
             if word not in words:
-                raise InputError(f"{key}: {word!r} is not one of {', '.join(words)}{guess(word, list(words))}")
+                raise InputError(f"{key}: {word!r} is not one of {', '.join(words)}{guess(word, words)}")
         if (chosen.body == "cnn") is (chosen.encoder is not None):
             raise InputError(f"selection.encoder: body {chosen.body} {'reads none' if chosen.encoder else 'wants one'}")
 

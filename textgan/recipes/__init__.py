@@ -60,7 +60,7 @@ def find_preset(recipe: type, name: str) -> Recipe:
     if name not in presets:
         names = ", ".join(presets) or "none"
         said = f"--preset {name!r} is not one of {recipe.name}'s: {names}"  # type: ignore[attr-defined]
-        raise InputError(said + guess(name, list(presets)))
+        raise InputError(said + guess(name, presets))
     return presets[name]
 
 
