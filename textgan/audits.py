@@ -93,7 +93,8 @@ def audit(
         known = set(planted.lines)
         learnt = learnt._replace(lines=[line for line in learnt.lines if line not in known])
     shared = _shared(held, learnt)
-    models = _models(run, lm, device, scorers or {}, absent)
+    opened = None if run is None else Run.open(run, device=device)
+    models = _models(opened, lm, device, scorers or {}, absent)
     said("groups")
     groups = _groups(_texts(rows, learnt, held), lexicon, seed, absent)
     said("constraints and sensitivity")
@@ -111,7 +112,7 @@ def audit(
         counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
         overlap=_overlap(rows.texts, learnt.lines, held, n, seed, absent),
-        exposure=_exposed(planted, models.get("generator"), None if run is None else Run.open(run), seed, absent),
+        exposure=_exposed(planted, models.get("generator"), opened, seed, absent),
         extracted=None if planted is None else extracted(rows.texts, planted),
         absent=absent,
     )
@@ -206,19 +207,18 @@ def _scores(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _models(
-    run: str | Path | None, lm: str | Path | None, device: str, scorers: Mapping[str, Scorer], absent: dict[str, str]
+    run: Run | None, lm: str | Path | None, device: str, scorers: Mapping[str, Scorer], absent: dict[str, str]
 ) -> dict[str, Scorer]:
     """What gives each line -log p in nats, of a run's generator and a language model, and a logit, of the run's D."""
     found: dict[str, Scorer] = {}
     reasons = dict.fromkeys(("generator", "discriminator", "language model"), "none was given")
     if run is not None:
-        opened = Run.open(run, device=device)
-        _ = opened.generator  # that there is none is told now
-        found["generator"] = lambda lines: -opened.log_probs(lines)[0]
+        _ = run.generator  # that there is none is told now
+        found["generator"] = lambda lines: -run.log_probs(lines)[0]
         try:
-            found["discriminator"] = Opponent(run).logits
+            found["discriminator"] = Opponent(run.path).logits
         except InputError as error:
-            reasons["discriminator"] = str(error).removeprefix(f"{run}: ")
+            reasons["discriminator"] = str(error).removeprefix(f"{run.path}: ")
     if lm is not None:
         from textgan.lm import line_nll, load_lm
 

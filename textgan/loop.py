@@ -146,14 +146,11 @@ def learned_from(real: Sequence[str], before: Sequence[Sequence[str]], regime: s
 
 def written(lm: Any, n: int, *, seed: int, temperature: float) -> list[str]:
     """n lines of a model that are not blank."""
-    from textgan.lm import write_text
+    from textgan.lm.writing import write_worded
 
-    lines: list[str] = []
-    for attempt in range(10):
-        more = write_text(lm, n - len(lines), seed=seed + 100_000 * attempt, temperature=temperature, max_tokens=64)
-        lines += [line for line in more if line.strip()]
-        if len(lines) == n:
-            return lines
+    lines, _ = write_worded(lm, n, seed=seed, tries=10, temperature=temperature, max_tokens=64)
+    if len(lines) == n:
+        return lines
     raise InputError(f"the model writes {len(lines)} lines that are not blank instead of {n}; give more steps")
 
 

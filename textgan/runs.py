@@ -17,7 +17,7 @@ from textgan import machine
 from textgan.errors import InputError
 from textgan.generators import ROWS, Decoding, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
-from textgan.manifest import MANIFEST, problems
+from textgan.manifest import MANIFEST, facts, problems
 from textgan.processes import ALONE, TILE, Noise, gather, share, sharing, tile_seed, widest
 from textgan.prompts import encode_prompted, given_prompts, load_prompts
 from textgan.sequences import PAD, pad_to
@@ -249,10 +249,7 @@ class Run:
     @cached_property
     def weights_sha256(self) -> str:
         """Hash of the generator's weights file, as it was when it was first asked for or the generator was loaded."""
-        import hashlib
-
-        with open(self.weights / "model.safetensors", "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return str(facts(self.weights / "model.safetensors")["sha256"])
 
 
 def block_seed(seed: int, block: int) -> int:

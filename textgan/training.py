@@ -32,6 +32,7 @@ from textgan.labels import draw_labels
 from textgan.manifest import write_manifest
 from textgan.processes import average, gather, sharing
 from textgan.progress import Progress
+from textgan.prompts import FILE as PROMPTS
 from textgan.prompts import check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
@@ -352,7 +353,7 @@ class _Training:
                 refuse_other_settings(Run.open(self.folder).settings, self.settings)
             if not known or not (self.folder / "heldout.txt").exists():
                 write_lines(self.folder / "heldout.txt", self.data.held_out_lines)
-            if self.data.prompts is not None:
+            if self.data.prompts is not None and not (known and (self.folder / PROMPTS).exists()):
                 save_prompts(self.data.prompts, self.folder)
             if not known:  # last: with it the folder is a run
                 write_json(self.folder / "recipe.json", self.settings)

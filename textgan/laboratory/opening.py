@@ -16,8 +16,9 @@ from textgan.experiment import Job
 from textgan.laboratory.cells import Lab, Place
 from textgan.laboratory.splits import known_truth
 from textgan.laboratory.study import source
-from textgan.lm import Lm, load_lm, write_text
+from textgan.lm import Lm, load_lm
 from textgan.lm.likelihood import IGNORE, answers, prepared, row_nll
+from textgan.lm.writing import write_worded
 from textgan.metrics.likelihoods import ModelNLL
 from textgan.runs import Run
 from textgan.text import read_lines, write_lines
@@ -119,13 +120,7 @@ def _written(lab: Lab, lm: Lm, real: list[str], folder: Path, seed: int) -> list
     judge = Run.open(lab.judge)
     metrics = (*choose_metrics(WRITTEN), ModelNLL(judge.log_probs, f"LSTM {judge.weights_sha256[:8]}", "LSTM-score"))
     for temperature in writing.temperatures:
-        lines, blank = list[str](), 0
-        for attempt in range(TRIES):
-            more = write_text(lm, writing.n - len(lines), seed=seed + 100_000 * attempt, temperature=temperature)
-            lines += [line for line in more if line.strip()]
-            blank += sum(not line.strip() for line in more)
-            if len(lines) == writing.n or 2 * len(lines) < writing.n:
-                break
+        lines, blank = write_worded(lm, writing.n, seed=seed, tries=TRIES, least=0.5, temperature=temperature)
         if len(lines) < writing.n:
             rows.append({"temperature": temperature, "blank": blank})
             continue

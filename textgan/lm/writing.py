@@ -52,6 +52,23 @@ def write_text(
     return lines
 
 
+def write_worded(
+    lm: Lm, n: int, *, seed: int, tries: int, least: float = 0.0, temperature: float = 1.0, **options: Any
+) -> tuple[list[str], int]:
+    """Lines that are not blank, n of them unless so many tries give fewer; and how many blank ones were passed over.
+
+    least: tries end where fewer than this share of n is there. options: `write_text`'s.
+    """
+    lines, blank = list[str](), 0
+    for attempt in range(tries):
+        more = write_text(lm, n - len(lines), seed=seed + 100_000 * attempt, temperature=temperature, **options)
+        worded = [line for line in more if line.strip()]
+        lines, blank = lines + worded, blank + len(more) - len(worded)
+        if len(lines) == n or len(lines) < least * n:
+            break
+    return lines, blank
+
+
 def check_temperature(temperature: float) -> None:
     """InputError for one at which nothing can be drawn."""
     if not (math.isfinite(temperature) and temperature > 0):
