@@ -185,6 +185,18 @@ def test_raters_who_do_not_read_are_left_out_and_counted(tmp_path: Path) -> None
         score(tmp_path / "made", [bad])
 
 
+def test_a_rater_who_skips_what_would_show_that_he_reads_is_told(tmp_path: Path) -> None:
+    sheet = make(A, B, n=20, out=tmp_path / "made")
+    reads = simulated_rater(sheet, "simulated-reads", tmp_path, prefer=1.0, seed=1)
+    rows = [[sheet.sha256, item, "" if facts["kind"] == "attention" else 1, "simulated-skips"]
+            for item, facts in sheet.key.items()]  # fmt: skip
+    done = score(tmp_path / "made", [reads, filled(tmp_path / "skips.csv", rows)])
+    assert (done.raters, done.unchecked, done.excluded) == (2, ["simulated-skips"], [])
+    assert any("simulated-skips: answered none of the attention items" in line for line in done.to_lines())
+    plain = make(A, B, n=20, out=tmp_path / "plain", attention=0)
+    assert score(tmp_path / "plain", [simulated_rater(plain, "s", tmp_path, prefer=1.0, seed=1)]).unchecked == []
+
+
 def test_a_tie_is_half_a_win_and_blank_cells_are_counted(tmp_path: Path) -> None:
     sheet = make(A, B, n=4, out=tmp_path / "made", attention=0)
     sides = {item: facts["left"] for item, facts in sheet.key.items()}

@@ -16,12 +16,13 @@ from textgan import grammar
 from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_pool
 from textgan.augmentation.calibration import auc_error
 from textgan.augmentation.density import DensityRatio, second_opinion
-from textgan.augmentation.folder import seal_pool, write_shards
+from textgan.augmentation.folder import data_card, seal_pool, write_shards
 from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights, choose
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.report.funnel import funnel_plot
 from textgan.selection import Selection, drawn, select
+from textgan.text.rows import REJECTED
 
 HABITS = (" is ", " on ", " in ", " with ", " and ")
 DIRT = [
@@ -69,7 +70,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 def test_every_row_is_there_with_its_verdict_and_the_funnel_adds_up(done: Done) -> None:
     before, after = list(read_pool(done.pool)), list(read_pool(done.out))
     same = ("id", "text", "source", "seed", "index")
-    assert [[row[key] for key in same] for row in before] == [[row[key] for key in same] for row in after]
+    at_its_place = sorted(after, key=lambda row: row["index"])
+    assert [[row[key] for key in same] for row in before] == [[row[key] for key in same] for row in at_its_place]
     assert all(row["selected"] == ("reason" not in row) == (row["weight"] > 0) for row in after)
     fates = Counter(row.get("reason", "chosen").partition(":")[0] for row in after)
     stages = dict(done.found.funnel)
@@ -80,7 +82,8 @@ def test_every_row_is_there_with_its_verdict_and_the_funnel_adds_up(done: Done) 
     assert fates["chosen"] == stages["chosen by drs"] == sum(row["selected"] for row in after)
     reasons = {row["text"]: row.get("reason", "") for row in after}
     assert [reasons[text].partition(":")[0] for text in DIRT] == ["blank", "length", "repetition", "charset", "charset"]
-    assert after[-1]["reason"] == "duplicate"
+    assert at_its_place[-1]["reason"] == "duplicate"
+    assert [row["selected"] for row in after] == sorted((row["selected"] for row in after), reverse=True)
     # a share of .4 of the texts that passed, to 4 sd
     assert fates["chosen"] / stages["perplexity"] == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / stages["perplexity"]))
 
@@ -119,10 +122,26 @@ def test_the_same_arguments_give_the_same_bytes(done: Done, tmp_path: Path) -> N
     for name in ("one", "two"):
         select(pool, REAL, tmp_path / name, how=TopK(0.2), ratio=found.ratio, judge=grammar.sample(30, 8))
     assert [p.name for p in sorted((tmp_path / "one").iterdir())] == [
-        "MANIFEST.json", "README.md", "funnel.html", "provenance.json", "rows-00000.jsonl",
+        "MANIFEST.json", "README.md", "funnel.html", "provenance.json", "rejected-00000.jsonl", "rows-00000.jsonl",
     ]  # fmt: skip
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_what_datasets_loads_is_what_was_chosen(done: Done, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed (extra `data`)")
+    rows = list(read_pool(done.out))
+    for name, chosen in (("default", True), ("rejected", False)):
+        data = datasets.load_dataset(str(done.out), name, split="train", cache_dir=str(tmp_path))
+        assert list(data["text"]) == [row["text"] for row in rows if row["selected"] is chosen]
+        assert set(data["selected"]) == {chosen}
+        assert ("reason" in data.column_names) is not chosen
+
+
+def test_no_rows_make_no_shard_and_no_configuration(tmp_path: Path) -> None:
+    assert write_shards(iter(()), tmp_path, "jsonl", REJECTED) == 0 and not list(tmp_path.iterdir())
+    card = data_card("t", about=[], rows=3, form="jsonl", licence=None, funnel=[("generated", 3)])
+    assert card.count("- config_name: default") == 1 and not any("rejected" in line for line in card)
 
 
 @pytest.mark.parametrize("how", [All(), MH(4), Resample(900), Weights()], ids=lambda how: type(how).__name__)

@@ -143,25 +143,26 @@ def test_their_trainers_take_it(tmp_path: Path, kind: str) -> None:
 
 # Preference pairs
 
-MADE = ["a man runs .", "a dog sits .", "two men sit .", "a man runs ."]
+MADE = ["a man runs .", "a dog sits .", "two men sit .", "a man runs .", "a man reads ."]
 TRUE = ["a man walks .", "a dog sits .", "the dog runs far .", "a man waits ."]
 
 
 def test_a_pair_is_a_real_and_a_generated_text_each_once() -> None:
     found = list(pairs(TRUE, MADE))
-    assert len(found) == 3  # "a dog sits ." is real
+    assert len(found) == 3  # "a dog sits ." is real, and "a man runs ." stands there twice
     assert {row["prompt"] for row in found} == {""}
     assert {row["chosen"] for row in found} < set(TRUE)
-    assert sorted(row["rejected"] for row in found) == ["a man runs .", "a man runs .", "two men sit ."]
+    assert sorted(row["rejected"] for row in found) == ["a man reads .", "a man runs .", "two men sit ."]
     assert list(pairs(TRUE, MADE, n=2)) == found[:2]
     assert list(pairs(TRUE, MADE, seed=0)) == found
+    assert len(list(pairs([*TRUE, *TRUE], MADE))) == 3
 
 
 def test_a_shared_beginning_becomes_the_prompt() -> None:
     found = list(pairs(TRUE, MADE, prefix=2))
-    assert sorted((row["prompt"], row["chosen"], row["rejected"]) for row in found) == [
-        ("a man", " waits .", " runs ."), ("a man", " walks .", " runs ."),
-    ]  # fmt: skip
+    assert {row["prompt"] for row in found} == {"a man"}
+    assert sorted(row["chosen"] for row in found) == [" waits .", " walks ."]
+    assert sorted(row["rejected"] for row in found) == [" reads .", " runs ."]
     for row in pairs(REAL, [*SHUFFLED, *OTHER], prefix=1):
         assert row["prompt"] + row["chosen"] in REAL
         assert len(row["prompt"].split()) == 1
@@ -174,7 +175,7 @@ def test_the_set_is_what_datasets_reads(tmp_path: Path, prefix: int) -> None:
     many = write_pairs(TRUE, rows, tmp_path / "p.jsonl", prefix=prefix)
     read = datasets.load_dataset("json", data_files=str(tmp_path / "p.jsonl"), split="train", cache_dir=str(tmp_path))
     assert read.column_names == ["prompt", "chosen", "rejected"]
-    assert read.num_rows == many == 2
+    assert read.num_rows == many == 2  # two of "a man", with prompt and without
     assert list(read) == [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
 
 

@@ -91,7 +91,7 @@ def add_select(commands: Any) -> None:
         commands, _run_select, "select", "POOL --real TEXT --out POOL2 [options]",
         "filter a pool and choose from it by how real its texts look",
         "Filter a pool and choose from it by how real its texts look to a calibrated discriminator. Every "
-        "row is kept in POOL2, with its verdict and the reason; a second judge says whether the choice helped.",
+        "row is kept in POOL2 with its verdict, rejected ones aside; a second judge says whether the choice helped.",
     )  # fmt: skip
     parser.add_argument("pool", metavar="POOL", help="a pool: folder, .jsonl or .parquet")
     parser.add_argument("--real", required=True, metavar="TEXT", help="real text that the generator has not seen")

@@ -31,6 +31,7 @@ from textgan.manifest import facts
 from textgan.readable import number
 from textgan.report.funnel import selection_page
 from textgan.text import Text, folded, read_text, spool, write_lines
+from textgan.text.rows import REJECTED, ROWS
 
 PAGE = "funnel.html"
 EACH = 3  # texts of each fate that the page shows
@@ -79,7 +80,8 @@ def select(
     progress: Callable[[str], None] | None = None,
     **bounds: Any,
 ) -> Selection:
-    """Write the pool anew as the folder `out`, with a verdict and a reason, a ratio and a weight in each row.
+    """Write the pool anew as the folder `out`, with a verdict and a reason, a ratio and a weight in each row; those
+    that were not chosen stand in files of their own.
 
     real: lines that the generator has not seen: the filters' bounds are drawn after them, and D learns from them.
     ratio: one that was fitted before, or what `DensityRatio.fit` is told; its body may be the D of a finished run
@@ -129,7 +131,9 @@ def select(
     fates = [*_fates(screened, values, chosen, name)]
 
     def write(folder: Path) -> None:
-        write_shards(_verdicts(pool, rows, fates), folder, form)
+        for word in (ROWS, REJECTED):
+            verdicts = (row for row in _verdicts(pool, rows, fates) if row["selected"] is (word == ROWS))
+            write_shards(verdicts, folder, form, word)
         _page(done, lines, fates, folder / PAGE)
         seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), form, licence))
 
@@ -331,4 +335,7 @@ def _provenance(
 def _card(done: Selection, rows: int, form: str, licence: str | None) -> list[str]:
     about = [*_said(done), *(f"warning: {line}" for line in done.warnings)]
     title = f"{done.funnel[-1][1]:,} selected texts"
-    return data_card(title, about=about, rows=rows, form=form, licence=licence, funnel=done.funnel)
+    rejected = rows - done.funnel[-1][1]
+    return data_card(
+        title, about=about, rows=rows, form=form, licence=licence, funnel=done.funnel, rejected=rejected
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """A pool as a folder: shards of rows, a data card, where it all came from, and a MANIFEST to check it by.
 
 POOL/rows-00000.jsonl ... (or .parquet)  README.md  provenance.json  MANIFEST.json
+     rejected-00000.jsonl ...            the rows that a selection has not taken, with its reasons
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from textgan.augmentation.pool import Row, read_rows, write_pool
 from textgan.errors import InputError
 from textgan.manifest import MANIFEST, problems, read_manifest, write_manifest
 from textgan.text import one_line, replacing, write_json, write_lines
-from textgan.text.rows import arrow
+from textgan.text.rows import REJECTED, ROWS, arrow, shards_of
 
 PROVENANCE, CARD = "provenance.json", "README.md"
 SHARD = 1 << 16  # rows
@@ -31,14 +32,9 @@ class Form(NamedTuple):
     read: Callable[[Path], Iterator[Row]]
 
 
-def shard_name(number: int, form: str) -> str:
+def shard_name(number: int, form: str, word: str = ROWS) -> str:
     """The file of a shard."""
-    return f"rows-{number:05d}.{form}"
-
-
-def shards(folder: Path) -> list[Path]:
-    """The shards of a folder, in order."""
-    return sorted(path for form in FORMS for path in folder.glob(f"rows-*.{form}"))
+    return f"{word}-{number:05d}.{form}"
 
 
 def has_rows(pool: Any) -> TypeGuard[str | Path]:
@@ -59,23 +55,18 @@ def verify_pool(folder: str | Path) -> list[str]:
         listed = {MANIFEST, *read_manifest(folder)}
         extra = sorted(path.name for path in folder.iterdir() if path.name not in listed)
         found += [f"{one_line(name)}: is not in the MANIFEST" for name in extra]
-        if not any(name.startswith("rows-") for name in listed):
+        if not any(name.startswith(f"{ROWS}-") for name in listed):
             found.append(f"{MANIFEST}: lists no shard; this is no pool")
     return found
 
 
 def read_folder(folder: str | Path) -> Iterator[Row]:
-    """All rows of a pool folder, one at a time, after a check against its MANIFEST.
+    """All rows of a pool folder, one at a time, the chosen ones first, after a check against its MANIFEST.
 
     Errors: InputError for a folder that was changed or is not finished.
     """
-    folder = Path(folder)
-    if wrong := verify_pool(folder):
-        more = f" (and {len(wrong) - 1} more; `textgan verify` lists them)" if len(wrong) > 1 else ""
-        if not (folder / MANIFEST).exists() and (folder / PROVENANCE).exists():
-            raise InputError(f"{folder}: is not finished; repeat the command that writes it, which goes on with it")
-        raise InputError(f"{folder}/{wrong[0]}{more}; restore the pool or make it anew")
-    return chain.from_iterable(FORMS[path.suffix[1:]].read(path) for path in shards(folder))
+    files = shards_of(Path(folder))
+    return chain.from_iterable(FORMS[path.suffix[1:]].read(path) for path in files)
 
 
 def read_pool(pool: str | Path) -> Iterator[Row]:
@@ -85,14 +76,14 @@ def read_pool(pool: str | Path) -> Iterator[Row]:
     return FORMS["parquet" if str(pool).endswith(".parquet") else "jsonl"].read(Path(pool))
 
 
-def write_shards(rows: Iterable[Row], folder: Path, form: str) -> int:
-    """Write rows as the shards of a folder; gives how many rows."""
+def write_shards(rows: Iterable[Row], folder: Path, form: str, word: str = ROWS) -> int:
+    """Write rows as the shards of a folder, none for no rows; word: ROWS or REJECTED. Gives how many rows."""
     stream, total = iter(rows), 0
     for number in range(10**5):
         part = list(islice(stream, SHARD))
-        if not part and number:
+        if not part:
             return total
-        total += FORMS[form].write(part, folder / shard_name(number, form))
+        total += FORMS[form].write(part, folder / shard_name(number, form, word))
     raise InputError(f"{folder}: more than {SHARD * 10**5:,} rows")
 
 
@@ -104,14 +95,19 @@ def seal_pool(folder: Path, provenance: Mapping[str, Any], card: Sequence[str]) 
 
 
 def data_card(
-    title: str, *, about: Sequence[str], rows: int, form: str, licence: str | None, funnel: Sequence[tuple[str, int]]
-) -> list[str]:
-    """README.md as lines: a YAML head by which `datasets.load_dataset` finds the rows, and what a reader must know."""
+    title: str, *, about: Sequence[str], rows: int, form: str, licence: str | None, funnel: Sequence[tuple[str, int]],
+    rejected: int = 0,
+) -> list[str]:  # fmt: skip
+    """README.md as lines: a YAML head by which `datasets.load_dataset` finds the rows, and what a reader must know.
+
+    rejected: rows that stand aside in shards of their own.
+    """
     import yaml
 
     head: dict[str, Any] = {"pretty_name": one_line(title), "tags": ["synthetic", "text-generation", "textgan"]}
     head |= {"license": licence} if licence else {}
-    head["configs"] = [{"config_name": "default", "data_files": f"rows-*.{form}"}]
+    parts = {"default": ROWS, "rejected": REJECTED} if rejected else {"default": ROWS}
+    head["configs"] = [{"config_name": name, "data_files": f"{word}-*.{form}"} for name, word in parts.items()]
     written = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip().split("\n")
     table = ["| stage | texts |", "|---|---:|", *(f"| {_cell(name)} | {count:,} |" for name, count in funnel)]
     return [
@@ -119,12 +115,11 @@ def data_card(
         f"{rows:,} texts written by a model, not by people, one row each with where it came from. Nobody has read",
         "them: they are untrusted text, and may repeat or resemble what the model was trained on.", "",
         *(f"- {_cell(line)}" for line in about), "", *table, "",
-        "Every text is here, the ones that were not selected too: train on "
-        '`load_dataset(...)["train"].filter(lambda row: row["selected"])`.',
-        "`selected` says which rows are to be used, `reason` why a row is not, `weight` how much one counts. "
-        f"`{PROVENANCE}`",
-        "holds the inputs by sha256, the settings and the versions. `textgan verify` checks the files against "
-        f"`{MANIFEST}`.",
+        f"`load_dataset(...)` gives the texts that were chosen; the other {rejected:,}, each with the `reason`, "
+        'are its configuration "rejected".' if rejected else
+        'Blank texts are here too: train on `load_dataset(...)["train"].filter(lambda row: row["selected"])`.',
+        f"`weight` says how much a row counts. `{PROVENANCE}` holds the inputs by sha256, the settings and the",
+        f"versions. `textgan verify` checks the files against `{MANIFEST}`.",
     ]  # fmt: skip
 
 

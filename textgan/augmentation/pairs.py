@@ -23,9 +23,9 @@ def pairs(
     """
     if prefix < 0 or (n is not None and n < 1):
         raise InputError(f"prefix {prefix} and n {n} make no pair; give 0 or more words, and 1 or more pairs")
-    lines = list(read_lines(real))
+    lines = list(dict.fromkeys(read_lines(real)))
     known, rng = set(lines), random.Random(f"pairs {seed}")
-    made = [text for text in pool_texts(pool) if text not in known]
+    made = [text for text in dict.fromkeys(pool_texts(pool)) if text not in known]
     rng.shuffle(lines)
     rng.shuffle(made)
     waiting: dict[str, list[str]] = defaultdict(list)

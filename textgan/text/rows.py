@@ -10,7 +10,7 @@ from typing import Any
 from textgan.errors import InputError
 from textgan.manifest import MANIFEST, problems, read_manifest
 
-SHARD = "rows-*"
+ROWS, REJECTED = "rows", "rejected"  # what the names of a pool's shards begin with: those to use, those not chosen
 
 
 def selected_text(row: Any, where: str) -> str | None:
@@ -31,13 +31,16 @@ def parse(line: str, where: str) -> str | None:
 
 
 def shards_of(folder: Path) -> list[Path]:
-    """The files of a pool's folder that hold its rows, in order. Errors: InputError for what is no whole pool."""
-    found = sorted(folder.glob(SHARD))
+    """The files of a pool's folder that hold its rows, those to use before those that were not chosen.
+
+    Errors: InputError for what is no whole pool.
+    """
+    found = [path for word in (ROWS, REJECTED) for path in sorted(folder.glob(f"{word}-*"))]
     if not found:
         raise InputError(f"{folder}: is a folder; give a text file, or a pool that `textgan generate` has written")
+    if not (folder / MANIFEST).exists():
+        raise InputError(f"{folder}: is not finished; repeat the command that writes it, which goes on with it")
     if wrong := next(problems(folder), None):
-        if wrong.startswith(MANIFEST):
-            raise InputError(f"{folder}: is not finished; repeat the command that writes it, which goes on with it")
         raise InputError(f"{folder}/{wrong}; restore the pool or make it anew")
     listed = read_manifest(folder)
     if added := [path.name for path in found if path.name not in listed]:

@@ -42,7 +42,8 @@ class Scored(NamedTuple):
 
     clusters: what the bootstrap drew anew. wins, losses, draws: pairs by the majority of their raters; p: the exact
     two-sided sign test on wins and losses. alpha: Krippendorff's, nominal (None: fewer than two raters share a pair).
-    pairs, answers, neither, blank: counts. sides: over all pairs; controls: over pairs of two real lines.
+    unchecked: raters who answered no attention item, though there are some; they count. pairs, answers, neither, blank:
+    counts. sides: over all pairs; controls: over pairs of two real lines.
     """
 
     a: str
@@ -58,6 +59,7 @@ class Scored(NamedTuple):
     alpha: float | None
     raters: int
     excluded: list[Excluded]
+    unchecked: list[str]
     pairs: int
     unrated: int
     answers: int
@@ -104,13 +106,16 @@ class Scored(NamedTuple):
                 rows.append((name, f"{side.left:.3f}  [{side.low:.3f}, {side.high:.3f}] of {side.answers}"))
         for one in self.excluded:
             rows.append(("left out", f"{printable(one.rater)}: {one.failed} of {one.of} attention items failed"))
+        for rater in self.unchecked:
+            rows.append(("counted unchecked", f"{printable(rater)}: answered none of the attention items"))
         return [f"{name:<22}{value}" for name, value in rows] + ["", printable(self.finding)]
 
 
 def score(folder: str | Path, sheets: Sequence[str | Path], *, seed: int = 0, failed: float = FAILED) -> Scored:
     """Score filled sheets with the key that `make` wrote into `folder`.
 
-    A rater who fails more than `failed` of the attention items that he answers is left out, and told.
+    A rater who fails more than `failed` of the attention items that he answers is left out, and told; one who answers
+    none of them counts, and is told.
     The interval: both raters and items are drawn anew, independently (Owen 2007, the pigeonhole bootstrap), since the
     answers of one rater, and to one item, hang together; of one rater the items alone. Below 30 pairs it is never
     narrower than Wilson's, as a bootstrap of few is. Fewer than six raters stand for themselves alone: where each has a
@@ -152,6 +157,7 @@ def score(folder: str | Path, sheets: Sequence[str | Path], *, seed: int = 0, fa
         alpha=krippendorff(votes),
         raters=votes.shape[0],
         excluded=excluded,
+        unchecked=_unchecked(kept, key["items"]),
         pairs=votes.shape[1],
         unrated=pairs - votes.shape[1],
         answers=int((~np.isnan(votes)).sum()),
@@ -211,6 +217,14 @@ def _inattentive(answers: Sequence[Answer], key: dict[str, Any], failed: float) 
     return [
         Excluded(rater, wrong[rater], many) for rater, many in sorted(asked.items()) if wrong[rater] > failed * many
     ]
+
+
+def _unchecked(answers: Sequence[Answer], key: dict[str, Any]) -> list[str]:
+    kinds = {"attention": set[str](), "pair": set[str](), "control": set[str]()}
+    for one in answers:
+        kinds[key[one.item]["kind"]].add(one.rater)
+    asked = any(facts["kind"] == "attention" for facts in key.values())
+    return sorted(kinds["pair"] - kinds["attention"]) if asked else []
 
 
 def _votes(answers: Sequence[Answer], key: dict[str, Any]) -> tuple[np.ndarray, int]:
