@@ -37,6 +37,8 @@ class MemoryForCausalLM(StatefulForCausalLM):
 
     The gates i and f, one for each unit, are linear in x and tanh(m). Santoro et al. 2018, eq. 1-8. The state is
     the memory, (slots, B, M); it begins as the identity, so that slots differ. The head reads all slots.
+    Differs: queries are divided by sqrt(M / heads), as in the paper's eq. 1, and rows are normalised one by one;
+    RelGAN's code divides by sqrt(3 M / heads) and normalises the rows of a memory together.
     """
 
     config_class = MemoryConfig
@@ -48,7 +50,7 @@ class MemoryForCausalLM(StatefulForCausalLM):
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
         self.enter = nn.Linear(config.embedding_size, size)
         self.attend, self.attend_norm = nn.Linear(size, 3 * size), nn.LayerNorm(3 * size)
-        self.think = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU())
+        self.think = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
         self.first_norm, self.second_norm = nn.LayerNorm(size), nn.LayerNorm(size)
         self.gate_memory, self.gate_input = nn.Linear(size, 2 * size), nn.Linear(size, 2 * size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
