@@ -330,7 +330,8 @@ def test_the_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> Non
     assert "textgan train --help" in whole
     assert all(f"\n    {command.split()[0]}" in whole for command in COMMANDS)
     assert main(["train", "--help"]) == 0
-    assert f"recipes: {', '.join(recipe.name for recipe in RECIPES)}" in capsys.readouterr().out  # type: ignore[attr-defined]
+    names = sorted(recipe.name for recipe in RECIPES)  # type: ignore[attr-defined]
+    assert f"recipes: {', '.join(names)}\n" in capsys.readouterr().out
     assert main(["evaluate", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert all(protocol.name in shown for protocol in PROTOCOLS)
@@ -340,10 +341,20 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from textgan.cli import main\n"
         "main(['--help']); main(['sample', '--help']); main(['sample', 'x'])\n"
+        "main(['train', '--help']); main(['train', 'sqgan'])\n"
         "print(*sorted({'torch', 'transformers', 'jsonargparse', 'numpy', 'yaml', 'nltk'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_recipes_help_does_not_wait_for_transformers() -> None:
+    code = (
+        "import sys; from textgan.cli import main\n"
+        "main(['train', 'mle', '--help']); print('transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

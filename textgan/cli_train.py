@@ -13,6 +13,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from textgan.cli_usage import (
@@ -32,6 +33,7 @@ from textgan.cli_usage import (
 from textgan.errors import InputError
 
 PROG = "textgan train"
+RECIPES = Path(__file__).parent / "recipes"  # a file each, named as its recipe: known without torch
 USAGE = f"""\
 usage: {PROG} RECIPE CORPUS --out RUN [options]
 
@@ -63,9 +65,7 @@ class Option(NamedTuple):
 
 def train(arguments: list[str]) -> None:
     """Parse, then one call of `textgan.fit`."""
-    from textgan import recipes
-
-    names = [recipe.name for recipe in recipes.RECIPES]  # type: ignore[attr-defined]
+    names = sorted(path.stem for path in RECIPES.glob("[a-z]*.py"))
     if arguments[:1] in (["--help"], ["-h"]):
         sys.stdout.write(USAGE.format(recipes=", ".join(names)) + "\n")
         return
@@ -73,13 +73,17 @@ def train(arguments: list[str]) -> None:
         usage_error(PROG, f"the first argument is a recipe: {', '.join(names)}")
     if arguments[0] not in names:
         usage_error(PROG, f"recipe {arguments[0]!r} is not one of {', '.join(names)}{guess(arguments[0], names)}")
-    _fit(recipes.find_recipe(arguments[0]), _parse(recipes.find_recipe(arguments[0]), arguments[1:]))
+    from textgan import recipes
+
+    kind = recipes.find_recipe(arguments[0])
+    _fit(kind, _parse(kind, arguments[1:]))
 
 
 def _fit(kind: type, values: dict[str, Any]) -> None:
     from textgan import machine, recipes
     from textgan.batches import TextSettings
-    from textgan.training import Schedule, fit
+    from textgan.settings import Schedule
+    from textgan.training import fit
     from textgan.updates import check_recipe
 
     def take(part: type) -> dict[str, Any]:
@@ -139,8 +143,8 @@ def _groups(recipe: type, kinds: Mapping[str, str]) -> dict[str, list[Option]]:
     from textgan.batches import TextSettings
     from textgan.controls import CONTROLS
     from textgan.recipes import FAMILIES
+    from textgan.settings import Schedule
     from textgan.text import LEVELS
-    from textgan.training import Schedule
 
     defaults = recipe()
     groups = {

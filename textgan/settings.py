@@ -1,10 +1,11 @@
-"""What recipe.json says of a run: its recipe, data, seed, machine and versions; and what a resumed run must share."""
+"""How often a run speaks, what recipe.json says of it (recipe, data, machine, versions), what --resume must share."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,33 @@ from textgan.errors import InputError
 from textgan.updates import Players, Recipe
 
 FREE = ("dropout", "init_std")  # fields of a net that its weights do not show
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often a run speaks and saves, in steps.
+
+    Args:
+        log_every: steps between rows of log.jsonl (means over the steps between)
+        eval_every: steps between held-out NLL, joint score, samples and the collapse watch
+        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end); 0: never
+        save_every: steps between checkpoints
+        keep: checkpoints to keep
+        collapse_stop: stop after so many evaluations in a row that look like collapse (0: only warn)
+    """
+
+    log_every: int = 10
+    eval_every: int = 100
+    metrics_every: int = 1000
+    save_every: int = 500
+    keep: int = 2
+    collapse_stop: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name in ("metrics_every", "collapse_stop") else 1
+            if value < least:
+                raise InputError(f"--{name} {value} must be at least {least}")
 
 
 def choose(recipe: Recipe | str, preset: str | None) -> tuple[Recipe, dict[str, Any]]:

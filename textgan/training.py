@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from textgan.prompts import FILE as PROMPTS
 from textgan.prompts import check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
-from textgan.settings import check_start, choose, refuse_other_settings, settings_of
+from textgan.settings import Schedule, check_start, choose, refuse_other_settings, settings_of
 from textgan.state import State
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Recipe, check_recipe
@@ -45,33 +44,6 @@ from textgan.watch import SELDOM, Best, Watch, held_out_nll
 SAMPLED = 200  # sentences drawn at each evaluation
 MANY = 1000  # and for the metrics that are seldom measured
 COLLAPSED = 3  # exit status of a run that the collapse watch has stopped
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How often a run speaks and saves, in steps.
-
-    Args:
-        log_every: steps between rows of log.jsonl (means over the steps between)
-        eval_every: steps between held-out NLL, joint score, samples and the collapse watch
-        metrics_every: steps between the costlier metrics, on 1000 samples (and once at the end); 0: never
-        save_every: steps between checkpoints
-        keep: checkpoints to keep
-        collapse_stop: stop after so many evaluations in a row that look like collapse (0: only warn)
-    """
-
-    log_every: int = 10
-    eval_every: int = 100
-    metrics_every: int = 1000
-    save_every: int = 500
-    keep: int = 2
-    collapse_stop: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = 0 if name in ("metrics_every", "collapse_stop") else 1
-            if value < least:
-                raise InputError(f"--{name} {value} must be at least {least}")
 
 
 def fit(

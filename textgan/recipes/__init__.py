@@ -46,7 +46,8 @@ def find_recipe(name: str) -> type:
     for recipe in RECIPES:
         if recipe.name == name:  # type: ignore[attr-defined]
             return recipe
-    raise InputError(f"recipe {name!r} is not one of {', '.join(r.name for r in RECIPES)}")  # type: ignore[attr-defined]
+    names = ", ".join(sorted(recipe.name for recipe in RECIPES))  # type: ignore[attr-defined]
+    raise InputError(f"recipe {name!r} is not one of {names}")
 
 
 def presets_of(recipe: type) -> dict[str, Recipe]:
