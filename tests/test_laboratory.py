@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from textgan.laboratory.standing import standing
 from textgan.laboratory.study import Games, Selection, Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
 from textgan.metrics.intervals import half_width
-from textgan.text import save_tokenizer, train_tokenizer
+from textgan.text import read_text, save_tokenizer, train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE = ROOT / "benchmarks" / "augmentation" / "smoke.yaml"
@@ -54,7 +55,7 @@ SENTENCES = [f"the {a} {b} the {c}" for a in ("cat", "dog", "owl") for b in ("se
         ({"selection": {"share": 2}}, "selection.share 2 is no share"),
         ({"selection": {"hows": "drs"}}, "there is no option selection.hows; did you mean how?"),
         ({"regimes": []}, "regimes: one or more"),
-        ({"selection": {"how": "topk"}}, "selection.how: 'topk' is not one of drs, mh, top-k, resample"),
+        ({"selection": {"how": "topk"}}, "selection.how: 'topk' is not one of drs, mh, top, resample"),
         ({"selection": {"how": "mh"}}, "mh keeps one of 21 sentences; give games.surplus 25 or more, not 4"),
         ({"selection": {"body": "bert"}}, "selection.body: 'bert' is not one of cnn, encoder, mean"),
         ({"selection": {"body": "mean"}}, "selection.encoder: body mean wants one"),
@@ -500,6 +501,31 @@ def test_a_candidate_that_comes_to_nothing_is_passed_over_and_said(tmp_path: Pat
     assert not lab.served(place)
     with pytest.raises(InputError, match=r"no candidate is left \(real-N100-s0-lr.*: too few lines\)"):
         lab.training(place)
+
+
+@pytest.mark.parametrize(("passing", "draws"), [(2, 1), (8, 3), (10**9, 7)])  # one in so many; 3 draws of 3 n hold n
+def test_arm_0s_model_draws_until_screening_leaves_enough_or_the_surplus_is_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passing: int, draws: int
+) -> None:
+    seeds: list[int] = []
+
+    def writes(lm: Any, n: int, *, seed: int) -> list[str]:
+        seeds.append(seed)
+        return [f"line {len(seeds)} {place}" for place in range(n)]
+
+    def passes(lab: Any, path: Path, n: int, seed: int) -> tuple[list[str], dict[str, int]]:
+        return read_text(path).lines[::passing], {}
+
+    for name, stub in (("write_text", writes), ("screened", passes), ("load_lm", lambda *_, **__: None)):
+        monkeypatch.setattr(cells, name, stub)
+    (tmp_path / "N100-s7").mkdir()
+    lab: Any = SimpleNamespace(
+        model=lambda training: tmp_path, real_training=lambda n, seed: None,
+        cell=lambda n, seed: tmp_path / f"N{n}-s{seed}", study=SimpleNamespace(games=Games(surplus=20)),
+    )  # fmt: skip
+    lines = cells._own_text(lab, Training("self", 100, 7, 1.0), 100)
+    assert len(seeds) == draws == len(set(seeds)) and seeds[0] == 7
+    assert (len(lines) >= 100) is (passing < 10**9)
 
 
 def test_a_file_that_has_changed_since_it_was_frozen_is_told(tmp_path: Path) -> None:

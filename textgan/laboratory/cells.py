@@ -37,7 +37,7 @@ SHORTER = 0.5  # real-only may also take so many of the steps
 BASE = "base"  # the path of a pretrained generator that is the study's own language model
 JUDGE = {"mle_steps": 600, "generator": {"kind": "lstm", "embedding": 64, "hidden": 128, "dropout": 0.3}}
 STEERING = 500  # held-out lines that steer the base's and the generators' training, at most
-SURPLUS_OF_SELF = 3  # sentences drawn for each one that is needed, where screening drops some
+AT_ONCE = 3  # sentences that arm 0's model draws for each one that is needed, before it is asked for more
 
 
 class Place(NamedTuple):
@@ -345,7 +345,7 @@ def selector(how: str, share: float, n: int) -> Any:
     from textgan.augmentation import select
 
     return {
-        "drs": lambda: select.DRS(share), "top-k": lambda: select.TopK(share), "mh": lambda: select.MH(),
+        "drs": lambda: select.DRS(share), "top": lambda: select.TopK(share), "mh": lambda: select.MH(),
         "resample": lambda: select.Resample(round(share * n)),
     }[how]()  # fmt: skip
 
@@ -377,13 +377,10 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
         return draw(lab.split("fresh"), wanted, seed)
     if text == "noise":
         return noisy(real, wanted, seed=seed)
-    if text in ("self", "edited"):
-        lm = load_lm(lab.model(lab.real_training(n, seed)), device="auto")
-        if text == "edited":
-            return edited(lm, real, wanted, seed=seed)
-        path = cell / f"self-{training.name}.txt"
-        write_lines(path, [x or " " for x in write_text(lm, math.ceil(SURPLUS_OF_SELF * wanted) + 20, seed=seed)])
-        lines, _ = screened(lab, path, n, seed)
+    if text == "edited":
+        return edited(load_lm(lab.model(lab.real_training(n, seed)), device="auto"), real, wanted, seed=seed)
+    if text == "self":
+        lines = _own_text(lab, training, wanted)
     elif "selected" in text:
         lines = list(read_lines(cell / f"{ARMS[training.arm].temperature}-selected.txt"))
     else:
@@ -393,6 +390,20 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
     if len(lines) < wanted:
         raise TooFew(f"{training.name}: {wanted} lines are wanted and screening leaves {len(lines)}; raise surplus")
     return shuffled_words(lines[:wanted], seed=seed) if training.arm == "word-shuffled" else lines[:wanted]
+
+
+def _own_text(lab: Lab, training: Training, wanted: int) -> list[str]:
+    """The screened lines of arm 0's model, which draws until enough are left or its surplus is used up."""
+    n, seed, written = training.n, training.seed, list[str]()
+    lm = load_lm(lab.model(lab.real_training(n, seed)), device="auto")
+    path = lab.cell(n, seed) / f"self-{training.name}.txt"
+    while True:
+        another = seed + (len(written) << 20)  # of each draw its own
+        written += [line or " " for line in write_text(lm, AT_ONCE * wanted + 20, seed=another)]
+        write_lines(path, written)
+        lines, _ = screened(lab, path, n, seed)
+        if len(lines) >= wanted or len(written) >= lab.study.games.surplus * wanted:
+            return lines
 
 
 def train(out: Path, **arguments: Any) -> dict[str, Any]:

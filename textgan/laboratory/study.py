@@ -25,7 +25,7 @@ SPLITS = {  # name -> who sees it
     "judge": "trains the judges of what the language models write; no arm is tuned on it",
     "control": "held-out lines as many as N: how much of a text is copied by chance",
 }
-HOWS = ("drs", "mh", "top-k", "resample")  # of `selection`
+HOWS = ("drs", "mh", "top", "resample")  # of `selection`
 MH_SURPLUS = 25  # chains of 20 steps, and what screening drops
 REGIMES = {
     "steps": "every arm gets the same steps and tokens",
@@ -106,8 +106,8 @@ class Selection:
         encoder: local folder of a sentence encoder, for encoder and mean
         held: share of the N real lines that the generator never sees and D learns from; every arm's language model
             has all N lines
-        how: drs, mh, top-k or resample
-        share: of the sentences that is kept, for drs and top-k
+        how: drs, mh, top or resample
+        share: of the sentences that is kept, for drs and top
         folds: of the cross-fitting
         calibration: isotonic or platt
         min_words, max_words: a synthetic line is dropped outside of these, and so is one with a character that the N
