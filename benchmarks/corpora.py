@@ -215,7 +215,7 @@ def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     ]
     seconds = [call(command) for command in commands]
     run = Run.open(out)
-    evaluated = [row for row in run.log if "valid_nll" in row]
+    evaluated = run.evaluated
     return {
         "commands": commands,
         **({"train_seconds": round(seconds[0], 1)} if whole else {}),

@@ -63,14 +63,14 @@ def measured(length: int, run: Run, seed: int) -> dict[str, Any]:
     options = {"n": DRAWN, "seed": seed}
     front = [oracle.sides(run, truth, test, temperature=t, **options) for t in TEMPERATURES]
     other = [oracle.sides(run, truth, tuning, temperature=t, n=TUNING, seed=seed + 100) for t in TEMPERATURES]
-    rows = [row for row in run.log if "valid_nll" in row]
     return {
         "front": [point._asdict() for point in front],
         "tuned": oracle.tuned(other).temperature,
         "nll_real": truth.nll(test),
         "settings": run.settings,
         "evaluations": [
-            {key: row[key] for key in ("step", "phase", "valid_nll", "nll_oracle") if key in row} for row in rows
+            {key: row[key] for key in ("step", "phase", "valid_nll", "nll_oracle") if key in row}
+            for row in run.evaluated
         ],
         "samples": run.sample_text(5, seed=seed),
     }

@@ -232,7 +232,7 @@ def test_a_prompt_decides_what_is_written(run: Run) -> None:
 def test_a_line_has_the_probability_of_its_rest(run: Run) -> None:
     sums, tokens = run.log_probs(["up\tyes yes", "up\tno no no"])
     assert tokens.tolist() == [3, 4] and math.exp(sums[0]) > 0.3 and sums[1] < -5
-    row = [row["valid_nll"] for row in run.log if "valid_nll" in row][-1]
+    row = run.evaluated[-1]["valid_nll"]
     held, count = run.log_probs(LINES[:4])
     assert row == pytest.approx(-held.sum() / count.sum(), abs=1e-5)
     assert [part.size for part in run.log_probs([])] == [0, 0]

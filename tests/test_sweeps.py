@@ -151,7 +151,7 @@ def test_one_run_given_twice_is_refused_and_blank_sentences_are_drawn_again(
     swept = sweep_runs(runs[:1], grammar.sample(200, seed=5), **how)
     assert swept.n == 50 and swept.models[0].evaluations[0.8][0].n == 50
     monkeypatch.setattr(Run, "sample_text", lambda run, n, **_: [""] * n)
-    with pytest.raises(InputError, match=r"a at temperature 0.8: 410 of 410 sentences have no word; leave this run"):
+    with pytest.raises(InputError, match=r"a at temperature 0.8: 410 of 410 sentences have no word; leave it out"):
         sweep_runs(runs[:1], grammar.sample(200, seed=5), **how)
 
 

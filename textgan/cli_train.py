@@ -98,7 +98,7 @@ def _fit(kind: type, values: dict[str, Any]) -> None:
     machine.keep_memory()
     run = fit(recipe, values.pop("corpus"), text=text, schedule=schedule, **values)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        told = [f"held-out NLL {row['valid_nll']:.4f} nats a token; " for row in run.log if "valid_nll" in row]
+        told = [f"held-out NLL {row['valid_nll']:.4f} nats a token; " for row in run.evaluated]
         sampled = f"textgan sample {shlex.quote(str(run.path))} -n 10"
         sys.stderr.write(f"{run.path}: {told[-1] if told else ''}{sampled}\n")
 

@@ -74,6 +74,11 @@ class Run:
         except ValueError as error:
             raise InputError(f"{path}: is damaged ({error}); restore it, or delete it to go on without") from error
 
+    @property
+    def evaluated(self) -> list[dict[str, Any]]:
+        """The rows of the log at which the held-out text was measured: "valid_nll", nats a token, is in each."""
+        return [row for row in self.log if "valid_nll" in row]
+
     @cached_property
     def generator(self) -> Generator:
         """The trained generator, in evaluation mode; where it has prompts, with those of the training text."""

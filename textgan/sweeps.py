@@ -206,9 +206,9 @@ def _lines(run: Run, n: int, seed: int, decoding: Decoding) -> list[str]:
         lines = [line for line in drawn if line.strip()]
         if len(lines) >= n:
             return lines[:n]
+    said = f"top-p {decoding.top_p:g}" if decoding.top_p != 1 else f"temperature {decoding.temperature:g}"
     raise InputError(
-        f"{run.path} at temperature {decoding.temperature:g}: {len(drawn) - len(lines)} of {len(drawn)} sentences have "
-        "no word; leave this run or temperature out"
+        f"{run.path} at {said}: {len(drawn) - len(lines)} of {len(drawn)} sentences have no word; leave it out"
     )
 
 

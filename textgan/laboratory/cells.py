@@ -261,7 +261,7 @@ def make_judge(out: Path) -> dict[str, Any]:
     """Train an LSTM on the judges' text, the judge of what the models write: {"held_out_nll": nats a token}."""
     lab = Lab(out)
     run = _fit("mle", JUDGE, "words", lab.split("judge"), lab, lab.judge, 0)
-    return {"held_out_nll": _held_out(run)}
+    return {"held_out_nll": run.evaluated[-1]["valid_nll"]}
 
 
 def play(out: Path, n: int, seed: int) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
         for temperature in games.temperatures:
             lines = writer.sample_text(wanted, seed=seed, temperature=temperature)
             write_lines(cell / f"{name}-T{temperature:g}.txt", [line or " " for line in lines])
-    held = {name: _held_out(run) for name, run in (("before", before), ("gan", after))}
+    held = {name: run.evaluated[-1]["valid_nll"] for name, run in (("before", before), ("gan", after))}
     for run in (before, after):  # gigabytes a cell, and no later job asks for them
         forget(run.path)
     return {"held_out_nll": held, "drawn": wanted, "seen": len(seen)}
@@ -303,11 +303,6 @@ def _fit(
         schedule=Schedule(metrics_every=0, save_every=200, keep=1), resume=(out / "recipe.json").exists(),
         progress=False,
     )  # fmt: skip
-
-
-def _held_out(run: Run) -> float:
-    """The held-out NLL a token of the weights that a run has kept."""
-    return float([row["valid_nll"] for row in run.log if "valid_nll" in row][-1])
 
 
 def parts_of(lab: Lab, n: int, seed: int) -> tuple[list[str], list[str]]:
