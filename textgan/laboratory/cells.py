@@ -260,7 +260,7 @@ def make_base(out: Path) -> dict[str, Any]:
 def make_judge(out: Path) -> dict[str, Any]:
     """Train an LSTM on the judges' text, the judge of what the models write: {"held_out_nll": nats a token}."""
     lab = Lab(out)
-    run = _fit("mle", JUDGE, "words", lab.split("judge"), lab, lab.judge, 0)
+    run = _fit("mle", JUDGE, TextSettings(), lab.split("judge"), lab, lab.judge, 0)
     return {"held_out_nll": run.evaluated[-1]["valid_nll"]}
 
 
@@ -272,8 +272,9 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
     lab = Lab(out)
     games, cell = lab.study.games, lab.cell(n, seed)
     seen, _ = parts_of(lab, n, seed)
-    before = _fit("mle", games.mle, games.tokens, seen, lab, cell / "before", seed)
-    after = _fit(games.recipe, games.fields | {"mle_steps": 0}, games.tokens, seen, lab, cell / "gan", seed, before)
+    text = TextSettings(tokens=games.tokens, max_len=games.max_len)
+    before = _fit("mle", games.mle, text, seen, lab, cell / "before", seed)
+    after = _fit(games.recipe, games.fields | {"mle_steps": 0}, text, seen, lab, cell / "gan", seed, before)
     swept = any(ARMS[arm].temperature for arm in lab.study.swept)
     wanted = math.ceil(games.surplus * max(lab.study.ratios if swept else (lab.study.ratio,)) * n)
     for run, name in ((before, "before"), (after, "gan")):
@@ -288,7 +289,7 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
 
 
 def _fit(
-    name: str, fields: dict[str, Any], tokens: str, lines: list[str], lab: Lab, out: Path, seed: int,
+    name: str, fields: dict[str, Any], text: TextSettings, lines: list[str], lab: Lab, out: Path, seed: int,
     start: Run | None = None,
 ) -> Run:  # fmt: skip
     """A run in the cell; one that was broken off goes on."""
@@ -299,7 +300,7 @@ def _fit(
         recipe = replace(recipe, generator=Pretrained(str(lab.base) if path == BASE else source(path)))
     return fit(
         recipe, lines, valid=lab.split("valid")[:STEERING], out=out, seed=seed,
-        start=None if start is None else start.path, text=TextSettings(tokens=tokens),
+        start=None if start is None else start.path, text=text,
         schedule=Schedule(metrics_every=0, save_every=200, keep=1), resume=(out / "recipe.json").exists(),
         progress=False,
     )  # fmt: skip

@@ -81,6 +81,8 @@ class Games:
 
     Args:
         tokens: how lines become tokens: words, treebank, characters or bpe
+        max_len: longest sentence in tokens, end mark included; null: after the lines. At the length of lines that are
+            all alike it leaves the end mark out, so that a generator need not learn to count
         mle: fields of the recipe mle, as in its recipe.json; the generator {kind: pretrained, path: base} is the
             study's own language model
         recipe: the adversarial recipe, which begins with that generator
@@ -90,6 +92,7 @@ class Games:
     """
 
     tokens: str = "words"
+    max_len: int | None = None
     mle: dict[str, Any] = field(default_factory=dict)
     recipe: str = "seqgan"
     fields: dict[str, Any] = field(default_factory=dict)
