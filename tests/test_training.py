@@ -399,6 +399,20 @@ def test_the_lowest_held_out_weights_are_kept(tmp_path: Path) -> None:
     assert held_out_nll(run.generator, data.held_out) == pytest.approx(min(nll.values()), abs=1e-5)
 
 
+def test_a_short_phase_is_stopped_early_too(tmp_path: Path) -> None:
+    """No evaluation falls into it; the held-out text is looked at all the same, and the log says nothing of that."""
+    recipe = RECIPES[0](batch=16, mle_steps=80, mle_lr=0.03, weight_decay=0.0, generator=LSTM(16, 32, dropout=0.0))
+    from textgan import grammar
+
+    ends, seldom = {}, Schedule(eval_every=1000)
+    for early in (True, False):
+        one = dataclasses.replace(recipe, early_stopping=early, mle_final_rate=1.0)
+        run = fit(one, grammar.sample(40), out=tmp_path / str(early), schedule=seldom, progress=False)
+        assert [row["step"] for row in run.evaluated] == [0, 80]
+        ends[early] = run.evaluated[-1]["valid_nll"]
+    assert ends[True] < ends[False] - 0.1
+
+
 @every_recipe
 @pytest.mark.parametrize("family", [LSTM(16, 32, dropout=0.0), Transformer(width=32, layers=1, heads=2, dropout=0.0)])
 def test_every_recipe_learns_the_toy_language(recipe: type, family: Any, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from textgan.watch import SELDOM, Best, Watch, held_out_nll
 
 SAMPLED = 200  # sentences drawn at each evaluation
 MANY = 1000  # and for the metrics that are seldom measured
+LOOKS = 10  # at the held-out text in a phase that is stopped early, at least
 COLLAPSED = 3  # exit status of a run that the collapse watch has stopped
 
 
@@ -186,7 +187,7 @@ class _Training:
                 for key, value in logs.items():
                     total, count = state.window.get(key, (0.0, 0))
                     state.window[key] = (total + value, count + 1)
-                self.after(phase, bar, ends=step + 1 == phase.steps)
+                self.after(phase, bar, step + 1)
                 if self._stop(asked):
                     self._interrupt("", 128 + asked[0])
                 if 0 < self.schedule.collapse_stop <= state.collapsing:
@@ -198,13 +199,15 @@ class _Training:
         self.save()
         raise Interrupted(f"{self.folder}: stopped at step {self.state.step}{why}; saved, --resume goes on", code)
 
-    def after(self, phase: Phase, bar: Progress, *, ends: bool) -> None:
-        """What is due once a step is done: a row of the log, an evaluation, a checkpoint."""
-        state, costly = self.state, self.schedule.metrics_every
+    def after(self, phase: Phase, bar: Progress, done: int) -> None:
+        """What is due once so many of the phase's steps are done: a row of the log, an evaluation, a checkpoint."""
+        state, costly, ends = self.state, self.schedule.metrics_every, done == phase.steps
         fully = costly > 0 and (state.step == self.total or state.step % costly == 0)
         evaluate = ends or fully or state.step % self.schedule.eval_every == 0
         if ends and phase.keep_best:
             self.keep_best(phase, bar)
+        elif phase.keep_best and not evaluate and done % min(self.schedule.eval_every, phase.steps // LOOKS or 1) == 0:
+            self.look()
         if evaluate or state.step % self.schedule.log_every == 0:
             self.record(phase, bar, evaluate=evaluate, fully=fully)
         if ends:
@@ -212,12 +215,17 @@ class _Training:
         if state.step % self.schedule.save_every == 0 and state.step < self.total:
             self.save()
 
+    def look(self) -> None:
+        """Measure the held-out NLL for early stopping alone: a short phase may end before its first evaluation."""
+        state = self.state
+        state.check()
+        state.best.offer(held_out_nll(state.generator, self.data.held_out), state.step, state.generator)
+
     def keep_best(self, phase: Phase, bar: Progress) -> None:
         """The weights of the phase's lowest held-out NLL, its last step among them: the last row and samples are of
         these."""
         state = self.state
-        state.check()
-        state.best.offer(held_out_nll(state.generator, self.data.held_out), state.step, state.generator)
+        self.look()
         if state.best.weights:  # none where every NLL was no number
             state.generator.load_state_dict(state.best.weights)
             bar.say(f"{phase.name}: kept step {state.best.step}, held-out NLL {state.best.score:.4f} nats a token")

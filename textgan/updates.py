@@ -35,7 +35,7 @@ FIELDS = {
     "mle_lr": "learning rate of maximum likelihood at the start",
     "mle_final_rate": "share of mle_lr that its cosine ends at; 1 is a constant rate (papers)",
     "weight_decay": "decoupled decay of the matrices in maximum likelihood",
-    "early_stopping": "maximum likelihood ends with the weights of the lowest held-out NLL (papers: the last)",
+    "early_stopping": "ends maximum likelihood with the weights of the lowest held-out NLL (papers: the last)",
     "generator_lr": "Adam's learning rate of G in the game",
     "discriminator_lr": "Adam's learning rate of D",
     "generator": "the generator's family and sizes",
