@@ -30,7 +30,7 @@ from textgan.laboratory.page import page
 from textgan.laboratory.running import freeze, one_job, open_test, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
 from textgan.laboratory.standing import standing
-from textgan.laboratory.study import Games, Selection, Study, Texts, read_study, study_of
+from textgan.laboratory.study import SPLITS, Games, Selection, Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
 from textgan.metrics.intervals import half_width
 from textgan.text import read_text, save_tokenizer, train_tokenizer
@@ -526,6 +526,24 @@ def test_arm_0s_model_draws_until_screening_leaves_enough_or_the_surplus_is_used
     lines = cells._own_text(lab, Training("self", 100, 7, 1.0), 100)
     assert len(seeds) == draws == len(set(seeds)) and seeds[0] == 7
     assert (len(lines) >= 100) is (passing < 10**9)
+
+
+def test_lines_of_one_length_need_no_end_mark(tmp_path: Path) -> None:
+    """Lines of 12 words: with max_len 12 a generator has never seen an end; without, it must learn where to put one."""
+    study = Study(
+        name="fixed length",
+        texts=Texts(("oracle:900:12@random-20x8-0",), dict.fromkeys(SPLITS, 100), near=None),
+        lines=(60,), seeds=1, selection=Selection(held=0.7),
+        games=Games(mle={"mle_steps": 60, "mle_lr": 0.02}, recipe="mle", fields={"mle_steps": 0}, surplus=3.0),
+    )
+    whole = {}
+    for name, most in (("fixed", 12), ("free", None)):
+        one = dataclasses.replace(study, games=dataclasses.replace(study.games, max_len=most))
+        freeze(one, tmp_path / name)
+        cells.play(tmp_path / name, 60, 0)
+        lines = read_text(Lab(tmp_path / name).cell(60, 0) / "before-T1.txt").lines
+        whole[name] = sum(len(line.split()) == 12 for line in lines) / len(lines)
+    assert whole["fixed"] > 0.8 > 0.5 > whole["free"]
 
 
 def test_a_file_that_has_changed_since_it_was_frozen_is_told(tmp_path: Path) -> None:
