@@ -105,11 +105,12 @@ def test_an_lstm_judge_is_reproducible_and_finds_shuffled_words_less_fluent() ->
     real = grammar.sample(500, seed=1)
     shuffled = [" ".join(rng.permutation(line.split())) for line in grammar.sample(250, seed=2)]
     before = torch.get_rng_state()
-    found = [evaluate(text, Reference(real), metrics=[LSTMScore()], n=200) for text in (real, real, shuffled)]
+    made_up = [" ".join("zyx" if place % 3 == 0 else word for place, word in enumerate(line.split())) for line in real]
+    found = [evaluate(text, Reference(real), metrics=[LSTMScore()], n=200) for text in (real, real, shuffled, made_up)]
     assert torch.equal(before, torch.get_rng_state())
-    one, same, worse = (e.value("LSTM-score") for e in found)
+    one, same, worse, strange = (e.value("LSTM-score") for e in found)
     assert one == same
-    assert worse > one + 1.5
+    assert worse > one + 1.5 and strange > one + 1  # an unknown word is no cheaper than a rare one
     assert found[0].real[0].value < worse - 1.5
     assert "model:LSTM 64/128" in found[0].scores[0].signature
     few = evaluate(real[:20], real[:30], metrics=[LSTMScore()])

@@ -14,6 +14,8 @@ from ..errors import InputError
 from .ngrams import NgramIndex
 from .reasons import Unmeasurable
 
+STRANGE = 32  # directions of words that LSA does not know
+
 
 class Encoder(Protocol):
     """name: what the signature says. Called with n lines it gives (n, d) float, the same for the same line."""
@@ -26,9 +28,11 @@ class Encoder(Protocol):
 class LSA:
     """Latent semantic analysis: tf-idf of words and bigrams, cut to its leading singular directions.
 
-    Deerwester et al. 1990; Differs: bigrams stand beside words, so that word order is seen a little. Trained on
-    `lines` alone, in seconds and without a download. Weights are (1 + log count) log((1 + n) / (1 + df)); lines have
-    unit length. Randomised subspace iteration (Halko et al. 2011) with a fixed seed, so the result is reproducible.
+    Deerwester et al. 1990; Differs: bigrams stand beside words, so that word order is seen a little; and words that
+    no two of `lines` share have axes of their own, the last 32, in which each has a direction by its hash, so that
+    made-up words are far from real text and from each other, and not invisible. Trained on `lines` alone, in seconds
+    and without a download. Weights are (1 + log count) log((1 + n) / (1 + df)), df 0 for such words; lines have unit
+    length. Randomised subspace iteration (Halko et al. 2011) with a fixed seed, so the result is reproducible.
     """
 
     def __init__(self, lines: Sequence[str], *, dimensions: int = 64, features: int = 30_000, seed: int = 0) -> None:
@@ -48,15 +52,33 @@ class LSA:
         if not width:
             raise Unmeasurable("the encoder found no word that two reference lines share; give more reference text")
         self._basis = self._leading(min(dimensions, width, len(lines)), seed)  # (features, d)
+        digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:8]
         self.name = (
-            f"LSA of words and bigrams, {self._basis.shape[1]} dimensions, trained on {len(lines)} reference lines"
+            f"LSA of words and bigrams, {self._basis.shape[1]} dimensions and {STRANGE} of unknown words, "
+            f"of {len(lines)} reference lines (sha256 {digest})"
         )
 
     def __call__(self, lines: list[str]) -> np.ndarray:
-        vectors = self._features(NgramIndex(lines)) @ self._basis
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        """(n, d + STRANGE), rows of length 1; an empty line is zero."""
+        text = NgramIndex(lines)
+        matrix, norm = self._features(text)
+        known, unknown = _unit(matrix @ self._basis) * norm[:, None], self._strange(text)
+        return _unit(np.column_stack([known, unknown]))
 
-    def _features(self, text: NgramIndex):  # type: ignore[no-untyped-def]  # (n, features) scipy sparse, rows of length 1
+    def _strange(self, text: NgramIndex) -> np.ndarray:
+        """(n, STRANGE): the words of a line that have no column, each its weight in a direction of its own."""
+        words = text.runs(1)
+        new = np.flatnonzero(self._columns[0][text.grams_in(self._index, 1)] < 0)
+        spelling = list(text.vocabulary)
+        named = [hashlib.blake2b(spelling[word].encode("utf-8", "surrogatepass")) for word in words.gram[new].tolist()]
+        bits = np.array([list(name.digest()[:STRANGE]) for name in named], dtype=np.uint8).reshape(len(new), STRANGE)
+        weight = (1 + np.log(words.counts[new])) * np.log(1 + len(self._index)) / STRANGE**0.5
+        found = np.zeros((len(text), STRANGE))
+        np.add.at(found, words.line[new], ((bits & 1) * 2.0 - 1) * weight[:, None])
+        return found
+
+    def _features(self, text: NgramIndex):  # type: ignore[no-untyped-def]
+        """(n, features) scipy sparse, rows of length 1; and (n,) how long they were."""
         from scipy.sparse import csr_array
 
         rows, columns, counts = [], [], []
@@ -69,16 +91,21 @@ class LSA:
         row = np.concatenate(rows)
         value = (1 + np.log(np.concatenate(counts))) * self._idf[column]
         norm = np.sqrt(np.bincount(row, weights=value**2, minlength=len(text)))
-        return csr_array((value / np.maximum(norm[row], 1e-12), (row, column)), shape=(len(text), len(self._idf)))
+        matrix = csr_array((value / np.maximum(norm[row], 1e-12), (row, column)), shape=(len(text), len(self._idf)))
+        return matrix, norm
 
     def _leading(self, dimensions: int, seed: int) -> np.ndarray:
-        matrix = self._features(self._index)
+        matrix, _ = self._features(self._index)
         extra = min(dimensions + 10, *matrix.shape)
         basis = np.random.default_rng(seed).standard_normal((matrix.shape[1], extra))
         for _ in range(5):
             basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
         _, _, right = np.linalg.svd(matrix @ basis, full_matrices=False)
         return basis @ right[:dimensions].T
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 class HuggingFace:
