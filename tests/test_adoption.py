@@ -17,7 +17,7 @@ from textgan.adoption import FOLDER, reordered
 from textgan.batches import TextSettings
 from textgan.cli import main
 from textgan.errors import InputError
-from textgan.generators import LSTM, Pretrained
+from textgan.generators import LSTM, CausalLM, Pretrained
 from textgan.lm import finetune, load_lm, nll, pretrain_small
 from textgan.lm.likelihood import pieces
 from textgan.recipes import DPGAN, GAD, MLE, SentiGAN, TextGAIL
@@ -201,3 +201,51 @@ def test_what_cannot_be_adopted_is_told_in_one_line(tmp_path: Path, capsys: pyte
     for recipe, only in (("leakgan", "leak"), ("maskgan", "infill")):
         assert main(line.format(recipe).split()) == 1
         assert f"{recipe} plays with --generator {only} alone" in capsys.readouterr().err
+
+
+def test_another_model_after_a_start_that_failed_is_the_one_that_is_trained(tmp_path: Path) -> None:
+    """The first leaves RUN/adopted and no run."""
+    wide, narrow = foreign(tmp_path / "wide"), foreign(tmp_path / "narrow", tied=False)
+    with pytest.raises(InputError, match="must be at most 63"):
+        fit(MLE(mle_steps=1, generator=Pretrained(str(wide))), LINES, out=tmp_path / "run", device="cpu",
+            text=TextSettings(max_len=80), progress=False)  # fmt: skip
+    run = train(MLE(mle_steps=1, generator=Pretrained(str(narrow)), batch=8), tmp_path / "run")
+    assert run.settings["pretrained"]["name"].startswith("local folder narrow")
+    assert not run.generator.model.config.tie_word_embeddings and "path" not in run.settings["pretrained"]
+
+
+@pytest.mark.parametrize("kind", ["Gemma2", "XGLM"])
+def test_a_model_whose_embedding_scales_is_the_same_in_the_game(kind: str) -> None:
+    import transformers
+
+    sizes = {
+        "Gemma2": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+                   "num_key_value_heads": 1, "head_dim": 8},
+        "XGLM": {"d_model": 16, "ffn_dim": 16, "num_layers": 1, "attention_heads": 2},
+    }[kind]  # fmt: skip
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(vocab_size=30, max_position_embeddings=32, **sizes)
+    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    generator = CausalLM(model, 30, 12).eval()
+    generator.check_past()
+    tokens = torch.randint(4, 30, (3, 9))
+    with torch.no_grad():
+        theirs = model(input_ids=torch.cat([torch.full((3, 1), BOS), tokens[:, :-1]], 1)).logits.log_softmax(-1)
+        one_hot = torch.nn.functional.one_hot(tokens, 30).float()
+        soft, hard = generator._embed(one_hot), generator._embed(tokens)
+    assert torch.allclose(soft, hard, atol=1e-5)
+    wanted = theirs.gather(2, tokens[..., None]).squeeze(2)
+    allowed = theirs.exp()[..., [i for i in range(30) if i not in (PAD, BOS)]].sum(-1).log()  # marks are never written
+    assert torch.allclose(generator.log_probs(tokens).detach(), wanted - allowed, atol=1e-4)
+
+
+def test_a_model_whose_past_is_not_keys_and_values_is_refused() -> None:
+    """It was sampled without its past, in silence."""
+    from transformers import MambaConfig, MambaForCausalLM, OpenAIGPTConfig, OpenAIGPTLMHeadModel
+
+    torch.manual_seed(0)
+    old = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=30, n_positions=16, n_embd=16, n_layer=1, n_head=2))
+    state = MambaForCausalLM(MambaConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, state_size=4))
+    for model in (old, state):
+        with pytest.raises(InputError, match=f"a {type(model).__name__} cannot be sampled here: its past is not keys"):
+            CausalLM(model.eval(), 30, 8).check_past()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from slow_rollouts import slow_complete
+from tape import Card
 from textgan.errors import InputError
 from textgan.generators import GENERATORS, Decoding, Generator, gumbel, load_generator, search
 from textgan.processes import Noise
@@ -170,6 +171,16 @@ def test_noise_and_log_probs_are_never_of_half_precision(family: str) -> None:
         relaxed = generator.relaxed_sample(50, temperature=0.5, hard=False, rng=torch.Generator().manual_seed(24))
         assert generator.log_probs(samples.tokens).dtype == samples.log_probs.dtype == torch.float32
     assert relaxed.probs.dtype == torch.float32
+
+
+@families
+def test_a_card_writes_in_half_precision_too(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cache of a fixed shape takes what autocast makes of keys and values."""
+    generator = build(family)
+    Card(monkeypatch).fixed()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        samples = generator.sample(20, rng=torch.Generator().manual_seed(23))
+    assert samples.log_probs.dtype == torch.float32 and torch.isfinite(samples.log_probs).all()
 
 
 def test_gumbel_noise_is_finite_and_of_the_right_mean_and_variance() -> None:

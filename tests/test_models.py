@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from textgan.sequences import BOS
 from toys import VOCAB, build
 
 
@@ -35,3 +36,9 @@ def test_the_relational_memory_equals_its_equations_written_out() -> None:
     logits = model.head(torch.cat(memory))
     assert logits.shape == (VOCAB,)
     assert torch.allclose(logits, model(tokens).logits[0, -1], atol=1e-4)
+
+
+def test_leakgans_generator_writes_in_half_precision() -> None:
+    """As `from_pretrained(..., dtype=torch.bfloat16)` has it: goals are of float32, whatever the weights are."""
+    model = build("leak").model.to(torch.bfloat16).eval()
+    assert model.generate(torch.tensor([[BOS]]), max_new_tokens=4, do_sample=False).shape[0] == 1

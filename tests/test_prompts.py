@@ -237,6 +237,8 @@ def test_a_line_has_the_probability_of_its_rest(run: Run) -> None:
     assert row == pytest.approx(-held.sum() / count.sum(), abs=1e-5)
     assert [part.size for part in run.log_probs([])] == [0, 0]
     assert np.isfinite(Opponent(run.path).logits(["up\tyes yes", "down\tyes"])).all()
+    with pytest.raises(InputError, match=r"^line 2: its prompt has 20 tokens, and .*run reads \d+; cut it$"):
+        run.log_probs(["up\tyes yes", f"{'up ' * 20}\tyes"])
     with pytest.raises(InputError, match=r'^lines:1: --prompt given wants prompt<TAB>text, or JSON with "prompt"'):
         run.log_probs(["yes yes"])
 
@@ -388,3 +390,9 @@ def test_the_option_is_a_word_or_a_number_on_the_line_and_in_a_file(tmp_path: Pa
         out = str(tmp_path / name)
         assert main(["train", "mle", str(tmp_path / "text.txt"), "--out", out, "--mle_steps", "1", *given]) == 0
         assert Run.open(out).settings["tokens"]["prompt"] == "2"
+
+
+def test_a_held_out_prompt_may_be_longer_than_those_of_the_training_text(tmp_path: Path) -> None:
+    recipe, long = MLE(mle_steps=2, generator=LSTM(8, 8)), "up " * 20
+    run = fit(recipe, LINES, valid=[*LINES[:4], f"{long}\tyes"], out=tmp_path / "run", text=GIVEN, progress=False)
+    assert run.settings["prompts"]["longest"] == 20 and np.isfinite(run.log_probs([f"{long}\tyes"])[0]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -618,3 +619,47 @@ def test_bf16_trains_and_says_so(recipe: type, tmp_path: Path) -> None:
     assert run.settings["precision"] == "bf16"
     assert all(value == value for row in run.log for value in row.values())  # no NaN
     assert len(run.sample_text(5)) == 5
+
+
+def test_several_steps_under_one_autocast_are_each_at_the_weights_of_the_last() -> None:
+    """autocast keeps copies of the weights until its context ends, which is a whole round."""
+    torch.manual_seed(0)
+    net = torch.nn.Linear(8, 1)
+    x, y = torch.randn(64, 8), (torch.rand(64, 1) < 0.5).float()
+    player, losses = Player(net, torch.optim.SGD(net.parameters(), lr=2.0)), {}
+    first = {key: value.clone() for key, value in net.state_dict().items()}
+    for word, autocast in (("no", contextlib.nullcontext()), ("bf16", torch.autocast("cpu", dtype=torch.bfloat16))):
+        net.load_state_dict(first)
+        with autocast:
+            losses[word] = [
+                float(player.minimise(torch.nn.functional.binary_cross_entropy_with_logits(net(x).float(), y)))
+                for _ in range(6)
+            ]
+    assert losses["no"][0] - losses["no"][-1] > 0.05
+    assert losses["bf16"] == pytest.approx(losses["no"], abs=0.01)
+
+
+def test_the_weights_that_a_game_begins_with_may_be_the_best_ones(tmp_path: Path) -> None:
+    mle = tiny(RECIPES[0], mle_steps=120, mle_lr=0.02)
+    start = fit(mle, LINES * 4, out=tmp_path / "mle", valid=LINES, progress=False)
+    ruin = tiny(RECIPES[1], mle_steps=0, adversarial_steps=6, generator_lr=0.3)
+    run = fit(ruin, LINES * 4, out=tmp_path / "game", valid=LINES, start=start.path, schedule=OFTEN, progress=False)
+    assert min(run.evaluated, key=lambda row: row["joint"])["step"] == 0
+    best = Run.open(run.path / "best")
+    assert best.log_probs(LINES)[0] == pytest.approx(start.log_probs(LINES)[0], abs=1e-5)
+
+
+def test_a_game_goes_on_without_the_run_that_it_began_with(tmp_path: Path) -> None:
+    start = fit(tiny(RECIPES[0]), LINES, out=tmp_path / "mle", progress=False)
+    game, often = tiny(RECIPES[1], mle_steps=0), Schedule(save_every=2)
+    whole = fit(game, LINES, out=tmp_path / "whole", start=start.path, schedule=often, progress=False)
+    with pytest.raises(InputError, match="start: another run, or one that was trained on since; leave them out"):
+        other = fit(tiny(RECIPES[0]), LINES, out=tmp_path / "other", seed=3, progress=False)
+        fit(game, LINES, out=tmp_path / "whole", start=other.path, resume=True, progress=False)
+    (newest, *_) = checkpoints(whole.path)
+    shutil.rmtree(newest)
+    shutil.move(start.path, tmp_path / "elsewhere")
+    again = fit(game, LINES, out=tmp_path / "whole", schedule=often, resume=True, progress=False)
+    assert again.settings["start"]["run"] == "mle" and again.weights_sha256 == whole.weights_sha256
+    moved = fit(game, LINES, out=tmp_path / "whole", start=tmp_path / "elsewhere", resume=True, progress=False)
+    assert moved.weights_sha256 == whole.weights_sha256

@@ -48,21 +48,32 @@ def adopt(recipe: Recipe, folder: Path) -> Adopted:
     path, kept = paths.pop(), folder / FOLDER
     if not path:
         raise InputError("--generator pretrained wants --generator.path: a folder or a name on the hub")
-    if not (kept / NOTE).exists():
+    note = _note(kept)
+    if note is None or (note.get("path") != path and not (folder / "recipe.json").exists()):  # of a start that failed
         lm = load_lm(path, device="cpu")
         if isinstance(lm.model, StatefulForCausalLM):
             raise InputError(
                 f"--generator.path {path} is a generator of textgan's own; give its run as --start, and its family as "
                 "--generator"
             )
-        replace_folder(kept, lambda new: move(lm, new))
-    found = json.loads((kept / NOTE).read_text(encoding="utf-8"))
+        replace_folder(kept, lambda new: move(lm, new, path))
+    found = {key: value for key, value in (_note(kept) or {}).items() if key != "path"}
     ours = dataclasses.replace(recipe, **{name: Pretrained(str(kept)) for name in nets})  # type: ignore[type-var]
     return Adopted(ours, load_tokenizer(kept), {"pretrained": found})
 
 
-def move(lm: Lm, out: Path) -> None:
-    """Write the model with its ids in our order into a folder: config, safetensors, tokenizer, and a note."""
+def _note(kept: Path) -> dict[str, Any] | None:
+    """{"name", "tokens", "path"} of what was adopted, None for nothing."""
+    path = kept / NOTE
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return found
+
+
+def move(lm: Lm, out: Path, path: str = "") -> None:
+    """Write the model with its ids in our order into a folder: config, safetensors, tokenizer, and a note.
+
+    path: what it was asked for by.
+    """
     tokenizer, sources = reordered(lm.tokenizer)
     with torch.no_grad():
         _move_rows(lm.model, sources)
@@ -72,7 +83,7 @@ def move(lm: Lm, out: Path) -> None:
     with quiet():
         lm.model.save_pretrained(str(out))
     save_tokenizer(tokenizer, out)
-    write_json(out / NOTE, {"name": lm.name, "tokens": len(sources)})
+    write_json(out / NOTE, {"name": lm.name, "tokens": len(sources), "path": path})
 
 
 def reordered(tokenizer: Any) -> tuple[Any, list[int | None]]:

@@ -236,10 +236,10 @@ def _prepared_prompted(text: Text, other: Text | None, settings: TextSettings, g
     data.tokenizer.add_special_tokens([MARK])  # at the end of the vocabulary
     size = data.tokenizer.get_vocab_size()
     rows = encode_prompted(data.tokenizer, train.lines, how, train.name)
-    longest, max_len = longest_prompt(rows, size - 1), settings.max_len or choose_max_len(rows.lengths)
-    max_len = max_len if settings.max_len else max(max_len, longest + 2)
-    held_rows = encode_prompted(data.tokenizer, valid.lines, how, valid.name, max_len=max_len)
-    rows = cut_prompted(rows, max_len, size - 1)
+    held_rows = encode_prompted(data.tokenizer, valid.lines, how, valid.name)
+    longest = max(longest_prompt(part, size - 1) for part in (rows, held_rows))
+    max_len = settings.max_len or max(choose_max_len(rows.lengths), longest + 2)
+    rows, held_rows = (cut_prompted(part, max_len, size - 1) for part in (rows, held_rows))
     prompts = prompts_of(rows, size - 1)
     data.facts["corpus"] |= {"lines": len(text.lines), "truncated": rows.truncated}
     data.facts["tokens"] |= {"vocab_size": size, "max_len": max_len, "prompt": how}

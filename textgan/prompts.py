@@ -114,19 +114,19 @@ def _joined(prompts: Encoded, texts: Encoded) -> tuple[Encoded, np.ndarray]:
     return Encoded(ids, offsets, 0.0, texts.unk_rate), places
 
 
-def _places(data: Encoded, mark: int) -> np.ndarray:
+def prompt_lengths(data: Encoded, mark: int) -> np.ndarray:
     """Where each sentence's mark stands, which is how many tokens its prompt has: (n,)."""
     return np.flatnonzero(data.ids == mark) - data.offsets[:-1]
 
 
 def longest_prompt(data: Encoded, mark: int) -> int:
     """Tokens of the longest prompt."""
-    return int(_places(data, mark).max(initial=0))
+    return int(prompt_lengths(data, mark).max(initial=0))
 
 
 def share_given(data: Encoded, mark: int) -> float:
     """The share of the sentences in which G has a token and the end to write at most, 0..1."""
-    return float(np.mean(data.lengths - _places(data, mark) - 1 <= 2))
+    return float(np.mean(data.lengths - prompt_lengths(data, mark) - 1 <= 2))
 
 
 def prompts_of(data: Encoded, mark: int) -> np.ndarray:
@@ -134,7 +134,7 @@ def prompts_of(data: Encoded, mark: int) -> np.ndarray:
     rows = np.arange(len(data))
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(0).choice(len(rows), MOST, replace=False))
-    places = _places(data, mark)
+    places = prompt_lengths(data, mark)
     within = np.arange(len(data.ids)) - np.repeat(data.offsets[:-1], data.lengths)
     ids = data.ids[within <= np.repeat(places, data.lengths)]
     return Encoded(ids, np.concatenate([[0], np.cumsum(places + 1)]), 0.0, 0.0).batch(rows).astype(np.int32)

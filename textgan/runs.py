@@ -19,7 +19,7 @@ from textgan.generators import ROWS, Decoding, Generator, load_generator
 from textgan.labels import draw_labels, id_of, label_facts
 from textgan.manifest import MANIFEST, facts, problems
 from textgan.processes import ALONE, TILE, Noise, gather, share, sharing, tile_seed, widest
-from textgan.prompts import encode_prompted, given_prompts, load_prompts
+from textgan.prompts import MARK, encode_prompted, given_prompts, load_prompts, prompt_lengths
 from textgan.sequences import PAD, pad_to
 from textgan.text import Encoded, decode, encode, load_tokenizer
 
@@ -205,7 +205,14 @@ class Run:
         how, max_len = self.settings["tokens"].get("prompt"), self.generator.max_len
         if how is None:
             return encode(self.tokenizer, lines, max_len=max_len)
-        return encode_prompted(self.tokenizer, lines, how, max_len=max_len)
+        rows, mark = encode_prompted(self.tokenizer, lines, how), self.tokenizer.token_to_id(MARK)
+        lengths = prompt_lengths(rows, mark)
+        if lengths.max(initial=0) + 2 > max_len:
+            place = int(lengths.argmax())
+            raise InputError(
+                f"line {place + 1}: its prompt has {lengths[place]} tokens, and {self.path} reads {max_len - 2}; cut it"
+            )
+        return rows.cut(max_len)
 
     def _marginal(self, tokens: torch.Tensor) -> torch.Tensor:
         """log p of sentences (B, T) whatever their class: (B,) float64."""

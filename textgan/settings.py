@@ -112,8 +112,10 @@ def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:
     if old.get("recipe") != new.get("recipe"):
         raise InputError(f"--resume of a {old.get('recipe')} run as {new.get('recipe')}; name that, or another --out")
     changes = []
-    for key in ("seed", "fields", "tokens", "start", "control"):
+    for key in ("seed", "fields", "tokens", "control"):
         changes += _differences(key, old.get(key), json.loads(json.dumps(new.get(key))))
+    if (old.get("start") or {}).get("sha256") != (new.get("start") or {}).get("sha256"):
+        changes.append("start: another run, or one that was trained on since")
     for key in ("corpus", "valid"):
         a, b = old[key].get("sha256"), new[key].get("sha256")
         if a != b:

@@ -128,6 +128,8 @@ def fit(
             settings |= {"text": vars(text), "tokenizer": numbered} | facts
             if start is not None:
                 settings["start"] = state.begin_with(Run.open(start), data.tokenizer)
+            elif resume and (began := _began(folder)):
+                settings["start"] = began
             training = _Training(state, data, folder, settings, schedule, accelerator, on_log)
             size = max(settings["parameters"].values())
             with (
@@ -147,6 +149,14 @@ def fit(
     return Run.open(folder)
 
 
+def _began(folder: Path) -> dict[str, Any] | None:
+    """What recipe.json says of the run that one began with; once there is a checkpoint, that one is not needed."""
+    if not checkpoints(folder) or not (folder / "recipe.json").exists():
+        return None
+    found: dict[str, Any] | None = Run.open(folder).settings.get("start")
+    return found
+
+
 class _Training:
     """One run in progress: its state, and the files that tell of it."""
 
@@ -164,6 +174,7 @@ class _Training:
         self.accelerator, self.on_log = accelerator, on_log
         self.watch = Watch(data, SAMPLED)
         self.total = state.total
+        self.begun = bool({"start", "pretrained"} & settings.keys())  # with weights that may be the best ones
         self.keeps_joint = not all(phase.keep_best for phase in state.phases)
 
     def run(self, bar: Progress, asked: list[int]) -> None:
@@ -246,7 +257,7 @@ class _Training:
                 row |= self.data.truth.figures(lines)
             if fully and state.step:
                 row |= self.watch.scores(self._lines(self._draw(MANY)), SELDOM)
-            if state.step:
+            if state.step or self.begun:
                 self._judge(phase, row)
         if not self.accelerator.is_main_process:
             return

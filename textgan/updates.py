@@ -111,6 +111,7 @@ class Player(Generic[Net]):
             said = f"{self._name}: loss {loss:g}, gradient norm {norm:g}; no weight was changed"
             raise NotFinite(f"{said}; a lower learning rate helps as a rule")
         self.optimizer.step()
+        torch.clear_autocast_cache()  # of the old weights' copies, which one context of several steps would go on with
         return loss.detach()
 
     def check(self) -> None:
@@ -386,3 +387,4 @@ def follow(slow: nn.Module, fast: nn.Module, *, keep: float) -> None:
         return
     for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
         a.mul_(keep).add_(b, alpha=1 - keep)
+    torch.clear_autocast_cache()

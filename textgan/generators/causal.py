@@ -36,6 +36,26 @@ class CausalLM(Generator):
             linear = self.model.get_output_embeddings()(hidden)
             return bool(torch.allclose(linear, self.model(input_ids=ids).logits, atol=1e-5))
 
+    @torch.no_grad()
+    def check_past(self) -> None:
+        """Errors: InputError where a token at a time, with `select` in between, is not what the model makes of a whole
+        sentence: its past is not keys and values alone, or it has none."""
+        ids = (torch.arange(6, device=self.device) % self.vocab_size)[None].repeat(2, 1)[:, : self.max_len]
+        try:
+            with evaluating(self):
+                whole = self.model(input_ids=ids).logits
+                state, logits = self.start(1), []
+                state = self.select(self.advance(ids[:1, 0], state)[1], torch.tensor([0, 0], device=self.device))
+                for token in ids.unbind(1)[1:]:
+                    hidden, state = self.advance(token, state)
+                    logits.append(self.logits(hidden))
+            same = torch.allclose(torch.stack(logits, 1), whole[:, 1:], atol=1e-3, rtol=1e-3)
+        except (IndexError, AttributeError, RuntimeError, TypeError, ValueError, NotImplementedError):
+            same = False
+        if not same:
+            said = f"--generator pretrained: a {type(self.model).__name__} cannot be sampled here"
+            raise InputError(f"{said}: its past is not keys and values alone; give one such as GPT-2 or Llama")
+
     @cached_property
     def _sizes(self) -> list[tuple[int, int, int]]:
         """Heads, size of a key and of a value in each layer, which configurations name in many ways."""
@@ -68,9 +88,12 @@ class CausalLM(Generator):
 
         if not fixed_shapes(self.device) or torch.is_grad_enabled():
             return DynamicCache()
-        state: list[Tensor] = []
+        kind, state = self.device.type, list[Tensor]()
+        cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if cast else self.model.dtype
         for heads, key, value in self._sizes:
-            state += [torch.zeros(n, heads, self.max_len, size, device=self.device) for size in (key, value)]
+            places = (n, heads, self.max_len)
+            state += [torch.zeros(*places, size, dtype=dtype, device=self.device) for size in (key, value)]
             state.append(torch.zeros((), dtype=torch.int64, device=self.device))
         return tuple(state)
 
@@ -80,7 +103,10 @@ class CausalLM(Generator):
         return self._run(self._embed(x).unsqueeze(1), cache).squeeze(1), state
 
     def _embed(self, x: Tensor) -> Tensor:
-        return embed(x, self.model.get_input_embeddings().weight)
+        table = self.model.get_input_embeddings()
+        if x.dtype == torch.int64:
+            return table(x)
+        return embed(x, table.weight) * getattr(table, "embed_scale", 1.0)  # Gemma's and XGLM's tables scale
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(hidden) if self._split else hidden.clone()
@@ -193,4 +219,5 @@ class Pretrained:
         if vocab_size > generator.vocab_size:
             generator.model.resize_token_embeddings(vocab_size)
             generator.vocab_size = vocab_size
+        generator.check_past()
         return generator

@@ -105,7 +105,7 @@ class LeakForCausalLM(StatefulForCausalLM):
         features, reading = self.read(x, Reading(*state[3:]))  # (T, B, F)
         managed, manager = run(self.manager, features, manager)
         goals = F.normalize(self.aim(managed).float(), dim=-1)
-        heeded = torch.cat([heeded, self.heed(goals).to(heeded.dtype)])  # (c - 1 + T, B, K)
+        heeded = torch.cat([heeded, self.heed(goals.to(self.heed.weight.dtype)).to(heeded.dtype)])  # (c - 1 + T, B, K)
         steps = self.config.goal_steps
         added = heeded.unfold(0, steps, 1).sum(-1)  # (T, B, K)
         worked, worker = run(self.worker, self.dropout(embed(x.transpose(0, 1), self.embedding.weight)), worker)

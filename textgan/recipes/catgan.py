@@ -113,15 +113,20 @@ class CatGAN:
                 logs |= judge_step(batches, middle)
             tokens, test = next(batches), next(batches)
             parent, grown, noise = copy.deepcopy(g.net.state_dict()), [], rng.get_state()
+
+            def become(weights: dict[str, Tensor]) -> None:
+                g.net.load_state_dict(weights)
+                torch.clear_autocast_cache()
+
             for child in range(self.children):
                 rng.set_state(noise)  # children differ by their temperature, not by their luck
-                g.net.load_state_dict(parent)
+                become(parent)
                 temperature = middle * spread(child, self.children, self.mutation)
                 loss = g.minimise(loss_of(tokens, temperature)[0])
                 own = {"g_loss": loss, "temperature": loss.new_full((), temperature, dtype=torch.float64)}
                 grown.append((own | {"fitness": fitness(test, middle)}, copy.deepcopy(g.net.state_dict())))
             best = torch.stack([child["fitness"] for child, _ in grown]).argmax()
-            g.net.load_state_dict(chosen([weights for _, weights in grown], best))
+            become(chosen([weights for _, weights in grown], best))
             return logs | chosen([child for child, _ in grown], best)
 
         return (
