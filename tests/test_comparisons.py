@@ -9,9 +9,10 @@ import pytest
 
 from textgan.comparisons import Swept, compare, compare_sweeps, sweep
 from textgan.errors import InputError
-from textgan.evaluation import Reference, evaluate
+from textgan.evaluation import Reference, choose_metrics, evaluate
 from textgan.grammar import sample
-from textgan.metrics.fronts import Point, interpolate, matched, shared_range
+from textgan.metrics import RarefiedDistinct
+from textgan.metrics.fronts import Point, adjusted, interpolate, matched, shared_range
 
 REFERENCE = Reference(sample(200, 99))
 
@@ -184,3 +185,50 @@ def test_a_sharpened_text_gains_quality_loses_diversity_and_is_called_a_trade() 
     assert rows["BLEU-4"].difference > 0 < rows["self-BLEU-4"].difference
     assert rows["grammar-NLL"].difference < 0
     assert found.sentence.endswith("a temperature does that too, so compare fronts before a claim.")
+
+
+def test_of_many_comparisons_of_noise_hardly_one_makes_a_claim() -> None:
+    """Eight models by four judges, no difference: alone each claims with a chance of 5 %, together nearly surely."""
+    rng = np.random.default_rng(0)
+    alone = held = 0
+    for _ in range(20):
+        found = {
+            f"m{i}": {
+                f"q{j}": matched(*([line(1.0, 0.0, e) for e in rng.normal(0, 1, 4)] for _ in "ab"), better="lower")
+                for j in range(4)
+            }
+            for i in range(8)
+        }
+        alone += any(one.claim for row in found.values() for one in row.values())
+        counted = adjusted(found, "mle")
+        held += any(one.claim for row in counted.values() for one in row.values())
+    assert alone >= 12 and held <= 4  # 80 % and 5 % of 20; 4 and more have a chance of .02
+    assert "among 32 comparisons" in counted["m0"]["q0"].sentence
+
+
+def test_a_figure_without_a_better_side_makes_no_model_better() -> None:
+    with pytest.raises(InputError, match="neither better high nor low"):
+        matched([line(1.0, 0.0)] * 2, [line(1.0, 1.0)] * 2, better="match")
+
+
+def test_two_metrics_of_one_name_are_refused() -> None:
+    two = [RarefiedDistinct(1, lines=100), RarefiedDistinct(1, lines=1000)]
+    with pytest.raises(InputError, match="two of the metrics are called 'rarefied-distinct-1'"):
+        choose_metrics(two)
+
+
+def test_texts_on_either_side_of_real_text_are_different_and_neither_is_called_nearer() -> None:
+    real = sample(900, 1)
+    short, long = sample(300, 2), [f"{line} grass grass" for line in sample(300, 3)]
+    middle = [f"{line} grass" for line in real]
+    found = compare(short, long, middle, metrics="length")
+    assert "different in length" in found.sentence
+    assert "nearer" not in found.sentence and "further" not in found.sentence
+
+
+def test_runs_that_tie_are_not_sure_of_it() -> None:
+    once = [[f"{word} {i}" for i in range(200)] for word in "abcd"]
+    twice = [[*lines[:199], lines[0]] for lines in once[2:]]
+    found = compare(tuple(once[:2]), tuple(twice), sample(300, 9), metrics="duplicates,length")
+    assert {d.name for d in found.differences} == set()
+    assert found.absent["duplicates"] == "it has no standard error here"

@@ -124,3 +124,13 @@ def test_degenerate_texts_have_finite_values_or_a_reason(text: list[str], refere
     assert all(reason and "\n" not in reason for reason in evaluation.absent.values())
     assert not set(evaluation.absent) & set(names(evaluation.scores))
     assert evaluation.to_table()
+
+
+def test_chinese_with_spaces_at_its_commas_is_told_too() -> None:
+    from textgan.evaluation import unspaced
+    from textgan.metrics import NgramIndex
+
+    verse = ["白日依山尽，黄河入海流。", "欲穷千里目，更上一层楼。"]
+    assert unspaced(NgramIndex([line.replace("，", "， ") for line in verse]))
+    assert not unspaced(NgramIndex([" ".join(line) for line in verse]))
+    assert not unspaced(NgramIndex(["Donaudampfschifffahrtsgesellschaft fährt heute", "a b c"]))

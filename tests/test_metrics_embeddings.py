@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from textgan.errors import InputError
 from textgan.evaluation import Reference, evaluate
 from textgan.grammar import sample
 from textgan.metrics import (
+    BLEU,
     Coverage,
     Density,
+    Duplicates,
     Frechet,
     Mauve,
     Metric,
@@ -21,6 +28,7 @@ from textgan.metrics import (
     NgramVendi,
     Precision,
     Recall,
+    SelfBLEU,
     Sets,
     Unmeasurable,
     Vendi,
@@ -174,7 +182,9 @@ def test_an_encoder_is_a_folder_or_a_function_and_is_named_in_the_signature(tmp_
     with pytest.raises(InputError, match="config.json is missing"):
         HuggingFace(str(tmp_path))
     with pytest.raises(InputError, match=r"gave \(2,\) for 2 lines"):
-        as_encoder(lambda lines: np.zeros(len(lines)))(["a", "b"])
+        as_encoder(Function(lambda lines: np.zeros(len(lines)), "zeros"))(["a", "b"])
+    with pytest.raises(InputError, match="give Function"):
+        as_encoder(lambda lines: np.zeros((len(lines), 2)))
 
     def lengths(lines: list[str]) -> np.ndarray:
         return np.array([[len(line), line.count("a")] for line in lines], dtype=float)
@@ -241,3 +251,51 @@ def test_made_up_words_are_far_from_real_text_for_the_offline_encoder() -> None:
     }
     assert found["real"]["precision"].value > 0.9
     assert found["spoilt"]["precision"].value < 0.6 and found["spoilt"]["density"].value < 0.4
+
+
+def test_what_a_sentence_transformers_folder_says_of_itself_is_done(tmp_path: Path) -> None:
+    import transformers
+
+    folder = tmp_path / "encoder"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    transformers.BertModel(transformers.BertConfig(vocab_size=20, **sizes)).save_pretrained(folder)
+    words = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdef"])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
+    plain = HuggingFace(folder)
+    modules = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Normalize")]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 3}')
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    told = HuggingFace(folder)
+    assert np.linalg.norm(told(["a b c"])[0]) == pytest.approx(1) != np.linalg.norm(plain(["a b c"])[0])
+    assert np.allclose(told(["a b c"]), told(["a b c d e"])) and plain.name != told.name
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": false}')
+    with pytest.raises(InputError, match="pools otherwise than by the mean"):
+        HuggingFace(folder)
+
+
+def test_the_error_of_ngram_vendi_is_its_spread() -> None:
+    """Of 100 lines drawn of 600; groups of all lines would hold unlike numbers of the drawn ones."""
+    metric = NgramVendi(lines=100)
+    sets = [Sets(NgramIndex(sample(600, 50 + seed)), seed=seed) for seed in range(25)]
+    spread = np.std([metric.measure(one) for one in sets], ddof=1)
+    error = np.mean([metric.standard_error(one) for one in sets[:6]])
+    assert 0.5 * spread < error < 1.7 * spread
+
+
+def test_settings_that_there_is_one_of_cannot_be_given_otherwise() -> None:
+    for make in (lambda: BLEU(smoothing="method3"), lambda: SelfBLEU(hypothesis="x"), lambda: Mauve(buckets="500")):
+        with pytest.raises(TypeError):
+            make()
+    one, other = (evaluate(sample(80, 1), Reference(sample(80, 2), seed=seed), metrics="Frechet") for seed in (0, 1))
+    assert one.scores[0].signature != other.scores[0].signature  # the half that it is compared with is another
+    assert "|half-seed:0" in one.scores[0].signature
+
+
+def test_no_repeated_line_is_no_certainty() -> None:
+    error = Duplicates().standard_error(Sets(NgramIndex([f"line {i}" for i in range(400)])))
+    assert error is not None and 0.002 < error < 0.01

@@ -463,7 +463,7 @@ def test_an_evaluations_own_verdicts_are_taken_over(tmp_path: Path) -> None:
     verdicts = {"BLEU-4": SAME, "self-BLEU-4": "less diverse than real text", "copies": "<b>"}
     write(one / "evaluation.json", evaluation(0.35, 0.5) | {"verdicts": verdicts, "notes": ["a note"]})
     _, page = read(one, tmp_path)
-    assert "0.350 against 0.400 for real text (indistinguishable from real text)" in page.words
+    assert "0.350 against 0.400 for real text (not told from real text)" in page.words
     assert "Verdict" in page.words and "one: a note" in page.words
     html, page = read([one, two], tmp_path)
     assert "\u2248 0.350" in page.words and "Verdict" not in page.words

@@ -60,6 +60,8 @@ def test_a_sweep_groups_seeds_matches_models_and_keeps_real_text(runs: list[Run]
         assert along == sorted(along, reverse=falls), name
     assert {s.name for s in swept.real} == {"BLEU-4", "self-BLEU-4", "LM-score", "LSTM-score", "NLL-c"}
     assert set(swept.matched["mle (2)"]) == {"BLEU-4", "LM-score", "LSTM-score", "NLL-c"}
+    judged = [s for s in swept.models[0].evaluations[1.0][0].scores if s.name == "NLL-c"]
+    assert [score.better for score in judged] == ["lower"]  # the less likely text was once called better
     assert "real text" in swept.to_table()
     json.dumps(swept.to_json(), allow_nan=False)
 

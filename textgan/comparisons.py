@@ -163,6 +163,8 @@ def _difference(
     between = None
     if min(len(a), len(b)) > 1:  # the spread over runs holds that of the sets within it
         parts = [float(v.var(ddof=1)) / len(v) for v in values]
+        if not any(parts):  # runs that tie, as counts do, are not sure of it
+            return None
         error = math.sqrt(sum(parts))
         below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, values, strict=True))
         freedom = max(1, int(sum(parts) ** 2 / below)) if below else len(a) + len(b) - 2
@@ -225,14 +227,16 @@ def training_gap(reference: Reference, metrics: Iterable[Metric], n: int, seed: 
 def _sentence(names: tuple[str, str], differences: Sequence[Difference], n: int, runs: tuple[int, int]) -> str:
     a, b = names
     sure = [d for d in differences if d.p <= LEVEL]
-    scope = f"{runs[0]} and {runs[1]} runs" if min(runs) > 1 else "one run each, so this holds for these texts only"
+    many = f"{runs[0]} and {runs[1]} runs" if max(runs) > 1 else "one run each"
+    scope = many if min(runs) > 1 else f"{many}, so this holds for these texts only"
     if not differences:
         return "Nothing could be compared: no metric has an interval on both sides."
     if not sure:
         return f"At n = {n} ({scope}) the data do not tell {b} from {a} in any of {len(differences)} metrics."
-    nearer = [_phrase(d) for d in sure if d.closed is not None and d.closed > 0]
-    farther = [_phrase(d) for d in sure if d.closed is not None and d.closed <= 0]
-    other = [_phrase(d) for d in sure if d.closed is None]
+    aside = [d for d in sure if d.closed is None or d.real is None or (d.a - d.real) * (d.b - d.real) < 0]
+    nearer = [_phrase(d) for d in sure if d not in aside and d.closed is not None and d.closed > 0]
+    farther = [_phrase(d) for d in sure if d not in aside and d.closed is not None and d.closed <= 0]
+    other = [_phrase(d) for d in aside]  # real text lies between: which is nearer hangs on its own error
     parts = [
         f"nearer to real text in {', '.join(nearer)}" if nearer else "",
         f"further from real text in {', '.join(farther)}" if farther else "",

@@ -22,7 +22,11 @@ Source = str | Path | Sequence[str] | Text
 Measured = dict[Metric, tuple[Score, float | None]]  # with the standard error where there is one
 __all__ = ["SAME", "Evaluation", "Reference", "choose_metrics", "choose_protocol", "draw", "evaluate"]
 
-SAME = "indistinguishable from real text"
+SAME = "not told from real text"
+SEEN = 1000  # lines that are looked at for their script
+SPACELESS = (  # Thai and Lao, Burmese, Khmer, kana, Han
+    ("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"), ("\u3040", "\u30ff"), ("\u3400", "\u9fff")
+)  # fmt: skip
 
 
 class Reference:
@@ -45,7 +49,7 @@ class Reference:
         read = _drawn(_read(reference, "reference"), references, [seed, 5])
         self.name, self.seed, self.tokenise, self.lines = read.name, seed, tokenise, read.lines
         self.index = NgramIndex(read.lines, tokenise=tokenise)
-        self.marks = {"reference": read.sha256[:8]}
+        self.marks = {"reference": read.sha256[:8], "half": str(seed)}
         self.train: NgramIndex | None = None
         self.encoder = None if encoder is None else as_encoder(encoder)
         self._fitted: dict[object, Any] = {}
@@ -133,6 +137,9 @@ def choose_metrics(metrics: str | Iterable[str | Metric] | None) -> tuple[Metric
         if not found:
             raise InputError(_no_metric(str(item).strip()))
         chosen += [metric for metric in found if metric not in chosen]
+    names = [metric.name for metric in chosen]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two of the metrics are called {twice[0]!r}, and figures go by their names; give one of them")
     return tuple(chosen)
 
 
@@ -318,9 +325,14 @@ def _verdicts(ours: Measured, real: Measured, groups: int) -> dict[str, str]:
 
 
 def unspaced(text: NgramIndex) -> bool:
-    """Whether nine lines of ten are one word, of several characters: then no spaces part the words."""
-    lone = text.lengths <= 1
-    return float(lone.mean()) > 0.9 and float(np.mean([len(line) for line in text.texts()])) > 5
+    """Whether no spaces part the words: nine lines of ten are one word of several characters, or most characters are
+    of a script that has none (Chinese, Japanese, Thai, ...) and words are longer than its words are."""
+    lines = text.texts()
+    if float((text.lengths <= 1).mean()) > 0.9 and float(np.mean([len(line) for line in lines])) > 5:
+        return True
+    characters = "".join("".join(line.split()) for line in lines[:SEEN])
+    spaceless = sum(any(low <= c <= high for low, high in SPACELESS) for c in characters)
+    return spaceless > 0.5 * len(characters) and len(characters) > 3 * max(1, int(text.lengths[:SEEN].sum()))
 
 
 def _warnings(text: NgramIndex, blank: int, reference: Reference) -> list[str]:

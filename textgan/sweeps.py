@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from textgan.comparisons import Swept, compare_sweeps, sweep, training_gap
 from textgan.errors import InputError
@@ -20,7 +20,8 @@ from textgan.generators import Decoding
 from textgan.judges import LSTMScore
 from textgan.metrics import Metric, ModelNLL, Score
 from textgan.metrics.encoders import AnyEncoder
-from textgan.metrics.fronts import Matched
+from textgan.metrics.fronts import Matched, adjusted
+from textgan.metrics.score import Better
 from textgan.metrics.tables import ARROWS, number
 from textgan.readable import columns, printable
 from textgan.runs import Run
@@ -232,12 +233,18 @@ def _compare(
                 matched.setdefault(model.name, {})[quality] = found
             except InputError as error:
                 absent[f"{model.name}, {quality}"] = str(error)
-    return matched, absent
+    return adjusted(matched, base), absent
+
+
+class _JudgeNLL(ModelNLL):
+    """Of a judge the likelier text is the better one, as for LM-score."""
+
+    better: ClassVar[Better] = "lower"
 
 
 def _judge(judge: str | Path | Run) -> ModelNLL:
     run = judge if isinstance(judge, Run) else Run.open(judge)
-    return ModelNLL(run.log_probs, f"{run.path.name}:{run.weights_sha256[:8]}", f"NLL-{run.path.name}")
+    return _JudgeNLL(run.log_probs, f"{run.path.name}:{run.weights_sha256[:8]}", f"NLL-{run.path.name}")
 
 
 def _model_of(run: Run) -> str:

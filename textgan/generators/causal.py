@@ -103,7 +103,7 @@ class CausalLM(Generator):
         return self._run(self._embed(x).unsqueeze(1), cache).squeeze(1), state
 
     def _embed(self, x: Tensor) -> Tensor:
-        table = self.model.get_input_embeddings()
+        table: Any = self.model.get_input_embeddings()
         if x.dtype == torch.int64:
             return table(x)
         return embed(x, table.weight) * getattr(table, "embed_scale", 1.0)  # Gemma's and XGLM's tables scale
@@ -219,5 +219,6 @@ class Pretrained:
         if vocab_size > generator.vocab_size:
             generator.model.resize_token_embeddings(vocab_size)
             generator.vocab_size = vocab_size
-        generator.check_past()
+        if isinstance(generator, CausalLM):
+            generator.check_past()
         return generator

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from .intervals import GROUPS, jackknife
 from .overlap import LESS_DIVERSE, MORE_DIVERSE
 from .reasons import Unmeasurable
-from .score import Better, Metric, Needs
+from .score import Better, Metric, Needs, share_error
 from .sets import Sets
 
 
@@ -138,6 +139,12 @@ class Duplicates(Metric):
         if not len(sets.text):
             raise Unmeasurable("there are no lines")
         return 1.0 - len(set(sets.text.spelled())) / len(sets.text)
+
+    def standard_error(self, sets: Sets) -> float | None:
+        """The jackknife's, which is 0 where no line repeats another; never below that of a share of the lines."""
+        lines = sets.text.spelled()
+        repeats = np.arange(len(lines)) < len(lines) - len(set(lines))
+        return max(share_error(repeats), jackknife([self], sets, groups=GROUPS, seed=sets.seed)[self])
 
 
 def _totals(sets: Sets, order: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from .reasons import Unmeasurable
 from .score import Better, MeanMetric, Metric, Needs, signed
 from .sets import Sets, cached, cached_half
 
-GROUPS = 20  # of scored lines that are left out in turn for MAUVE's error
+GROUPS = 20  # of lines that are left out in turn for the error of MAUVE and n-gram-Vendi
 UNLIKE, NEARER = "unlike real text", "nearer to real text than real text"
 
 
@@ -165,11 +165,24 @@ class NgramVendi(Metric):
         return min(self.lines, len(sets.text))
 
     def measure(self, sets: Sets) -> float:
+        return effective_number(self._kernel(sets))
+
+    def standard_error(self, sets: Sets) -> float | None:
+        """Equal groups of the drawn lines are left out: groups of all lines would hold unlike numbers of them."""
+        kernel = self._kernel(sets)
+        label = np.random.default_rng([sets.seed, 12]).permutation(len(kernel)) % GROUPS
+        if len(kernel) < 2 * GROUPS:
+            return None
+        kept = [np.flatnonzero(label != group) for group in range(GROUPS)]
+        found = np.array([effective_number(kernel[np.ix_(k, k)] * len(kernel) / len(k)) for k in kept])
+        return float(np.sqrt((GROUPS - 1) / GROUPS * ((found - found.mean()) ** 2).sum()))
+
+    def _kernel(self, sets: Sets) -> np.ndarray:
+        """(m, m) cosines of the drawn lines, over their number: its trace is 1."""
         from scipy.sparse import csr_array
 
-        whole = sets.text if sets.whole is None else sets.whole[0].text  # a group's absence does not draw anew
-        drawn = whole.rows[np.random.default_rng([sets.seed, 11]).permutation(len(whole))[: self.lines]]
-        text = sets.text.select(np.flatnonzero(np.isin(sets.text.rows, drawn)))
+        drawn = np.random.default_rng([sets.seed, 11]).permutation(len(sets.text))[: self.lines]
+        text = sets.text.select(np.sort(drawn))
         if not len(text):
             raise Unmeasurable("there are no lines")
         kernel = np.zeros((len(text), len(text)))
@@ -179,7 +192,7 @@ class NgramVendi(Metric):
             shape = (len(text), len(text.keys(order)))
             counts = csr_array((runs.counts / norm[runs.line], (runs.line, runs.gram)), shape=shape)
             kernel += (counts @ counts.T).toarray() + np.diag((norm == 0).astype(float))
-        return effective_number(kernel / (len(self.orders) * len(text)))
+        return kernel / (len(self.orders) * len(text))
 
 
 def _neighbours(sets: Sets, k: int) -> clusters.Neighbours:
@@ -265,7 +278,7 @@ class Mauve(_Embedded):
 
     added: float = 0.0
     clusterings: int = 5
-    buckets: str = "n/10"
+    buckets: str = field(default="n/10", init=False)
     scaling: float = 5.0
     better: ClassVar[Better] = "higher"
 

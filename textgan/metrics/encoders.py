@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..errors import InputError
 from .ngrams import NgramIndex
 from .reasons import Unmeasurable
 
+LONGEST = 512  # tokens, where an encoder does not say
 STRANGE = 32  # directions of words that LSA does not know
 
 
@@ -111,7 +113,8 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 class HuggingFace:
     """Mean of a local folder's model's last hidden states over real tokens; nothing is downloaded, no code of it run.
 
-    Equals sentence-transformers for models that pool by the mean (all-MiniLM-L6-v2 to 2e-7).
+    What a sentence-transformers folder says of itself is done: the most tokens that it reads, and unit length after
+    the pooling (all-MiniLM-L6-v2). Errors: InputError for one that pools otherwise than by the mean.
     """
 
     def __init__(self, folder: str | Path, *, batch: int = 128) -> None:
@@ -125,7 +128,23 @@ class HuggingFace:
             )
         with weights.open("rb") as file:
             mark = hashlib.file_digest(file, "sha256").hexdigest()[:8]
-        self.name = f"{self.folder.name} (sha256 {mark}), mean of tokens"
+        self._longest = int(self._said("sentence_bert_config.json").get("max_seq_length") or LONGEST)
+        kinds = [str(module.get("type", "")).rpartition(".")[2] for module in self._said("modules.json") or []]
+        self._normalised = "Normalize" in kinds
+        pooling = self._said("1_Pooling/config.json")
+        if pooling and not pooling.get("pooling_mode_mean_tokens", pooling.get("pooling_mode") == "mean"):
+            raise InputError(f"the encoder at {folder} pools otherwise than by the mean of tokens; give one that does")
+        length = ", of length 1" if self._normalised else ""
+        self.name = f"{self.folder.name} (sha256 {mark}), mean of {self._longest} tokens at most{length}"
+
+    def _said(self, name: str) -> Any:
+        """What a file of the folder says, {} where there is none."""
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"no encoder at {self.folder}: {name} cannot be read ({error}); restore it") from None
 
     def __call__(self, lines: list[str]) -> np.ndarray:
         import torch
@@ -137,10 +156,11 @@ class HuggingFace:
             for begin in range(0, len(lines), self.batch):
                 rows = by_length[begin : begin + self.batch]
                 texts = [lines[row] for row in rows]
-                inputs = tokenizer(texts, padding=True, truncation=True, max_length=512, return_tensors="pt")
+                inputs = tokenizer(texts, padding=True, truncation=True, max_length=self._longest, return_tensors="pt")
                 mask = inputs["attention_mask"][..., None]  # (B, T, 1)
                 hidden = model(**inputs).last_hidden_state  # (B, T, F)
-                pooled = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).float().numpy()
+                pooled = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).float()
+                pooled = (torch.nn.functional.normalize(pooled) if self._normalised else pooled).numpy()
                 for row, vector in zip(rows, pooled, strict=True):
                     vectors[row] = vector
         return np.stack(vectors)
@@ -186,4 +206,7 @@ def as_encoder(encoder: AnyEncoder) -> Encoder:
         return HuggingFace(encoder)
     if isinstance(encoder, LSA | HuggingFace | Function):
         return encoder
-    return Function(encoder, str(getattr(encoder, "name", getattr(encoder, "__name__", "a function"))))
+    name = str(getattr(encoder, "name", getattr(encoder, "__name__", "")))
+    if name in ("", "<lambda>"):
+        raise InputError("the name of an encoder stands in its figures' signature; give Function(function, 'its name')")
+    return Function(encoder, name)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .intervals import half_width
+from .intervals import half_width, holm, two_sided_p
 from .score import Better
 
 GRID = 41
+LEVEL = 0.05
 
 
 class Point(NamedTuple):
@@ -34,7 +35,8 @@ class Matched(NamedTuple):
     has but one; runs: of the side that has fewer.
     area: the mean difference over the range, with area_low and area_high. better: share of the range where the
     interval lies wholly on the better side, worse: on the other. sentence: what the data support; claim: "better" or
-    "worse" where the interval of the area leaves 0 out, else "".
+    "worse" where p is at most 5 %, else "". p: two-sided, of an area of 0; None where a side has but one run; of this
+    comparison alone, until `adjusted` counts them all.
     """
 
     at: list[float]
@@ -49,6 +51,7 @@ class Matched(NamedTuple):
     runs: int
     sentence: str
     claim: str = ""
+    p: float | None = None
 
 
 def curve(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,17 +103,20 @@ def matched(
     """
     if not ours or not baseline:
         raise InputError("each side needs at least one run")
+    if better == "match":
+        raise InputError(f"{quality} is neither better high nor low, so no model is better in it; leave it out")
     at = np.linspace(*shared_range([*ours, *baseline]), GRID)
     mine, theirs = (np.stack([interpolate(points, at) for points in side]) for side in (ours, baseline))
     mean = mine.mean(axis=0) - theirs.mean(axis=0)
     area = float(mean.mean())
-    low = high = area_low = area_high = None
+    low = high = area_low = area_high = p = None
     sign = -1 if better == "lower" else 1
     good = bad = 0.0
     if min(len(mine), len(theirs)) > 1:
-        half = _half_widths(mine, theirs)
+        half = np.array([half_width(e, f) for e, f in _errors(mine, theirs)])
         low, high = mean - half, mean + half
-        width = float(_half_widths(mine.mean(axis=1, keepdims=True), theirs.mean(axis=1, keepdims=True))[0])
+        ((error, freedom),) = _errors(mine.mean(axis=1, keepdims=True), theirs.mean(axis=1, keepdims=True))
+        width, p = half_width(error, freedom), two_sided_p(area, error, freedom)
         area_low, area_high = area - width, area + width
         good = float((np.minimum(sign * low, sign * high) > 0).mean())
         bad = float((np.maximum(sign * low, sign * high) < 0).mean())
@@ -126,14 +132,27 @@ def matched(
         bad,
         min(len(mine), len(theirs)),
         "",
+        p=p,
     )
-    if area_low is not None and area_high is not None and not area_low <= 0 <= area_high:
+    if p is not None and p <= LEVEL:
         found = found._replace(claim="better" if sign * found.area > 0 else "worse")
     return found._replace(sentence=_sentence(found, names, quality))
 
 
-def _half_widths(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """(G,) half a 95 % interval of the difference of means of (runs, G) values: paired, or Welch's."""
+def adjusted(found: dict[str, dict[str, Matched]], baseline: str) -> dict[str, dict[str, Matched]]:
+    """The comparisons of models and qualities with one baseline, with the chance of any false claim at 5 % (Holm)."""
+    cells = [(name, quality) for name, row in found.items() for quality in row if row[quality].p is not None]
+    ps = holm([found[name][quality].p or 0.0 for name, quality in cells])
+    new = {name: dict(row) for name, row in found.items()}
+    for (name, quality), p in zip(cells, ps, strict=True):
+        one = found[name][quality]._replace(p=p)
+        one = one._replace(claim=one.claim if p <= LEVEL else "")
+        new[name][quality] = one._replace(sentence=_sentence(one, (name, baseline), quality, len(ps)))
+    return new
+
+
+def _errors(mine: np.ndarray, theirs: np.ndarray) -> list[tuple[float, float]]:
+    """G standard errors of the difference of means of (runs, G) values, and their freedom: paired, or Welch's."""
     if len(mine) == len(theirs):
         error, freedom = (mine - theirs).std(axis=0, ddof=1) / len(mine) ** 0.5, np.full(mine.shape[1], len(mine) - 1.0)
     else:
@@ -141,10 +160,10 @@ def _half_widths(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
         below = sum(share**2 / (len(side) - 1) for share, side in zip(shares, (mine, theirs), strict=True))
         error = np.sqrt(sum(shares))
         freedom = np.divide(error**4, below, out=np.ones_like(error), where=below > 0)
-    return np.array([half_width(float(e), float(f)) for e, f in zip(error, freedom, strict=True)])
+    return list(zip(error.tolist(), freedom.tolist(), strict=True))
 
 
-def _sentence(found: Matched, names: tuple[str, str], quality: str) -> str:
+def _sentence(found: Matched, names: tuple[str, str], quality: str, counted: int = 1) -> str:
     ours, baseline = names
     span = f"over diversities {found.at[0]:.3g} to {found.at[-1]:.3g}"
     if found.area_low is None or found.area_high is None:
@@ -152,9 +171,12 @@ def _sentence(found: Matched, names: tuple[str, str], quality: str) -> str:
             f"{quality} of {ours} minus {baseline} is {found.area:+.3g} {span}; without two runs of each: no claim."
         )
     size = f"{found.area:+.3g} ({found.area_low:+.3g} to {found.area_high:+.3g}, {found.runs} runs)"
+    several = f" (p = {found.p:.2g} among {counted} comparisons)" if counted > 1 else ""
     few = " Under 4 runs it is a suggestion." if found.runs < 4 else ""
     if not found.claim:
-        return f"At matched diversity {ours} and {baseline} are not told apart in {quality}: {size} {span}.{few}"
+        said = f"At matched diversity {ours} and {baseline} are not told apart in {quality}{several}"
+        return f"{said}: {size} {span}.{few}"
     word, share = found.claim, found.better if found.claim == "better" else found.worse
-    everywhere = "everywhere" if share == 1 else f"surely on {share:.0%} of the range"
-    return f"At matched diversity {ours} is {word} than {baseline} in {quality}: {size} {span}, {everywhere}.{few}"
+    where = "everywhere" if share == 1 else f"on {share:.0%} of the range"
+    said = f"At matched diversity {ours} is {word} than {baseline} in {quality}{several}"
+    return f"{said}: {size} {span}, pointwise {where}.{few}"

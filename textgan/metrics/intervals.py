@@ -74,7 +74,7 @@ def half_width(error: float, freedom: float, *, confidence: float = CONFIDENCE) 
     return float(stdtrit(freedom, (1 + confidence) / 2)) * error
 
 
-def two_sided_p(difference: float, error: float, freedom: int) -> float:
+def two_sided_p(difference: float, error: float, freedom: float) -> float:
     """The probability of a difference this large when there is none (Student); 0 or 1 when the error is 0."""
     from scipy.special import stdtr
 

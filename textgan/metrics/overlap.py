@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ class BLEU(MeanMetric):
     """Mean over lines of BLEU against all reference lines; high alone is easy. Papineni et al. 2002; Texygen."""
 
     order: int = 4
-    smoothing: str = "method1"
+    smoothing: str = field(default="method1", init=False)  # the one that there is
     family: ClassVar[str] = "BLEU"
     better: ClassVar[Better] = "higher"
     aspect = "quality"
@@ -44,7 +44,7 @@ class BackwardBLEU(Metric):
     """Mean over reference lines of BLEU against the scored text: what of real text it covers. Shi et al. 2018."""
 
     order: int = 4
-    smoothing: str = "method1"
+    smoothing: str = field(default="method1", init=False)  # the one that there is
     family: ClassVar[str] = "backward-BLEU"
     better: ClassVar[Better] = "higher"
     below: ClassVar[str] = "covers less than real text"
@@ -74,8 +74,8 @@ class SelfBLEU(Metric):
     """
 
     order: int = 4
-    smoothing: str = "method1"
-    hypothesis: str = "left out"
+    smoothing: str = field(default="method1", init=False)
+    hypothesis: str = field(default="left out", init=False)
     family: ClassVar[str] = "self-BLEU"
     better: ClassVar[Better] = "lower"
     aspect = "diversity"

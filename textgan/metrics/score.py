@@ -97,6 +97,7 @@ class Metric(ABC):
             kind = "train" if self.needs == "train" else "reference"
             parts.append(("train" if kind == "train" else "refs", sets.references(self.needs)))
             parts += [(f"{kind}-sha256", sets.marks[kind])] if kind in sets.marks else []
+            parts += [("half-seed", sets.marks["half"])] if self.needs == "half" and "half" in sets.marks else []
         parts += self.settings().items()
         parts += [("tokens", sets.text.tokenise), ("case", "kept"), ("seed", sets.seed)]
         parts += [("textgan.metrics", self.definition)]

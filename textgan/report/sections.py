@@ -30,7 +30,7 @@ from textgan.report.theme import document
 from textgan.report.wording import text_statistics
 
 ARROWS = {"higher": "\u2191", "lower": "\u2193", "match": "="}
-SAME = "indistinguishable from real text"  # an evaluation's verdict where the test finds no difference
+SAME = "not told from real text"  # an evaluation's verdict where the test finds no difference
 FIGURES = {
     "perplexity": "Perplexity",
     "nll_per_byte": "NLL a byte",
