@@ -40,7 +40,7 @@ class CausalLM(Generator):
     def check_past(self) -> None:
         """Errors: InputError where a token at a time, with `select` in between, is not what the model makes of a whole
         sentence: its past is not keys and values alone, or it has none."""
-        ids = (torch.arange(6, device=self.device) % self.vocab_size)[None].repeat(2, 1)[:, : self.max_len]
+        ids = (PAD + 1 + torch.arange(6, device=self.device) % (self.vocab_size - 1))[None, : self.max_len].repeat(2, 1)
         try:
             with evaluating(self):
                 whole = self.model(input_ids=ids).logits
