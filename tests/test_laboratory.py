@@ -214,6 +214,14 @@ def test_a_planted_effect_is_found_with_its_sign(effect: float, noise: float, se
         assert found[0].low < effect < found[0].high
 
 
+def test_a_study_without_a_game_has_its_sentences_too() -> None:
+    study = dataclasses.replace(STUDY, arms=("real", "matched", "duplicated", "before", "before-selected", "fresh"))
+    rows = rows_of({"before": -0.02, "before-selected": -0.03, "fresh": -0.05}, noise=0.001)
+    said = statistics.sentences(study, rows)
+    assert len(said) == 2 and said[0].startswith("N = 100, equal steps: a generator's text at ratio 1 helps: ")
+    assert [(c.a, c.b) for c in statistics.contrasts(study, rows, 100, "steps")][2] == ("before-selected", "before")
+
+
 def test_the_interval_of_a_pair_covers_and_knows_nothing_of_what_seeds_have_in_common() -> None:
     rows = rows_of({"selected": -0.02, "before": -0.02})
     one = statistics.paired(STUDY, rows, "selected", "real", 100, "steps", 1.0)

@@ -29,7 +29,15 @@ CONTRASTS = (
     ("two-stage", BEST, "does it help as a first stage?"),
     ("two-stage", "before-two-stage", "is a first stage's gain adversarial?"),
 )
-SAID = {"selected": "selected GAN text", "two-stage": "selected GAN text as a first stage"}
+WITHOUT_A_GAME = (  # what a study asks whose arms have no text of after the game
+    ("before", BEST, "does the generator's text help?"),
+    ("before-selected", BEST, "does it where D selects?"),
+    ("before-selected", "before", "is it the selection?"),
+)
+SAID = {
+    "selected": "selected GAN text", "two-stage": "selected GAN text as a first stage", "before": "a generator's text",
+    "before-selected": "a generator's text selected by D",
+}  # fmt: skip
 GRID = 400
 ENOUGH, PAIRS = 3, 6  # seeds for an interval; for Wilcoxon's test to be able to reject at 5 %
 MATCHED = ("self-BLEU-3", "self-BLEU-4", "distinct-4", "novel-4-grams")
@@ -150,9 +158,10 @@ def contrasts(
     study: Study, rows: Sequence[Row], n: int, regime: str, nats: Mapping[str, np.ndarray] | None = None
 ) -> list[Paired]:
     """The protocol's contrasts at the main ratio, their p adjusted together."""
+    asked = CONTRASTS if {"selected", "gan"} & set(study.arms) else WITHOUT_A_GAME
     found = [
         paired(study, rows, a, b, n, regime, study.ratio, nats=nats, asks=asks)
-        for a, b, asks in CONTRASTS
+        for a, b, asks in asked
         if a in study.arms and (b == BEST or b in study.arms)
     ]
     return _adjusted([one for one in found if one])
