@@ -12,12 +12,12 @@ from .errors import InputError
 from .evaluation import Evaluation, Reference, Source, choose_metrics, draw, evaluate
 from .metrics import Metric, Score, Unmeasurable, require_comparable
 from .metrics.fronts import Matched, Point, matched
-from .metrics.intervals import GROUPS, degrees_of_freedom, half_width, holm, two_sided_p
+from .metrics.intervals import GROUPS, LEVEL, degrees_of_freedom, half_width, holm, two_sided_p
 from .metrics.tables import ARROWS, number
 from .readable import columns, printable
 from .text import Text, read_text
 
-LEVEL = 0.05
+COURSES = ("nearer to real text", "further from real text", "different")
 
 
 class Difference(NamedTuple):
@@ -167,7 +167,7 @@ def _difference(
             return None
         error = math.sqrt(sum(parts))
         below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, values, strict=True))
-        freedom = max(1, int(sum(parts) ** 2 / below)) if below else len(a) + len(b) - 2
+        freedom = max(1, int(sum(parts) ** 2 / below))
         between = math.sqrt(sum(float(v.var(ddof=1)) for v in values) / 2)
     elif any(error is None for error in errors):
         return None
@@ -233,22 +233,22 @@ def _sentence(names: tuple[str, str], differences: Sequence[Difference], n: int,
         return "Nothing could be compared: no metric has an interval on both sides."
     if not sure:
         return f"At n = {n} ({scope}) the data do not tell {b} from {a} in any of {len(differences)} metrics."
-    aside = [d for d in sure if d.closed is None or d.real is None or (d.a - d.real) * (d.b - d.real) < 0]
-    nearer = [_phrase(d) for d in sure if d not in aside and d.closed is not None and d.closed > 0]
-    farther = [_phrase(d) for d in sure if d not in aside and d.closed is not None and d.closed <= 0]
-    other = [_phrase(d) for d in aside]  # real text lies between: which is nearer hangs on its own error
-    parts = [
-        f"nearer to real text in {', '.join(nearer)}" if nearer else "",
-        f"further from real text in {', '.join(farther)}" if farther else "",
-        f"different in {', '.join(other)}" if other else "",
-    ]
-    said = f"At n = {n} ({scope}) {b} is " + "; ".join(part for part in parts if part) + "."
+    told = {course: [_phrase(d) for d in sure if _course(d) == course] for course in COURSES}
+    parts = [f"{course} in {', '.join(phrases)}" for course, phrases in told.items() if phrases]
+    said = f"At n = {n} ({scope}) {b} is {'; '.join(parts)}."
     by_name = {d.name: d for d in sure}
     quality = [d.difference for name, d in by_name.items() if name.startswith("BLEU-")]
     repeats = [d.difference for name, d in by_name.items() if name.startswith("self-BLEU-")]
     if quality and repeats and quality[0] * repeats[0] > 0:
         said += " Quality and repetition move together: a temperature does that too, so compare fronts before a claim."
     return said
+
+
+def _course(d: Difference) -> str:
+    """One of COURSES. With real text between the two, which is nearer hangs on its own error: different."""
+    if d.closed is None or d.real is None or (d.a - d.real) * (d.b - d.real) < 0:
+        return COURSES[2]
+    return COURSES[0 if d.closed > 0 else 1]
 
 
 def _phrase(d: Difference) -> str:

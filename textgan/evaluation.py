@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,17 @@ import numpy as np
 from .errors import InputError, nearest
 from .metrics import METRICS, USUAL, Metric, NgramIndex, Score, Sets, Unmeasurable
 from .metrics.encoders import AnyEncoder, as_encoder
-from .metrics.intervals import FEWEST, GROUPS, MOST, degrees_of_freedom, half_width, holm, standard_errors, two_sided_p
+from .metrics.intervals import (
+    FEWEST,
+    GROUPS,
+    LEVEL,
+    MOST,
+    degrees_of_freedom,
+    half_width,
+    holm,
+    standard_errors,
+    two_sided_p,
+)
 from .metrics.protocols import PROTOCOLS, Protocol
 from .metrics.tables import Evaluation
 from .text import Text, read_text
@@ -24,9 +35,7 @@ __all__ = ["SAME", "Evaluation", "Reference", "choose_metrics", "choose_protocol
 
 SAME = "not told from real text"
 SEEN = 1000  # lines that are looked at for their script
-SPACELESS = (  # Thai and Lao, Burmese, Khmer, kana, Han
-    ("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"), ("\u3040", "\u30ff"), ("\u3400", "\u9fff")
-)  # fmt: skip
+SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")  # Thai to Han
 
 
 class Reference:
@@ -319,7 +328,7 @@ def _verdicts(ours: Measured, real: Measured, groups: int) -> dict[str, str]:
         tested.append((metric, difference, two_sided_p(difference, math.hypot(error, real_error), freedom)))
     adjusted = holm([p for _, _, p in tested])
     return {
-        metric.name: SAME if p > 0.05 else metric.below if difference < 0 else metric.above
+        metric.name: SAME if p > LEVEL else metric.below if difference < 0 else metric.above
         for (metric, difference, _), p in zip(tested, adjusted, strict=True)
     }
 
@@ -330,9 +339,9 @@ def unspaced(text: NgramIndex) -> bool:
     lines = text.texts()
     if float((text.lengths <= 1).mean()) > 0.9 and float(np.mean([len(line) for line in lines])) > 5:
         return True
-    characters = "".join("".join(line.split()) for line in lines[:SEEN])
-    spaceless = sum(any(low <= c <= high for low, high in SPACELESS) for c in characters)
-    return spaceless > 0.5 * len(characters) and len(characters) > 3 * max(1, int(text.lengths[:SEEN].sum()))
+    characters = "".join("".join(lines[:SEEN]).split())
+    long = len(characters) > 3 * max(1, int(text.lengths[:SEEN].sum()))
+    return long and len(SPACELESS.findall(characters)) > 0.5 * len(characters)
 
 
 def _warnings(text: NgramIndex, blank: int, reference: Reference) -> list[str]:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .encoders import unit
+
 #: At most this many distances are held at once.
 CELLS = 4_000_000
 
@@ -55,8 +57,7 @@ def _chunks(rows: int, columns: int) -> list[tuple[int, int]]:
 
 def joint_clusters(one: np.ndarray, other: np.ndarray, buckets: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(n,) and (m,) cluster of each vector, both clouds together: unit rows, directions of .9 variance, k-means."""
-    joint = np.concatenate([one, other])
-    joint = joint / np.maximum(np.linalg.norm(joint, axis=1, keepdims=True), 1e-12)
+    joint = unit(np.concatenate([one, other]))
     joint = joint - joint.mean(axis=0)
     _, spread, directions = np.linalg.svd(joint, full_matrices=False)
     share = np.cumsum(spread**2) / max(float((spread**2).sum()), 1e-300)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .intervals import GROUPS, jackknife
+from .intervals import GROUPS, jackknife_error
 from .overlap import LESS_DIVERSE, MORE_DIVERSE
 from .reasons import Unmeasurable
 from .score import Better, Metric, Needs, share_error
@@ -142,9 +142,12 @@ class Duplicates(Metric):
 
     def standard_error(self, sets: Sets) -> float | None:
         """The jackknife's, which is 0 where no line repeats another; never below that of a share of the lines."""
-        lines = sets.text.spelled()
-        repeats = np.arange(len(lines)) < len(lines) - len(set(lines))
-        return max(share_error(repeats), jackknife([self], sets, groups=GROUPS, seed=sets.seed)[self])
+        known: dict[str, int] = {}
+        ids = np.array([known.setdefault(line, len(known)) for line in sets.text.spelled()])
+        group = np.random.default_rng([sets.seed, 77]).permutation(len(ids)) % GROUPS
+        kept = [ids[group != one] for one in range(GROUPS)]
+        repeats = np.arange(len(ids)) < len(ids) - len(known)
+        return max(share_error(repeats), jackknife_error([1 - len(np.unique(part)) / len(part) for part in kept]))
 
 
 def _totals(sets: Sets, order: int) -> np.ndarray:

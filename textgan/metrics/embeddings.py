@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from . import clusters
-from .encoders import LSA, Encoder
+from .encoders import LSA, Encoder, unit
+from .intervals import GROUPS, jackknife_error
 from .overlap import LESS_DIVERSE, MORE_DIVERSE
 from .reasons import Unmeasurable
 from .score import Better, MeanMetric, Metric, Needs, signed
 from .sets import Sets, cached, cached_half
 
-GROUPS = 20  # of lines that are left out in turn for the error of MAUVE and n-gram-Vendi
 UNLIKE, NEARER = "unlike real text", "nearer to real text than real text"
 
 
@@ -130,7 +130,7 @@ class Vendi(_Embedded):
     above: ClassVar[str] = MORE_DIVERSE
 
     def measure(self, sets: Sets) -> float:
-        rows = _unit(vectors(sets)[0])
+        rows = unit(vectors(sets)[0])
         if not rows.any():
             raise Unmeasurable("every line's vector is zero")
         matrix = rows.T @ rows if rows.shape[0] > rows.shape[1] else rows @ rows.T
@@ -174,11 +174,13 @@ class NgramVendi(Metric):
         if len(kernel) < 2 * GROUPS:
             return None
         kept = [np.flatnonzero(label != group) for group in range(GROUPS)]
-        found = np.array([effective_number(kernel[np.ix_(k, k)] * len(kernel) / len(k)) for k in kept])
-        return float(np.sqrt((GROUPS - 1) / GROUPS * ((found - found.mean()) ** 2).sum()))
+        return jackknife_error([effective_number(kernel[np.ix_(k, k)] * len(kernel) / len(k)) for k in kept])
 
     def _kernel(self, sets: Sets) -> np.ndarray:
         """(m, m) cosines of the drawn lines, over their number: its trace is 1."""
+        return cached(sets, self, lambda: self._cosines(sets))
+
+    def _cosines(self, sets: Sets) -> np.ndarray:
         from scipy.sparse import csr_array
 
         drawn = np.random.default_rng([sets.seed, 11]).permutation(len(sets.text))[: self.lines]
@@ -297,8 +299,7 @@ class Mauve(_Embedded):
 
     def standard_error(self, sets: Sets) -> float | None:
         label = np.random.default_rng([sets.seed, 78]).permutation(len(sets.half_text)) % GROUPS
-        found = np.array([self._area(sets, label != group) for group in range(GROUPS)])
-        return float(np.sqrt((GROUPS - 1) / GROUPS * ((found - found.mean()) ** 2).sum()))
+        return jackknife_error([self._area(sets, label != group) for group in range(GROUPS)])
 
     def _area(self, sets: Sets, kept: np.ndarray) -> float:
         """The mean over clusterings, of the scored lines that are `kept` (n,)."""
@@ -319,7 +320,3 @@ class Mauve(_Embedded):
 def _enough(metric: Metric, one: np.ndarray, other: np.ndarray, fewest: int) -> None:
     if min(len(one), len(other)) < fewest:
         raise Unmeasurable(f"{metric.name} needs {fewest} lines of each text")
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

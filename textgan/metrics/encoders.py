@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from ..manifest import facts
 from .ngrams import NgramIndex
 from .reasons import Unmeasurable
 
@@ -64,19 +65,19 @@ class LSA:
         """(n, d + STRANGE), rows of length 1; an empty line is zero."""
         text = NgramIndex(lines)
         matrix, norm = self._features(text)
-        known, unknown = _unit(matrix @ self._basis) * norm[:, None], self._strange(text)
-        return _unit(np.column_stack([known, unknown]))
+        known, unknown = unit(matrix @ self._basis) * norm[:, None], self._strange(text)
+        return unit(np.column_stack([known, unknown]))
 
     def _strange(self, text: NgramIndex) -> np.ndarray:
         """(n, STRANGE): the words of a line that have no column, each its weight in a direction of its own."""
-        words = text.runs(1)
+        words, spelling = text.runs(1), list(text.vocabulary)
         new = np.flatnonzero(self._columns[0][text.grams_in(self._index, 1)] < 0)
-        spelling = list(text.vocabulary)
-        named = [hashlib.blake2b(spelling[word].encode("utf-8", "surrogatepass")) for word in words.gram[new].tolist()]
-        bits = np.array([list(name.digest()[:STRANGE]) for name in named], dtype=np.uint8).reshape(len(new), STRANGE)
+        different, place = np.unique(words.gram[new], return_inverse=True)
+        named = (hashlib.blake2b(spelling[word].encode("utf-8", "surrogatepass")) for word in different.tolist())
+        bits = np.array([list(name.digest()[:STRANGE]) for name in named], dtype=np.uint8).reshape(-1, STRANGE)
         weight = (1 + np.log(words.counts[new])) * np.log(1 + len(self._index)) / STRANGE**0.5
         found = np.zeros((len(text), STRANGE))
-        np.add.at(found, words.line[new], ((bits & 1) * 2.0 - 1) * weight[:, None])
+        np.add.at(found, words.line[new], ((bits & 1) * 2.0 - 1)[place] * weight[:, None])
         return found
 
     def _features(self, text: NgramIndex):  # type: ignore[no-untyped-def]
@@ -106,7 +107,8 @@ class LSA:
         return basis @ right[:dimensions].T
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows brought to length 1; those of zeros stay."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
@@ -126,8 +128,7 @@ class HuggingFace:
             raise InputError(
                 f"no encoder at {folder}: model.safetensors is missing; save it with safe_serialization=True"
             )
-        with weights.open("rb") as file:
-            mark = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        mark = str(facts(weights)["sha256"])[:8]
         self._longest = int(self._said("sentence_bert_config.json").get("max_seq_length") or LONGEST)
         kinds = [str(module.get("type", "")).rpartition(".")[2] for module in self._said("modules.json") or []]
         self._normalised = "Normalize" in kinds

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .intervals import half_width, holm, two_sided_p
+from .intervals import LEVEL, half_width, holm, two_sided_p
 from .score import Better
 
 GRID = 41
-LEVEL = 0.05
 
 
 class Point(NamedTuple):

@@ -16,7 +16,7 @@ GROUPS = 20
 FEWEST = 40
 #: More scored lines than this have no jackknife, which costs a pass over them for each group (and is very narrow).
 MOST = 100_000
-CONFIDENCE = 0.95
+CONFIDENCE, LEVEL = 0.95, 0.05
 
 
 def standard_errors(metrics: Sequence[Metric], sets: Sets, *, groups: int = GROUPS) -> dict[Metric, float]:
@@ -42,9 +42,9 @@ def standard_errors(metrics: Sequence[Metric], sets: Sets, *, groups: int = GROU
 
 
 def jackknife(metrics: Sequence[Metric], sets: Sets, *, groups: int, seed: int) -> dict[Metric, float]:
-    """Delete-a-group jackknife: se^2 = (G-1)/G sum (theta_g - mean)^2 over G random groups left out in turn.
+    """`jackknife_error` of each metric over G random groups of the scored lines.
 
-    Shao & Tu 1995, section 2.3. One pass over the groups serves all metrics; the n-gram index is filtered, not rebuilt.
+    One pass over the groups serves all metrics; the n-gram index is filtered, not rebuilt.
     """
     possible = [metric for metric in metrics if metric.needs != "half" or sets.half is not None]
     values: dict[Metric, list[float]] = {metric: [] for metric in possible}
@@ -56,10 +56,13 @@ def jackknife(metrics: Sequence[Metric], sets: Sets, *, groups: int, seed: int) 
                 values[metric].append(metric.measure(fewer))
             except Unmeasurable:
                 del values[metric]
-    return {
-        metric: math.sqrt((groups - 1) / groups * float(((np.array(found) - np.mean(found)) ** 2).sum()))
-        for metric, found in values.items()
-    }
+    return {metric: jackknife_error(found) for metric, found in values.items()}
+
+
+def jackknife_error(values: Sequence[float] | np.ndarray) -> float:
+    """Delete-a-group jackknife: se^2 = (G-1)/G sum (theta_g - mean)^2, theta_g without group g. Shao & Tu 1995, 2.3."""
+    found = np.asarray(values)
+    return math.sqrt((len(found) - 1) / len(found) * float(((found - found.mean()) ** 2).sum()))
 
 
 def degrees_of_freedom(metric: Metric, n: int, groups: int) -> int:

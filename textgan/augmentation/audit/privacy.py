@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgan.errors import InputError
-from textgan.metrics.intervals import GROUPS, half_width
+from textgan.metrics.intervals import GROUPS, half_width, jackknife_error
 from textgan.metrics.ngrams import NgramIndex
 
 ORDER = 8  # words in a row
@@ -131,10 +131,10 @@ def _excess(hits: _Hits, groups: Sequence[np.ndarray]) -> Excess:
 
     variance = 0.0
     for text, group in enumerate(groups):
-        values = np.array([
+        values = [
             difference([*everything[:text], group != left_out, *everything[text + 1 :]]) for left_out in range(GROUPS)
-        ])  # fmt: skip
-        variance += (GROUPS - 1) / GROUPS * float(np.square(values - values.mean()).sum())
+        ]
+        variance += jackknife_error(values) ** 2
     train, control = hits.shares(everything[0], np.concatenate(everything[1:]))
     more, fewer = int((train & ~control).sum()) + 0.5, int((control & ~train).sum()) + 0.5
     n = sizes[0] + 2
