@@ -139,7 +139,7 @@ def test_what_datasets_loads_is_what_was_chosen(done: Done, tmp_path: Path) -> N
 
 
 def test_no_rows_make_no_shard_and_no_configuration(tmp_path: Path) -> None:
-    assert write_shards(iter(()), tmp_path, "jsonl", REJECTED) == 0 and not list(tmp_path.iterdir())
+    assert write_shards(iter(()), tmp_path, "jsonl", lambda row: REJECTED) == 0 and not list(tmp_path.iterdir())
     card = data_card("t", about=[], rows=3, form="jsonl", licence=None, funnel=[("generated", 3)])
     assert card.count("- config_name: default") == 1 and not any("rejected" in line for line in card)
 
@@ -243,3 +243,15 @@ def test_the_command_tells_the_funnel_and_keeps_the_ratio(
     )
     assert any(line.startswith("D: AUC 0.") for line in said)
     assert DensityRatio.load(tmp_path / "ratio").diagnostics == done.found.ratio.diagnostics
+
+
+@pytest.mark.parametrize("n", [7, 8, 9])
+def test_each_kind_of_row_has_shards_of_its_own_however_they_mix(n: int, tmp_path: Path, monkeypatch: Any) -> None:
+    """Shards of 2 rows: the last of a kind may be full, or not."""
+    monkeypatch.setattr("textgan.augmentation.folder.SHARD", 2)
+    rows = list(pool_rows([f"line {i}" for i in range(n)], source="gan"))
+    assert write_shards(iter(rows), tmp_path, "jsonl", lambda row: REJECTED if row["index"] % 3 else "rows") == n
+    seal_pool(tmp_path, {"plan": {}}, ["a card"])
+    wanted = sorted(range(n), key=lambda i: (i % 3 > 0, i))
+    assert [row["index"] for row in read_pool(tmp_path)] == wanted
+    assert len(list(tmp_path.glob("rejected-*"))) == -(-(n - -(-n // 3)) // 2)

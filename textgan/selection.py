@@ -131,9 +131,9 @@ def select(
     fates = [*_fates(screened, values, chosen, name)]
 
     def write(folder: Path) -> None:
-        for word in (ROWS, REJECTED):
-            verdicts = (row for row in _verdicts(pool, rows, fates) if row["selected"] is (word == ROWS))
-            write_shards(verdicts, folder, form, word)
+        write_shards(
+            _verdicts(pool, rows, fates), folder, form, lambda row: ROWS if row["selected"] else REJECTED
+        )  # fmt: skip
         _page(done, lines, fates, folder / PAGE)
         seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), form, licence))
 

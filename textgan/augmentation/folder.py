@@ -7,8 +7,9 @@ POOL/rows-00000.jsonl ... (or .parquet)  README.md  provenance.json  MANIFEST.js
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -76,15 +77,26 @@ def read_pool(pool: str | Path) -> Iterator[Row]:
     return FORMS["parquet" if str(pool).endswith(".parquet") else "jsonl"].read(Path(pool))
 
 
-def write_shards(rows: Iterable[Row], folder: Path, form: str, word: str = ROWS) -> int:
-    """Write rows as the shards of a folder, none for no rows; word: ROWS or REJECTED. Gives how many rows."""
-    stream, total = iter(rows), 0
-    for number in range(10**5):
-        part = list(islice(stream, SHARD))
-        if not part:
-            return total
-        total += FORMS[form].write(part, folder / shard_name(number, form, word))
-    raise InputError(f"{folder}: more than {SHARD * 10**5:,} rows")
+def write_shards(
+    rows: Iterable[Row], folder: Path, form: str, word: Callable[[Row], str] = lambda row: ROWS
+) -> int:  # fmt: skip
+    """Write rows as the shards of a folder, in one pass; gives how many. word: ROWS or REJECTED for a row, each with
+    shards of its own, none where there are no rows."""
+    waiting, made, total = defaultdict[str, list[Row]](list), Counter[str](), 0
+
+    def flush(kind: str) -> int:
+        if made[kind] == 10**5:
+            raise InputError(f"{folder}: more than {SHARD * 10**5:,} rows")
+        path = folder / shard_name(made[kind], form, kind)
+        made[kind] += 1
+        return FORMS[form].write(waiting.pop(kind), path)
+
+    for row in rows:
+        kind = word(row)
+        waiting[kind].append(row)
+        if len(waiting[kind]) == SHARD:
+            total += flush(kind)
+    return total + sum(flush(kind) for kind in list(waiting))
 
 
 def seal_pool(folder: Path, provenance: Mapping[str, Any], card: Sequence[str]) -> None:

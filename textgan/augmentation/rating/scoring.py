@@ -220,11 +220,11 @@ def _inattentive(answers: Sequence[Answer], key: dict[str, Any], failed: float) 
 
 
 def _unchecked(answers: Sequence[Answer], key: dict[str, Any]) -> list[str]:
-    kinds = {"attention": set[str](), "pair": set[str](), "control": set[str]()}
-    for one in answers:
-        kinds[key[one.item]["kind"]].add(one.rater)
+    rated, checked = (
+        {one.rater for one in answers if key[one.item]["kind"] == kind} for kind in ("pair", "attention")
+    )  # fmt: skip
     asked = any(facts["kind"] == "attention" for facts in key.values())
-    return sorted(kinds["pair"] - kinds["attention"]) if asked else []
+    return sorted(rated - checked) if asked else []
 
 
 def _votes(answers: Sequence[Answer], key: dict[str, Any]) -> tuple[np.ndarray, int]:
