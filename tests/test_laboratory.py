@@ -24,7 +24,8 @@ from textgan.errors import InputError
 from textgan.generators import LSTM
 from textgan.laboratory import cells, statistics
 from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
-from textgan.laboratory.cells import Lab, Place, Training, training_jobs
+from textgan.laboratory.cells import training_jobs
+from textgan.laboratory.lab import Lab, Place, Training
 from textgan.laboratory.opening import BINS, line_nats
 from textgan.laboratory.page import page
 from textgan.laboratory.running import freeze, one_job, open_test, run_study, write_report

@@ -7,13 +7,12 @@ A job works in the cell's folder and gives the figures that choices are made by,
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from textgan import recipes
 from textgan.augmentation import MixPlan, blend, filters
@@ -22,9 +21,10 @@ from textgan.checkpoints import forget
 from textgan.errors import InputError, NotFinite
 from textgan.experiment import Job
 from textgan.generators import Pretrained
-from textgan.laboratory.arms import ARMS, TEMPERED, as_long, edited, noisy, shuffled_words
+from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
+from textgan.laboratory.lab import Lab, Place, Training
 from textgan.laboratory.splits import draw
-from textgan.laboratory.study import Study, source, study_of
+from textgan.laboratory.study import source
 from textgan.lm import finetune, load_lm, pretrain_small, write_text
 from textgan.lm.feeding import predicted
 from textgan.lm.finetuning import is_small, small_size
@@ -33,178 +33,14 @@ from textgan.runs import Run
 from textgan.text import read_lines, read_text, write_lines
 from textgan.training import Schedule, fit
 
-SHORTER = 0.5  # real-only may also take so many of the steps
 BASE = "base"  # the path of a pretrained generator that is the study's own language model
 JUDGE = {"mle_steps": 600, "generator": {"kind": "lstm", "embedding": 64, "hidden": 128, "dropout": 0.3}}
 STEERING = 500  # held-out lines that steer the base's and the generators' training, at most
 AT_ONCE = 3  # sentences that arm 0's model draws for each one that is needed, before it is asked for more
 
 
-class Place(NamedTuple):
-    """What stands in one row of the results: an arm, N, a seed, a ratio and a regime. `real` has but one of each."""
-
-    arm: str
-    n: int
-    seed: int
-    ratio: float
-    regime: str
-
-    @property
-    def name(self) -> str:
-        """Of its job and its result."""
-        return f"test-{self.arm}-r{self.ratio:g}-{self.regime}-N{self.n}-s{self.seed}"
-
-
-class Training(NamedTuple):
-    """One fine-tuning.
-
-    rate, temperature: a candidate's; None where another job's choice is taken over. share: of the steps, for
-    candidates of real-only, which may also take fewer steps.
-    """
-
-    arm: str
-    n: int
-    seed: int
-    ratio: float = 0.0
-    regime: str = "steps"
-    rate: float | None = None
-    temperature: float | None = None
-    share: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """Of its job, its result and its folder; what does not tell it from others is left out."""
-        how = "" if self.arm == "real" else f"-r{self.ratio:g}-{self.regime}"
-        candidates = (("lr", self.rate), ("x", self.share if self.share != 1 else None), ("T", self.temperature))
-        return f"{self.arm}{how}-N{self.n}-s{self.seed}" + "".join(f"-{k}{v:g}" for k, v in candidates if v is not None)
-
-
 class TooFew(InputError):
     """A generator's text, once screened, does not serve an arm."""
-
-
-class Lab:
-    """A study in its folder: OUT/study.json, splits, results, and work, which may be deleted in the end."""
-
-    def __init__(self, out: str | Path) -> None:
-        self.out = Path(out)
-        self.results, self.work = self.out / "results", self.out / "work"
-
-    @cached_property
-    def frozen(self) -> dict[str, Any]:
-        """{"hash", "study", "recipes", "texts"}, as `running.freeze` wrote them. Errors: InputError without a study."""
-        try:
-            return json.loads((self.out / "study.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.out}: no study.json, so it is no experiment; give the folder of one") from error
-
-    @cached_property
-    def study(self) -> Study:
-        """The configuration."""
-        return study_of(self.frozen["study"], f"{self.out}/study.json")
-
-    def split(self, name: str) -> list[str]:
-        """The lines of a split, by a name of `study.SPLITS`."""
-        return list(read_lines(self.out / "splits" / f"{name}.txt"))
-
-    def real(self, n: int, seed: int) -> list[str]:
-        """The N real lines of a seed, which its generator, its D and every arm see."""
-        return draw(self.split("train"), n, seed)
-
-    def cell(self, n: int, seed: int) -> Path:
-        """The folder of all that is made from one seed's N lines."""
-        return self.work / f"N{n}-s{seed}"
-
-    def model(self, training: Training) -> Path:
-        """The folder of a tuned model."""
-        return self.cell(training.n, training.seed) / "models" / training.name
-
-    @property
-    def base(self) -> str | Path:
-        """What every fine-tuning begins with: a folder, a file or a hub name."""
-        return self.work / "base" if is_small(self.study.base.lm) else source(self.study.base.lm)
-
-    @property
-    def judge(self) -> Path:
-        """The folder of the judge's run."""
-        return self.work / "judge"
-
-    def valid_nll(self, training: Training) -> float:
-        """What a done training has reached on the validation text, nats a byte; infinite for a lost candidate."""
-        return nll_of(self.result(training))
-
-    def result(self, training: Training) -> dict[str, Any]:
-        """What a done training has given."""
-        return json.loads((self.results / f"{training.name}.json").read_text(encoding="utf-8"))
-
-    def best(self, candidates: Sequence[Training]) -> Training:
-        """The candidate of the least validation NLL. Errors: InputError where all are lost."""
-        best = min(candidates, key=self.valid_nll)
-        if lost := self.result(best).get("lost"):
-            raise InputError(f"no candidate is left ({best.name}: {lost})")
-        return best
-
-    def candidates(self, place: Place) -> list[Training]:
-        """The trainings of which one, chosen on the validation text, stands for the arm."""
-        study, (arm, n, seed, ratio, regime) = self.study, place
-        if arm == "real" or (arm == "matched" and regime == "steps"):
-            shares = (1.0, SHORTER) if arm == "real" else (1.0,)
-            return [Training("real", n, seed, rate=r, share=s) for s in shares for r in study.tuning.learning_rates]
-        one = Training(arm, n, seed, ratio, regime)
-        if arm in TEMPERED and place == self.main(arm, n, seed):
-            return [one._replace(temperature=t) for t in study.games.temperatures]
-        return [one]
-
-    def main(self, arm: str, n: int, seed: int) -> Place:
-        """Where an arm's temperature is chosen: the main ratio, the first regime."""
-        return Place(arm, n, seed, self.study.ratio, self.study.regimes[0])
-
-    def served(self, place: Place) -> bool:
-        """Whether a candidate is left of those that are done."""
-        return any(
-            not (self.results / f"{one.name}.json").exists() or "lost" not in self.result(one)
-            for one in self.candidates(place)
-        )
-
-    def training(self, place: Place) -> Training:
-        """The training that stands for an arm; its candidates must be done."""
-        found = self.candidates(place)
-        return found[0] if len(found) == 1 else self.best(found)
-
-    def real_training(self, n: int, seed: int) -> Training:
-        """The training that stands for arm 0, real lines only."""
-        return self.training(Place("real", n, seed, 0.0, "steps"))
-
-    def rate(self, n: int, seed: int) -> float:
-        """The learning rate of all arms: real-only's best at the full number of steps."""
-        rate = self.training(Place("matched", n, seed, 0.0, "steps")).rate
-        assert rate is not None
-        return rate
-
-    def temperature(self, arm: str, n: int, seed: int) -> float:
-        """The one that a tempered arm was found best at."""
-        found = self.candidates(self.main(arm, n, seed))
-        chosen = (found[0] if len(found) == 1 else self.best(found)).temperature
-        assert chosen is not None
-        return chosen
-
-    def places(self) -> list[Place]:
-        """All that is measured on the test text in the end."""
-        study, found = self.study, []
-        for n in study.lines:
-            for seed in range(study.first_seed, study.first_seed + study.seeds):
-                found.append(Place("real", n, seed, 0.0, "steps"))
-                for regime in study.regimes:
-                    for ratio in study.ratios:
-                        swept = (*study.swept, "matched") if regime == "passes" else study.swept
-                        arms = [arm for arm in study.arms if ratio == study.ratio or arm in swept]
-                        found += [Place(arm, n, seed, ratio, regime) for arm in arms if arm != "real"]
-        return found
-
-
-def nll_of(found: Mapping[str, Any]) -> float:
-    """The validation NLL in a training's result, infinite where the training is lost."""
-    return math.inf if "lost" in found else float(found["valid_nll_per_byte"])
 
 
 def training_jobs(out: Path) -> list[Job]:
@@ -340,10 +176,8 @@ def selector(how: str, share: float, n: int) -> Any:
     """The selector of that name, one of `study.HOWS`, for n texts."""
     from textgan.augmentation import select
 
-    return {
-        "drs": lambda: select.DRS(share), "top": lambda: select.TopK(share), "mh": lambda: select.MH(),
-        "resample": lambda: select.Resample(round(share * n)),
-    }[how]()  # fmt: skip
+    fields: dict[str, Any] = {"drs": {"share": share}, "top": {"share": share}, "resample": {"n": round(share * n)}}
+    return select.SELECTORS[how](**fields.get(how, {}))
 
 
 def screened(lab: Lab, path: Path, n: int, seed: int) -> tuple[list[str], dict[str, int]]:

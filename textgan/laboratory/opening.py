@@ -13,7 +13,7 @@ import numpy as np
 from textgan.errors import InputError
 from textgan.evaluation import choose_metrics, evaluate
 from textgan.experiment import Job
-from textgan.laboratory.cells import Lab, Place
+from textgan.laboratory.lab import Lab, Place
 from textgan.laboratory.splits import known_truth
 from textgan.laboratory.study import source
 from textgan.lm import Lm, load_lm

@@ -12,7 +12,8 @@ import numpy as np
 
 from textgan.errors import InputError, Interrupted
 from textgan.experiment import Job, read_results, run_grid, run_job
-from textgan.laboratory.cells import Lab, training_jobs
+from textgan.laboratory.cells import training_jobs
+from textgan.laboratory.lab import Lab
 from textgan.laboratory.opening import test_jobs
 from textgan.laboratory.page import page
 from textgan.laboratory.splits import make_splits

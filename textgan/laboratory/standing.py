@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from textgan.laboratory.cells import Lab, Place, nll_of, training_jobs
+from textgan.laboratory.cells import training_jobs
+from textgan.laboratory.lab import Lab, Place, nll_of
 from textgan.laboratory.statistics import BEST, best_real, paired
 from textgan.readable import DASH, columns, number, signed
 from textgan.report.markup import Markup, table, tag
