@@ -89,7 +89,7 @@ def test_numbers_that_yaml_takes_for_text_are_numbers_and_the_hash_follows_every
 def test_every_configuration_that_we_ship_is_one(path: Path) -> None:
     """Eight seeds, but for the smoke test and a first look that another configuration repeats on eight fresh ones."""
     study = read_study(path)
-    assert study.seeds >= {"smoke": 2, "teacher": 4, "chosen": 4, "stopped": 4, "smollm": 3}.get(path.stem, 8)
+    assert study.seeds >= {"smoke": 2, "teacher": 4, "chosen": 4, "stopped": 4, "stopped-game": 4, "smollm": 3}.get(path.stem, 8)
     assert len(study.recipes()) == 2
 
 
