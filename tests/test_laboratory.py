@@ -435,7 +435,7 @@ def rows_in(out: Path) -> list[dict[str, Any]]:
 def test_every_arm_is_measured_on_every_seed_at_its_ratios(done: Lab) -> None:
     rows = rows_in(done.out)
     assert {(row["arm"], row["seed"]) for row in rows} == {(arm, seed) for arm in ARMS for seed in (0, 1)}
-    assert {row["ratio"] for row in rows if row["arm"] == "fresh"} == {0.5, 1.0}
+    assert {row["ratio"] for row in rows if row["arm"] == "fresh"} == {0.3, 0.5, 1.0}
 
 
 def test_arms_have_equal_tokens_in_one_regime_and_equal_real_tokens_in_the_other(unbroken: Lab) -> None:
@@ -597,7 +597,8 @@ def test_a_game_whose_defaults_have_moved_is_another_experiment(tmp_path: Path) 
 
 
 FEW: dict[str, Any] = {
-    "seeds": 1, "arms": ("real", "matched", "duplicated", "gan", "fresh"), "sweep": (), "regimes": ("steps", "passes"),
+    "seeds": 1, "arms": ("real", "matched", "duplicated", "gan", "fresh"), "sweep": (), "fresh_ratios": (),
+    "regimes": ("steps", "passes"),
 }  # fmt: skip
 
 WATCHED = """

@@ -111,8 +111,8 @@ def play(out: Path, n: int, seed: int) -> dict[str, Any]:
     text = TextSettings(tokens=games.tokens, max_len=games.max_len)
     before = _fit("mle", games.mle, text, seen, lab, cell / "before", seed)
     after = _fit(games.recipe, games.fields | {"mle_steps": 0}, text, seen, lab, cell / "gan", seed, before)
-    swept = any(ARMS[arm].temperature for arm in lab.study.swept)
-    wanted = math.ceil(games.surplus * max(lab.study.ratios if swept else (lab.study.ratio,)) * n)
+    tempered = [arm for arm in lab.study.arms if ARMS[arm].temperature]
+    wanted = math.ceil(games.surplus * max(r for arm in tempered for r in lab.study.ratios(arm)) * n)
     for run, name in ((before, "before"), (after, "gan")):
         writer = Run.open(run.path, device="auto")
         for temperature in games.temperatures:

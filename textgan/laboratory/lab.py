@@ -1,6 +1,6 @@
 """An experiment's folder: its configuration, its splits, where each model and result lies, and what was chosen so far.
 
-    OUT/study.json  splits/  results/ (a JSON a job)  work/ (a folder a cell, which may be deleted in the end)
+OUT/study.json  splits/  results/ (a JSON a job)  work/ (a folder a cell, which may be deleted in the end)
 """
 
 from __future__ import annotations
@@ -173,10 +173,10 @@ class Lab:
             for seed in range(study.first_seed, study.first_seed + study.seeds):
                 found.append(Place("real", n, seed, 0.0, "steps"))
                 for regime in study.regimes:
-                    for ratio in study.ratios:
-                        swept = (*study.swept, "matched") if regime == "passes" else study.swept
-                        arms = [arm for arm in study.arms if ratio == study.ratio or arm in swept]
-                        found += [Place(arm, n, seed, ratio, regime) for arm in arms if arm != "real"]
+                    arms = [arm for arm in study.arms if arm != "real"]
+                    for ratio in sorted({ratio for arm in arms for ratio in study.ratios(arm, regime)}):
+                        at = [arm for arm in arms if ratio in study.ratios(arm, regime)]
+                        found += [Place(arm, n, seed, ratio, regime) for arm in at]
         return found
 
 

@@ -16,6 +16,7 @@ from textgan.laboratory.statistics import (
     Paired,
     against_best,
     at_equal_quality,
+    beside,
     best_real,
     contrasts,
     copies_written,
@@ -131,12 +132,11 @@ def _forest(found: Sequence[Paired], best: str) -> Markup | None:
 
 def _curves(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup | None:
     """NLL over the ratio for the swept arms."""
-    if len(study.ratios) < 2:
-        return None
     lines = []
-    for place, arm in enumerate(study.swept):
+    swept = [arm for arm in dict.fromkeys([*study.swept, "fresh"]) if arm in study.arms and len(study.ratios(arm)) > 1]
+    for place, arm in enumerate(swept):
         points = []
-        for ratio in study.ratios:
+        for ratio in beside(rows, n, regime, study.ratios(arm, regime)):
             found = [one for one in against_best(study, rows, n, regime, ratio) if one.a == arm]
             points += [(ratio, found[0])] if found else []
         if points:
@@ -227,12 +227,14 @@ def _worth_table(study: Study, rows: Sequence[Row], n: int, regime: str) -> Mark
         worth = None if arm in (*REAL_ARMS, "fresh") else exchange(study, rows, arm, n, regime, study.ratio)
         if worth is not None and np.isfinite(worth.value):
             span = _span(worth.low, worth.high, 0)
-            body.append([arm, number(worth.lines), signed(worth.value, 0), span, number(worth.most)])
+            rate = f"{worth.bound} {signed(worth.value, 0)}".strip()
+            body.append([arm, number(worth.lines), rate, span, number(worth.most)])
     if not body:
         return None
     return table(
         ["arm", "lines added", "1000 of them are worth", "95 % interval", "most looked at"], body,
-        caption="Exchange rate, in fresh real lines; below 0 they do harm",
+        caption="Exchange rate, in fresh real lines; below 0 they do harm. Where the curve of `fresh` was not measured "
+        "so low, it is a bound",
     )  # fmt: skip
 
 
@@ -349,5 +351,3 @@ def _explained(study: Study) -> Markup:
         "at which temperature it writes. The test text is opened after the last training."
     )
     return tag("ul", *(tag("li", line) for line in lines), class_="missing")
-
-

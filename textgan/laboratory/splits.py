@@ -114,7 +114,7 @@ def _needed(study: Study) -> dict[str, int]:
     most = max(study.lines)
     needed = {"train": most, "valid": 20, "test": 20}
     if "fresh" in study.arms:
-        needed["fresh"] = round(most * max(study.ratios if "fresh" in study.swept else (study.ratio,)))
+        needed["fresh"] = round(most * study.ratios("fresh")[-1])
     if study.writing.n or (is_small(study.base.lm) and not study.base.text):
         needed["judge"] = 100
     return needed | {"control": 20}

@@ -74,7 +74,10 @@ class Paired(NamedTuple):
 class Exchange(NamedTuple):
     """How many real lines 1000 of an arm's lines are worth; below 0 they do harm.
 
-    Values are cut at +-most, the fresh lines of the largest ratio: beyond them nothing was looked at.
+    The value is cut at +-most, the fresh lines of the largest ratio: beyond them nothing was looked at. bound: whether
+    it is "at most" or "at least" so much, and "" where the curve was measured on both sides of it. A learning curve
+    flattens, so that below the smallest ratio, and below 0, its chord makes too much of a gain and of a harm; low and
+    high are then the bound's.
     """
 
     arm: str
@@ -83,6 +86,7 @@ class Exchange(NamedTuple):
     low: float | None
     high: float | None
     most: float
+    bound: str = ""
 
 
 def select_rows(rows: Sequence[Row], **where: Any) -> dict[int, Row]:
@@ -101,12 +105,20 @@ def best_real(rows: Sequence[Row], n: int, regime: str, ratio: float) -> str:
     return min(found, key=lambda arm: float(np.mean([found[arm][seed]["valid_nll_per_byte"] for seed in shared])))
 
 
+def beside(rows: Sequence[Row], n: int, regime: str, ratios: Sequence[float]) -> list[float]:
+    """Those of the ratios that have a real-only arm to be compared with."""
+    return [ratio for ratio in ratios if any(_place(rows, arm, n, regime, ratio) for arm in REAL_ARMS)]
+
+
 def _place(rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float) -> dict[int, Row]:
-    """An arm's rows. `real` has no ratio and no regime of its own, and at equal steps no real-only arm has a ratio."""
-    own: dict[str, Any] = {} if arm == "real" else {"regime": regime, "ratio": ratio}
+    """An arm's rows. `real` has no ratio and no regime of its own; at equal steps another real-only arm may have been
+    run at one ratio for all, and is taken where it is nearest."""
+    if arm == "real":
+        return select_rows(rows, arm=arm, n=n)
     if regime == "steps" and arm in REAL_ARMS:
-        own.pop("ratio", None)
-    return select_rows(rows, arm=arm, n=n, **own)
+        nearest_last = sorted(rows, key=lambda row: -abs(row["ratio"] - ratio))
+        return select_rows(nearest_last, arm=arm, n=n, regime=regime)
+    return select_rows(rows, arm=arm, n=n, regime=regime, ratio=ratio)
 
 
 def paired(
@@ -122,9 +134,7 @@ def paired(
     differences = np.array([one[s]["nll_per_byte"] - other[s]["nll_per_byte"] for s in seeds])
     level = float(np.mean([other[s]["nll_per_byte"] for s in seeds]))
     found = _mean(differences.tolist())
-    found = found._replace(
-        a=a, b=f"{b} ({baseline})" if b == BEST else b, relative=found.difference / level, asks=asks
-    )
+    found = found._replace(a=a, b=f"{b} ({baseline})" if b == BEST else b, relative=found.difference / level, asks=asks)
     if len(seeds) < ENOUGH:
         return found
     error = float(differences.std(ddof=1)) / len(seeds) ** 0.5
@@ -190,9 +200,7 @@ def verdict(found: Paired | None) -> str:
     return "makes no difference" if found.equal else "inconclusive"
 
 
-def exchange(
-    study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float
-) -> Exchange | None:
+def exchange(study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float) -> Exchange | None:
     """1000 lines of the arm are worth so many fresh real lines: where the curve of `fresh` has the arm's gain.
 
     The curve is PCHIP through (0, 0) and the mean gains of `fresh` at its ratios, made monotone; below 0 it goes on
@@ -201,16 +209,19 @@ def exchange(
     """
     best = best_real(rows, n, regime, ratio)
     base, ours = _place(rows, best, n, regime, ratio), _place(rows, arm, n, regime, ratio)
-    curve = {r: _place(rows, "fresh", n, regime, r) for r in study.ratios}
+    measured = beside(rows, n, regime, study.ratios("fresh", regime))
+    curve = {r: _place(rows, "fresh", n, regime, r) for r in measured}
     curve = {r: found for r, found in curve.items() if found}
     real = [_place(rows, best_real(rows, n, regime, r), n, regime, r) for r in curve]  # what each ratio is beside
     seeds = sorted(set.intersection(*map(set, [base, ours, *real, *curve.values()]))) if curve else []
     if not seeds:
         return None
-    gains = np.array([
-        [b[s]["nll_per_byte"] - found[s]["nll_per_byte"] for s in seeds]
-        for b, found in zip(real, curve.values(), strict=True)
-    ])  # (ratios, seeds)
+    gains = np.array(
+        [
+            [b[s]["nll_per_byte"] - found[s]["nll_per_byte"] for s in seeds]
+            for b, found in zip(real, curve.values(), strict=True)
+        ]
+    )  # (ratios, seeds)
     own = np.array([base[s]["nll_per_byte"] - ours[s]["nll_per_byte"] for s in seeds])
     sizes, unit = np.array([r * n for r in curve]), 1000 / (ratio * n)
 
@@ -218,13 +229,14 @@ def exchange(
         return _worth(sizes, gains[:, rows].mean(1), float(own[rows].mean())) * unit
 
     value, most = worth(slice(None)), float(sizes[-1]) * unit
+    bound = "at least" if value >= most or value < 0 else "at most" if 0 < value < sizes[0] * unit else ""
     low, high = None, None
     if len(seeds) >= ENOUGH and abs(value) < most and (_mean(gains[-1].tolist()).low or 0.0) > 0:
         left = np.array([worth(np.delete(np.arange(len(seeds)), s)) for s in range(len(seeds))])
         error = float(np.sqrt((len(seeds) - 1) / len(seeds) * ((left - left.mean()) ** 2).sum()))
         half = half_width(error, len(seeds) - 1)
         low, high = max(value - half, -most), min(value + half, most)
-    return Exchange(arm, round(ratio * n), value, low, high, most)
+    return Exchange(arm, round(ratio * n), value, low, high, most, bound)
 
 
 def _worth(sizes: np.ndarray, gains: np.ndarray, gain: float) -> float:
@@ -369,7 +381,12 @@ def _seeds(one: Paired, wanted: int) -> str:
 def _worth_phrase(worth: Exchange | None) -> str:
     if worth is None or not np.isfinite(worth.value):
         return ""
-    interval = "" if worth.low is None else f" ({worth.low:.0f} to {worth.high:.0f})"
-    bound = "at least " if worth.value >= worth.most else "at most " if worth.value <= -worth.most else ""
-    return f" 1000 of its sentences are worth {bound}{worth.value:.0f}{interval} fresh real ones."
-
+    if worth.value <= -worth.most:
+        return " Its sentences are worth no real ones."
+    sign = -1 if worth.value < 0 else 1
+    ends = sorted(sign * end for end in (worth.low, worth.high) if end is not None)
+    rate = f"{sign * worth.value:.0f}" + (f" ({ends[0]:.0f} to {ends[1]:.0f})" if ends else "")
+    if sign < 0:
+        return f" 1000 of its sentences do at most the harm of losing {rate} real ones."
+    bound = f"{worth.bound} " if worth.bound else ""
+    return f" 1000 of its sentences are worth {bound}{rate} fresh real ones."

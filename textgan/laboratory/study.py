@@ -170,6 +170,8 @@ class Study:
         ratio: synthetic lines for each real line
         sweep: further ratios, for the arms in `swept`
         swept: arms that are run at every ratio
+        fresh_ratios: further ratios for `fresh` alone. Its curve prices a generated line, and flattens: a gain below
+            that of its smallest ratio is only bounded
         regimes: steps, passes or both
         base, games, selection, tuning, writing: see there
         lexicon: a YAML file of groups whose shares are followed; null: the package's own
@@ -185,6 +187,7 @@ class Study:
     ratio: float = 1.0
     sweep: tuple[float, ...] = ()
     swept: tuple[str, ...] = ("before", "selected", "fresh")
+    fresh_ratios: tuple[float, ...] = (0.1, 0.3)
     regimes: tuple[str, ...] = ("steps",)
     base: Base = Base()
     games: Games = field(default_factory=Games)
@@ -207,7 +210,7 @@ class Study:
         _at_least("first_seed", self.first_seed, 0)
         for n in self.lines:
             _at_least("lines", n, 10)
-        for ratio in (self.ratio, *self.sweep):
+        for ratio in (self.ratio, *self.sweep, *self.fresh_ratios):
             if not (math.isfinite(ratio) and 0 < ratio <= 100):
                 raise InputError(f"ratio {ratio:g} is out of range; give synthetic lines per real line, 0 to 100")
         for key, share in (("held", self.selection.held), ("share", self.selection.share)):
@@ -255,10 +258,11 @@ class Study:
                 f"{self.games.surplus:g}"
             )
 
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """All of them, ascending."""
-        return tuple(sorted({self.ratio, *self.sweep}))
+    def ratios(self, arm: str, regime: str = "steps") -> tuple[float, ...]:
+        """Those that an arm is run at, ascending; at equal passes `matched` is at all of them, to be beaten there."""
+        along = {arm} | ({*self.swept, "fresh"} & {*self.arms} if (arm, regime) == ("matched", "passes") else set())
+        found = {self.ratio, *(self.sweep if along & {*self.swept} else ())}
+        return tuple(sorted(found | {*(self.fresh_ratios if "fresh" in along else ())}))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which `study_of` makes it again."""
