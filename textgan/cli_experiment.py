@@ -38,6 +38,7 @@ def add_experiment(commands: Any) -> None:
 
 def _run_experiment(options: argparse.Namespace) -> None:
     from textgan.laboratory import running
+    from textgan.laboratory.page import unsaid
     from textgan.laboratory.study import read_study
 
     if options.list or options.job:
@@ -57,7 +58,7 @@ def _run_experiment(options: argparse.Namespace) -> None:
     else:
         how = {key: getattr(options, key) for key in ("workers", "backend", "address", "sealed")}
         report = running.run_study(options.config, options.out, progress=complain, **how)
-    for line in report.said or report.so_far or ["Nothing is measured yet."]:
+    for line in report.said or report.so_far or [unsaid(report.rows)]:
         print(line)
     if report.failed:
         sys.stderr.write(f"{len(report.failed)} jobs failed; {options.out}/report.html says why\n")

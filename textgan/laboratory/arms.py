@@ -132,7 +132,7 @@ def edited(lm: Any, lines: Sequence[str], n: int, *, seed: int, share: float = E
     from textgan.lm.likelihood import collate, pieces
 
     model, tokenizer, _ = lm
-    rng, made = torch.Generator().manual_seed(seed), []
+    rng, made = torch.Generator().manual_seed(seed), [""] * n
     forbidden = sorted({tokenizer.eos_token_id, *tokenizer.all_special_ids})
     wanted = [lines[place % len(lines)] for place in range(n)]
     with torch.no_grad():
@@ -147,7 +147,10 @@ def edited(lm: Any, lines: Sequence[str], n: int, *, seed: int, share: float = E
             draw = torch.rand(labels.shape, generator=rng).masked_fill(~fits, 2.0)
             hit = fits & ((draw < share) | (draw == draw.min(1, keepdim=True).values))
             labels[hit] = torch.multinomial(logits[hit].softmax(-1), 1, generator=rng).squeeze(1)
+            written = []
             for row in labels.tolist():
                 ids = [token for token in row if token >= 0 and token not in forbidden]
-                made.append(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+                written.append(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+            for at, piece in enumerate(found):
+                made[start + piece.line] += written[at]
     return [" ".join(one_line(line).split()) for line in made]

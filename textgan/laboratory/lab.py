@@ -72,9 +72,12 @@ class Lab:
     def frozen(self) -> dict[str, Any]:
         """{"hash", "study", "recipes", "texts"}, as `running.freeze` wrote them. Errors: InputError without a study."""
         try:
-            return json.loads((self.out / "study.json").read_text(encoding="utf-8"))
+            found = json.loads((self.out / "study.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{self.out}: no study.json, so it is no experiment; give the folder of one") from error
+        if not isinstance(found, dict) or not {"hash", "study", "texts"} <= found.keys():
+            raise InputError(f"{self.out}/study.json: is not what was frozen; restore it, or use another --out")
+        return found
 
     @cached_property
     def study(self) -> Study:

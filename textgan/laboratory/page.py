@@ -18,6 +18,7 @@ from textgan.laboratory.statistics import (
     at_equal_quality,
     beside,
     best_real,
+    claimed,
     contrasts,
     copies_written,
     exchange,
@@ -56,7 +57,7 @@ def page(
         "header",
         tag("p", "textgan experiment", class_="eyebrow"),
         tag("h1", study.name),
-        tag("ul", *(tag("li", line) for line in said or ["Nothing is measured yet."]), class_="lead"),
+        tag("ul", *(tag("li", line) for line in said or [unsaid(rows)]), class_="lead"),
         tag("p", done, class_="about"),
     )
     parts = [early] if early else []
@@ -73,6 +74,11 @@ def page(
         _section("How to read this", _explained(study)),
     ]
     return document(f"textgan experiment: {study.name}", join([head, tag("main", *parts)]))
+
+
+def unsaid(rows: Sequence[Row]) -> str:
+    """What is said where there is no sentence."""
+    return "No synthetic arm is measured beside a real-only one." if rows else "Nothing is measured yet."
 
 
 def _section(title: str, body: Markup) -> Markup:
@@ -197,7 +203,7 @@ def _contrast_table(found: Sequence[Paired]) -> Markup:
 def _four_questions(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup:
     """The protocol's H1 to H4 for the arms of the claim."""
     body = []
-    for arm in (arm for arm in ("selected", "two-stage") if arm in study.arms):
+    for arm in claimed(study):
         place = (arm, n, regime, study.ratio)
         loss = paired(study, rows, arm, BEST, n, regime, study.ratio)
         diverse = at_equal_quality(study, rows, arm, n, regime, study.ratio)

@@ -80,10 +80,11 @@ def freeze(study: Study, out: str | Path) -> str:
     """
     path, games = Path(out) / "study.json", study.recipes()
     if path.exists():
-        frozen = json.loads(path.read_text(encoding="utf-8"))
+        frozen = Lab(out).frozen
         if changed := _changes(frozen["study"], study.to_json()) or _changes(frozen.get("recipes", games), games):
             raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
-        if changed := _changes(files := frozen.get("files", {}), _files(study) if files else {}):
+        known = frozen.get("files", {})
+        if changed := _changes(known, {name: digest for name, digest in _files(study).items() if name in known}):
             raise InputError(f"{out}: a file of this experiment has changed since: {changed[0]}; restore it")
         _check_splits(Path(out), frozen, set(frozen["texts"]) - {"test"})
         return str(frozen["hash"])
@@ -109,11 +110,21 @@ def _files(study: Study) -> dict[str, str]:
     """sha256 of the files that the study names and reads again and again, by their options."""
     from textgan.augmentation.audit import load_lexicon
 
-    named = {"base.text": study.base.text, "base.lm": study.base.lm, "lexicon": study.lexicon}
+    named = {
+        "base.text": study.base.text, "base.lm": study.base.lm, "lexicon": study.lexicon,
+        "games.mle.generator.path": study.games.mle.get("generator", {}).get("path"),
+        "selection.encoder": study.selection.encoder,
+    }  # fmt: skip
     if study.lexicon:
         load_lexicon(source(study.lexicon))  # what is wrong with it is told now
-    paths = {key: Path(source(name)) for key, name in named.items() if name}
-    return {key: _digest(path) for key, path in paths.items() if path.is_file()}
+    found = {}
+    for key, name in named.items():
+        path = Path(source(name)) if name else Path()
+        if path.is_file():
+            found[key] = _digest(path)
+        elif name and path.is_dir():  # a model's folder
+            found |= {f"{key}/{weights.name}": _digest(weights) for weights in sorted(path.glob("*.safetensors"))}
+    return found
 
 
 def _digest(path: Path) -> str:
@@ -145,6 +156,8 @@ def one_job(out: str | Path, name: str) -> tuple[str, str]:
         if job.name == name:
             open_test(lab, {j.name: "done" if j.name in done else "failed" for j in jobs})
             return run_job(job, lab.results)
+    if any(name == place.name for place in lab.places()):
+        raise InputError(f"--job {name}: its training has failed or is lost; --report says why")
     raise InputError(f"--job {name!r} is no job of this experiment; --list names them")
 
 
@@ -172,7 +185,10 @@ def write_report(out: str | Path) -> Report:
         for path in sorted(lab.results.glob("*.failed.json"))
     }
     measured = {row["name"] for row in rows}
-    absent = [place.name for place in lab.places() if place.name not in measured]
+    absent = {place.name: place for place in lab.places() if place.name not in measured}
+    for name, place in absent.items():
+        if not lab.served(place):
+            failed[name] = f"no candidate is left ({lab.result(lab.candidates(place)[0])['lost']})"
     files = {row["name"]: lab.work / "nats" / f"{row['name']}.npy" for row in rows}
     nats = {name: np.load(path, allow_pickle=False) for name, path in files.items() if path.exists()}
     trained = {name: r for name, r in read_results(lab.results).items() if not name.startswith("test-")}
@@ -181,7 +197,9 @@ def write_report(out: str | Path) -> Report:
         str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats), early.lines() if early else []
     )
     write_lines(lab.out / "results.jsonl", [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows])
-    html = page(lab.study, report.hash, rows, failed, absent, report.said, nats, trained, early and early.section())
+    html = page(
+        lab.study, report.hash, rows, failed, list(absent), report.said, nats, trained, early and early.section()
+    )
     write_lines(lab.out / "report.html", html.rstrip("\n").split("\n"))
     return report
 

@@ -16,6 +16,7 @@ from textgan.oracle import Truth, truth_of
 from textgan.text import near_duplicates, read_text, split
 
 SHOWN = 3  # lines of an overlap
+BEGIN = 20  # lines by which two draws are told apart
 
 
 def make_splits(study: Study) -> dict[str, list[str]]:
@@ -29,6 +30,8 @@ def make_splits(study: Study) -> dict[str, list[str]]:
     if lacking := [name for name in SPLITS if name in _needed(study) and name not in named]:
         raise InputError(f"texts: the split {lacking[0]} is missing ({SPLITS[lacking[0]]})")
     independent = texts.near is None and known_truth(texts) is not None
+    if independent:
+        _refuse_one_draw(texts)
     if texts.divide and independent:
         made = _drawn(texts)
     elif texts.divide:
@@ -56,6 +59,16 @@ def known_truth(texts: Texts) -> Truth | None:
     truths = [truth_of(source(text)) for text in (texts.divide or tuple(texts.given.values()))]
     known = {truth.sha256: truth for truth in truths if truth is not None}
     return next(iter(known.values())) if len(known) == 1 and None not in truths else None
+
+
+def _refuse_one_draw(texts: Texts) -> None:
+    """Errors: InputError where two sources from a known language begin alike: they are one draw, and no two."""
+    sources = list(texts.divide or texts.given.values())
+    begins = [tuple(read_text(source(text)).lines[:BEGIN]) for text in sources]
+    for place, text in enumerate(sources):
+        for other in range(place):
+            if all(one == two for one, two in zip(begins[other], begins[place], strict=False)):
+                raise InputError(f"texts: {sources[other]} and {text} are one draw; give each a seed of its own")
 
 
 def _drawn(texts: Texts) -> dict[str, list[str]]:

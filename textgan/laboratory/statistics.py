@@ -18,25 +18,24 @@ from textgan.metrics.fronts import Point, interpolate
 from textgan.metrics.intervals import half_width, holm, two_sided_p
 
 BEST = "best real-only"
+CLAIMED = (  # whose gain a study's sentences are about: of the first of these groups of which it has any
+    ("selected", "two-stage"),
+    ("gan", "before", "before-selected"),
+    ("before-two-stage", "before-as-long", "self", "edited", "noise", "word-shuffled"),
+)
 CONTRASTS = (
-    ("selected", BEST, "does selected GAN text help?"),
     ("selected", "before", "is it the adversarial training and D together?"),
     ("gan", "before", "is it the adversarial training alone?"),
     ("gan", "before-as-long", "is it more than longer or shorter sentences?"),
     ("selected", "before-selected", "is it only the selection?"),
     ("selected", "self", "is it any synthetic text?"),
     ("two-stage", "selected", "does the order matter?"),
-    ("two-stage", BEST, "does it help as a first stage?"),
     ("two-stage", "before-two-stage", "is a first stage's gain adversarial?"),
 )
-WITHOUT_A_GAME = (  # what a study asks whose arms have no text of after the game
-    ("before", BEST, "does the generator's text help?"),
-    ("before-selected", BEST, "does it where D selects?"),
-    ("before-selected", "before", "is it the selection?"),
-)
+WITHOUT_SELECTED = (("before-selected", "before", "is it the selection?"),)
 SAID = {
-    "selected": "selected GAN text", "two-stage": "selected GAN text as a first stage", "before": "a generator's text",
-    "before-selected": "a generator's text selected by D",
+    "selected": "selected GAN text", "two-stage": "selected GAN text as a first stage", "gan": "GAN text",
+    "before": "a generator's text", "before-selected": "a generator's text selected by D",
 }  # fmt: skip
 GRID = 400
 ENOUGH, PAIRS = 3, 6  # seeds for an interval; for Wilcoxon's test to be able to reject at 5 %
@@ -167,14 +166,22 @@ def _wide_error(gaps: np.ndarray) -> float:
 def contrasts(
     study: Study, rows: Sequence[Row], n: int, regime: str, nats: Mapping[str, np.ndarray] | None = None
 ) -> list[Paired]:
-    """The protocol's contrasts at the main ratio, their p adjusted together."""
-    asked = CONTRASTS if {"selected", "gan"} & set(study.arms) else WITHOUT_A_GAME
-    found = [
-        paired(study, rows, a, b, n, regime, study.ratio, nats=nats, asks=asks)
-        for a, b, asks in asked
-        if a in study.arms and (b == BEST or b in study.arms)
-    ]
+    """The protocol's contrasts at the main ratio, those of `claimed` against the best real-only arm first; their p are
+    adjusted together."""
+    between = CONTRASTS if "selected" in study.arms else CONTRASTS + WITHOUT_SELECTED
+    asked = [(arm, BEST, f"does {_said(arm)} help?") for arm in claimed(study)]
+    asked += [one for one in between if {*one[:2]} <= {*study.arms}]
+    found = [paired(study, rows, a, b, n, regime, study.ratio, nats=nats, asks=asks) for a, b, asks in asked]
     return _adjusted([one for one in found if one])
+
+
+def claimed(study: Study) -> list[str]:
+    """The arms that the study's sentences are about."""
+    return next((found for group in CLAIMED if (found := [arm for arm in group if arm in study.arms])), [])
+
+
+def _said(arm: str) -> str:
+    return SAID.get(arm, f"the text of arm {arm}")
 
 
 def against_best(study: Study, rows: Sequence[Row], n: int, regime: str, ratio: float) -> list[Paired]:
@@ -357,7 +364,7 @@ def sentences(study: Study, rows: Sequence[Row], nats: Mapping[str, np.ndarray] 
                 continue
             for one in found:
                 if one.b.startswith(BEST):
-                    what = f"N = {n:,}, equal {regime}: {SAID[one.a]} at ratio {study.ratio:g}"
+                    what = f"N = {n:,}, equal {regime}: {_said(one.a)} at ratio {study.ratio:g}"
                     worth = exchange(study, rows, one.a, n, regime, study.ratio)
                     said.append(f"{what} {_phrase(one, study.seeds)}{_worth_phrase(worth)}")
     return said

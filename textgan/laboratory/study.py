@@ -110,7 +110,7 @@ class Selection:
         held: share of the N real lines that the generator never sees and D learns from; every arm's language model
             has all N lines
         how: drs, mh, top or resample
-        share: of the sentences that is kept, for drs and top
+        share: of the sentences that is kept, for drs, top and resample
         folds: of the cross-fitting
         calibration: isotonic or platt
         min_words, max_words: a synthetic line is dropped outside of these, and so is one with a character that the N
@@ -218,9 +218,13 @@ class Study:
                 raise InputError(f"selection.{key} {share:g} is no share; give a number between 0 and 1")
         self._check_words()
         self._check_numbers()
-        for key in ("lines", "regimes"):
-            if not getattr(self, key) or len(set(getattr(self, key))) < len(getattr(self, key)):
+        for key in ("lines", "regimes", "arms", "swept"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values) or not (values or key == "swept"):
                 raise InputError(f"{key}: one or more, each once, were wanted")
+        for arm in (arm for arm in self.arms if arm != "real"):
+            if round(self.ratios(arm)[0] * min(self.lines)) < 1:
+                raise InputError(f"ratio {self.ratios(arm)[0]:g} of {min(self.lines)} lines is no line; give more")
 
     def _check_words(self) -> None:
         """What would else be found out by the first job that asks for it, hours later and with all else frozen."""
@@ -248,7 +252,19 @@ class Study:
         ):
             if not values or not all(math.isfinite(x) and x > 0 for x in values) or len(set(values)) < len(values):
                 raise InputError(f"{key}: one or more numbers above 0, each once, were wanted")
-        _at_least("tuning.steps", self.tuning.steps, 1)
+        for key, value, least in (
+            ("tuning.steps", self.tuning.steps, 1),
+            ("tuning.tokens_per_step", self.tuning.tokens_per_step, 1),
+            ("writing.n", self.writing.n, 0),
+            ("texts.seed", self.texts.seed, 0),
+            ("base.steps", self.base.steps, 1),
+            ("base.lora", 1 if self.base.lora is None else self.base.lora, 1),
+            ("games.surplus", self.games.surplus, 1),
+            ("selection.folds", self.selection.folds, 2),
+            ("selection.max_words", self.selection.max_words, max(1, self.selection.min_words)),
+            ("equal", self.equal, 0),
+        ):
+            _at_least(key, value, least)
         written = self.writing.temperatures
         if self.writing.n and (1.0 not in written or len(written) < 2):
             raise InputError("writing.temperatures: two or more were wanted, 1.0 among them: models are matched there")
@@ -282,6 +298,9 @@ class Study:
         return json.loads(json.dumps(found))
 
 
+PARTS = ("texts", "base", "games", "selection", "tuning", "writing")
+
+
 def read_study(path: str | Path) -> Study:
     """The study of a YAML file. Errors: InputError for what is no YAML, a misspelt key, a value of another type."""
     import yaml
@@ -307,6 +326,8 @@ def study_of(content: Any, where: str) -> Study:
     try:
         if lacking := [name for name in ("name", "texts") if name not in content]:
             raise InputError(f"{lacking[0]} is missing")
+        if wrong := [name for name in PARTS if not isinstance(content.get(name, {}), dict)]:
+            raise InputError(f"{wrong[0]}: options of its own were wanted, got {content[wrong[0]]!r}")
         return Study(**vars(parser.instantiate(parser.parse_object(content))))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
@@ -330,8 +351,8 @@ def _reworded(message: str) -> str:
     return line
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
+def _at_least(name: str, value: float, least: int) -> None:
+    if not least <= value < math.inf:
         raise InputError(f"{name}: {value} is too few; give {least} or more")
 
 
