@@ -390,10 +390,11 @@ def _worth_phrase(worth: Exchange | None) -> str:
         return ""
     if worth.value <= -worth.most:
         return " Its sentences are worth no real ones."
-    sign = -1 if worth.value < 0 else 1
+    harms = worth.value < 0 and (worth.high is None or worth.high < 0)
+    sign = -1 if harms else 1
     ends = sorted(sign * end for end in (worth.low, worth.high) if end is not None)
     rate = f"{sign * worth.value:.0f}" + (f" ({ends[0]:.0f} to {ends[1]:.0f})" if ends else "")
-    if sign < 0:
+    if harms:
         return f" 1000 of its sentences do at most the harm of losing {rate} real ones."
-    bound = f"{worth.bound} " if worth.bound else ""
+    bound = f"{worth.bound} " if worth.bound and worth.value > 0 else ""
     return f" 1000 of its sentences are worth {bound}{rate} fresh real ones."
