@@ -14,14 +14,14 @@ import pytest
 
 from textgan import grammar
 from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_pool
-from textgan.augmentation.calibration import auc_error
-from textgan.augmentation.density import DensityRatio, second_opinion
+from textgan.augmentation.density import DensityRatio
 from textgan.augmentation.folder import data_card, seal_pool, write_shards
-from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights, choose
+from textgan.augmentation.opinion import MOST, opinion_of, placements, second_opinion, second_scores
+from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.report.funnel import funnel_plot
-from textgan.selection import Selection, drawn, select
+from textgan.selection import Selection, select
 from textgan.text.rows import REJECTED
 
 HABITS = (" is ", " on ", " in ", " with ", " and ")
@@ -153,22 +153,96 @@ def test_weights_say_how_often_a_row_was_taken(done: Done, how: Any, tmp_path: P
         assert {row["weight"] for row in rows} <= set(range(1, 900)) and max(row["weight"] for row in rows) > 1
 
 
-def test_a_second_judge_tells_a_good_selection_from_a_bad_one() -> None:
-    """Real text against: more real text (nothing to tell), and the biased proposal (Bayes AUC .70)."""
-    seen = second_opinion(grammar.sample(600, 11), biased(600, 12), grammar.sample(600, 13))
-    assert seen is not None
-    assert seen.before > 0.5 + 4 * seen.before_error
-    assert abs(seen.after - 0.5) < 4 * seen.after_error
-    assert auc_error(0.5, 100, 100) == pytest.approx(math.sqrt((201) / (12 * 100 * 100)), rel=1e-9)  # Mann & Whitney's
-    assert second_opinion(["a"], ["b"] * 99, ["c"] * 99) is None
+# The second judge
 
 
-def test_a_weighted_selection_is_judged_by_texts_drawn_by_their_weights() -> None:
-    ratio = np.array([1.0, 3.0] * 500)
-    weighted = drawn(choose(ratio, how=Weights(flatten=1)), 0)
-    assert len(weighted) == 800  # (4 * 500)^2 / (10 * 500)
-    assert np.mean(weighted % 2) == pytest.approx(0.75, abs=4 * math.sqrt(0.75 * 0.25 / 800))
-    assert drawn(choose(ratio, how=TopK(0.5)), 0).tolist() == list(range(1, 1000, 2))
+@pytest.fixture(scope="module")
+def looked() -> tuple[np.ndarray, np.ndarray]:
+    """A judge's scores of 400 real lines, and of 300 others of which a word-shuffled copy stands behind each."""
+    rng, good = random.Random(0), grammar.sample(300, 111)
+    spoilt = [" ".join(rng.sample(words, len(words))) for words in map(str.split, good)]
+    found = second_scores(grammar.sample(400, 11), [*good, *spoilt])
+    assert found is not None
+    return found
+
+
+def test_a_second_judge_calls_a_random_half_better_or_worse_in_a_twentieth_of_the_cases(looked: Any) -> None:
+    rng = np.random.default_rng(1)
+    said = [opinion_of(*looked, (rng.permutation(600) < 300).astype(float)) for _ in range(300)]
+    claims = [one.verdict != "no difference is shown" for one in said if one]
+    # 2 standard errors leave .046 outside: 14 of 300, sd 3.7
+    assert len(claims) == 300 and 3 <= sum(claims) <= 28
+
+
+@pytest.mark.parametrize("apart", [0.3, 2.0])
+def test_an_opinion_errs_as_often_as_it_says_however_rows_are_taken_at_random(apart: float) -> None:
+    ways = {
+        "tenth": lambda rng: rng.permutation(800) < 80,
+        "again and again": lambda rng: rng.multinomial(800, np.full(800, 1 / 800)),
+        "weights": lambda rng: rng.exponential(size=800),
+    }
+    for name, way in ways.items():
+        claims = 0
+        for row in range(300):
+            rng = np.random.default_rng([row, round(10 * apart)])
+            seen = opinion_of(rng.normal(apart, 1, 300), rng.normal(0, 1, 800), way(rng).astype(float))
+            claims += seen is not None and seen.verdict != "no difference is shown"
+        assert 3 <= claims <= 28, name  # as above
+
+
+def test_a_second_judge_tells_a_better_selection_and_a_worse_one(looked: Any) -> None:
+    intact = np.arange(600) < 300
+    most = intact | (np.arange(600) % 3 < 2)  # a third of what is spoilt was left out
+    better, milder, worse = (opinion_of(*looked, taken.astype(float)) for taken in (intact, most, ~intact))
+    assert better and milder and worse
+    assert better.verdict == milder.verdict == "the selection looks more like real text"
+    assert worse.verdict == "the selection looks less like real text"
+    assert better.nearer > milder.nearer > 4 * milder.nearer_error
+    assert abs(better.after - 0.5) < 4 * better.after_error  # intact sentences are real text
+    assert better.before == worse.before > 0.6
+
+
+def test_placements_and_errors_are_delongs() -> None:
+    """Real 1 and 3; written 0, 2, 3 with weights 1, 1, 2. Below 1 lies 0; below 3 lie 0, 2 and half of 3."""
+    real, written, weights = np.array([1.0, 3.0]), np.array([0.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0])
+    assert placements(real, written, np.ones(3)) == pytest.approx([1 / 3, 2.5 / 3])
+    assert placements(real, written, weights) == pytest.approx([1 / 4, 3 / 4])
+    rng = np.random.default_rng(0)
+    real, written = rng.normal(1, 1, 60), rng.normal(0, 1, 90)
+    seen = opinion_of(real, written, np.ones(90))
+    assert seen is not None and seen.before == seen.after and seen.nearer == seen.nearer_error == 0
+    below = (written[None] < real[:, None]).astype(float)  # (60, 90)
+    assert seen.before == pytest.approx(below.mean())
+    variance = below.mean(1).var(ddof=1) / 60 + below.mean(0).var(ddof=1) / 90
+    assert seen.before_error == pytest.approx(math.sqrt(variance))
+    assert opinion_of(real, written, (np.arange(90) < 19).astype(float)) is None
+    assert second_opinion(["a"], ["b"] * 99, weights) is None
+
+
+def test_below_chance_is_no_nearer_to_real_text_than_as_far_above() -> None:
+    real, written = np.zeros(200), np.repeat([-1.0, 1.0], 200)  # half below all real texts, half above
+    seen = opinion_of(real, written, (written > 0).astype(float))
+    assert seen is not None and (seen.before, seen.after) == (0.5, 0)
+    assert seen.verdict == "the selection looks less like real text"
+
+
+def test_a_second_judge_draws_its_real_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are sorted: the first lines of one are no sample of it."""
+    read: list[list[str]] = []
+
+    class Reading:
+        def train(self, real: list[str], fake: list[str], *, seed: int) -> Any:
+            read.append([*real])
+            return self
+
+        def logits(self, lines: list[str]) -> np.ndarray:
+            return np.zeros(len(lines))
+
+    monkeypatch.setattr("textgan.augmentation.bodies.SECOND", Reading())
+    real = [f"{row:05} real" for row in range(3 * MOST)]
+    second_scores(real, [f"{row:05} made" for row in range(50)])
+    places = [int(line[:5]) for lines in read for line in lines]
+    assert len(places) == MOST and np.mean(places) == pytest.approx(1.5 * MOST, rel=0.05)  # sd .58 / sqrt(4000)
 
 
 # What will not do

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textgan.augmentation.density import DensityRatio, Opinion, fold_of, second_opinion
+from textgan.augmentation.density import DensityRatio, fold_of, some
 from textgan.augmentation.filters import (
     Filter,
     HeldOut,
@@ -22,6 +22,7 @@ from textgan.augmentation.filters import (
     usual_filters,
 )
 from textgan.augmentation.folder import FORMS, MANIFEST, PROVENANCE, data_card, read_pool, seal_pool, write_shards
+from textgan.augmentation.opinion import Opinion, second_opinion
 from textgan.augmentation.pool import Row
 from textgan.augmentation.select import DRS, SELECTORS, All, Chosen, Selector, choose
 from textgan.checkpoints import replace_folder
@@ -110,7 +111,7 @@ def select(
     if not isinstance(ratio, DensityRatio) and not isinstance(how, All):
         say(f"{len(kept):,} texts: D")
         try:
-            ratio = DensityRatio.fit(for_d, _some(kept, FAKES * len(for_d), seed), **{"seed": seed, **(ratio or {})})
+            ratio = DensityRatio.fit(for_d, some(kept, FAKES * len(for_d), seed), **{"seed": seed, **(ratio or {})})
         except InputError as error:
             raise InputError(f"{error} (of {len(lines):,} texts the filters have left {len(kept):,})") from None
     fitted = ratio if isinstance(ratio, DensityRatio) else None
@@ -118,7 +119,8 @@ def select(
     chosen = choose(np.ones(len(kept)) if values is None else values, how=how, seed=seed)
     taken = np.unique(chosen.index)
     say(f"{len(taken):,} texts: a second opinion")
-    opinion = second_opinion(for_judge, kept, [kept[row] for row in drawn(chosen, seed).tolist()], seed=seed)
+    weights = np.bincount(chosen.index, chosen.weights, len(kept))
+    opinion = second_opinion(for_judge, kept, weights, seed=seed)
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     of_d = fitted.diagnostics.warnings() if fitted else ()
     warnings = [*_overlap(texts, fitted, _learnt(pool)), *of_d, *chosen.warnings]
@@ -128,7 +130,7 @@ def select(
         "how": {"name": name, **asdict(how)}, "near": bounds.get("near"), "span": bounds.get("span"), "format": form,
         "seed": seed, "ratio": fitted.settings if fitted else None,
     }  # fmt: skip
-    fates = [*_fates(screened, values, chosen, name)]
+    fates = [*_fates(screened, values, weights, name)]
 
     def write(folder: Path) -> None:
         write_shards(
@@ -139,16 +141,6 @@ def select(
 
     replace_folder(out, write)
     return done
-
-
-def drawn(chosen: Chosen, seed: int) -> np.ndarray:
-    """Rows that stand for a selection: those taken or, where they weigh unlike, as many draws as it is worth."""
-    rows, place = np.unique(chosen.index, return_inverse=True)
-    weights = np.bincount(place, chosen.weights)
-    if np.ptp(weights) < 1e-9:
-        return rows
-    rng = np.random.default_rng([seed, 10])
-    return np.sort(rng.choice(rows, max(1, int(chosen.effective_sample)), p=weights / weights.sum()))
 
 
 class Fate(NamedTuple):
@@ -207,12 +199,6 @@ def _parted(texts: Mapping[str, Text], seed: int) -> tuple[Sequence[str], Sequen
     return d, second
 
 
-def _some(lines: Sequence[str], most: int, seed: int) -> list[str]:
-    """At most so many of the lines, drawn."""
-    rows = np.random.default_rng([seed, 9]).permutation(len(lines))[:most]
-    return [lines[row] for row in np.sort(rows).tolist()]
-
-
 def _learnt(pool: str | Path) -> str | None:
     """sha256 of the text that a pool's run was trained on, as its folder says."""
     try:
@@ -246,15 +232,14 @@ def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, learnt: str 
     ]
 
 
-def _fates(screened: Screened, ratio: np.ndarray | None, chosen: Chosen, name: str) -> Iterator[Fate]:
-    """One for each candidate, in order."""
+def _fates(screened: Screened, ratio: np.ndarray | None, weights: np.ndarray, name: str) -> Iterator[Fate]:
+    """One for each candidate, in order; weights (k,) of those that passed the filters."""
     at = dict(zip(screened.kept.tolist(), range(len(screened.kept)), strict=True))
-    weights = np.bincount(chosen.index, chosen.weights, len(at)).tolist()
     for row, reason in enumerate(screened.reasons):
         if reason is not None:
             yield Fate(reason, None, 0.0)
             continue
-        weight, value = weights[at[row]], None if ratio is None else float(ratio[at[row]])
+        weight, value = float(weights[at[row]]), None if ratio is None else float(ratio[at[row]])
         yield Fate(None if weight > 0 else f"not chosen by {name}", value, weight)
 
 
@@ -279,18 +264,11 @@ def _said(done: Selection) -> list[str]:
     if done.opinion is None:
         return [*said, "There were too few texts or real lines for a second opinion."]
     seen = done.opinion
-    gap = max(0.5, seen.before) - max(0.5, seen.after)  # below .5 a judge tells nothing, either
-    error = (seen.before_error**2 + seen.after_error**2) ** 0.5
-    verdict = (
-        "the selection looks more like real text" if gap > 2 * error
-        else "the selection looks less like real text" if gap < -2 * error
-        else "no difference is shown"
-    )  # fmt: skip
     return [
         *said,
         f"A judge that had no part in it tells all candidates from real text with AUC {seen.before:.3f} "
         f"(standard error {seen.before_error:.3f}) and the selection with {seen.after:.3f} ({seen.after_error:.3f}): "
-        f"{verdict}.",
+        f"{seen.verdict}.",
     ]
 
 

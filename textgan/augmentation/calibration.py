@@ -74,13 +74,6 @@ def auc(scores: np.ndarray, real: np.ndarray) -> float:
     return float((ranks[real].sum() - yes * (yes + 1) / 2) / (yes * (len(real) - yes)))
 
 
-def auc_error(area: float, real: int, written: int) -> float:
-    """Standard error of an AUC over so many texts of either kind. Hanley & McNeil 1982, eq. 2."""
-    one, two = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area) + (real - 1) * (one - area**2) + (written - 1) * (two - area**2)
-    return float(np.sqrt(spread / (real * written)))
-
-
 def brier(chance: np.ndarray, real: np.ndarray) -> float:
     """Mean squared error of the probability. Brier 1950."""
     return float(np.mean((chance - real) ** 2))
