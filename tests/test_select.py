@@ -259,6 +259,18 @@ def test_copies_of_the_test_text_are_an_error_or_dropped(tmp_path: Path) -> None
     assert [row["text"] for row in read_pool(tmp_path / "x") if row.get("reason") == "copy of test"] == [texts[7]]
 
 
+def test_rows_without_scores_are_chosen_from_and_a_newline_is_refused_before_anything_is_trained(
+    done: Done, tmp_path: Path
+) -> None:
+    rows = [{"text": text, "scores": None, "generator": None} for text in biased(60, 3)]
+    write_pool(rows, tmp_path / "p.jsonl")
+    select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=TopK(0.5), ratio=done.found.ratio, judge=["a"])
+    assert all("ratio" in row["scores"] for row in read_pool(tmp_path / "x") if row["selected"])
+    write_pool([*rows, {"text": "a man\nis here ."}], tmp_path / "n.jsonl")
+    with pytest.raises(InputError, match="selected text 61 of the pool holds a newline; give one sentence each"):
+        select(tmp_path / "n.jsonl", REAL, tmp_path / "y", how=TopK(0.5), **QUICK)
+
+
 def test_real_text_that_the_generator_has_seen_is_warned_of(done: Done, tmp_path: Path) -> None:
     found = select(done.pool, REAL, tmp_path / "x", how=All(), train=REAL[:30], judge=grammar.sample(30, 8))
     same = sum(line in set(REAL[:30]) for line in REAL)

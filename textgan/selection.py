@@ -22,6 +22,7 @@ from textgan.augmentation.filters import (
     usual_filters,
 )
 from textgan.augmentation.folder import FORMS, MANIFEST, PROVENANCE, data_card, read_pool, seal_pool, write_shards
+from textgan.augmentation.mix import one_line_each
 from textgan.augmentation.opinion import Opinion, second_opinion
 from textgan.augmentation.pool import Row
 from textgan.augmentation.select import DRS, SELECTORS, All, Chosen, Selector, choose
@@ -165,9 +166,9 @@ def _candidates(pool: str | Path) -> tuple[np.ndarray, Sequence[str]]:
         for row in read_pool(pool):
             selected.append(bool(row["selected"] and row["text"].strip()))
             if selected[-1]:
-                yield " ".join(row["text"].split("\n"))
+                yield row["text"]
 
-    lines = spool(texts())
+    lines = one_line_each(spool(texts()))
     if not lines:
         raise InputError(f"{pool}: holds no selected text; give a pool that `textgan generate` has written")
     return np.array(selected), lines

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from textgan.augmentation.pool import Row, read_rows, write_pool
+from textgan.augmentation.pool import Row, read_rows, sound_row, write_pool
 from textgan.errors import InputError
 from textgan.manifest import MANIFEST, problems, read_manifest, write_manifest
 from textgan.text import one_line, replacing, write_json, write_lines
@@ -24,6 +24,7 @@ SHARD = 1 << 16  # rows
 SCORES = ("ratio", "nll_lm", "longest_copy", "nearest_train_jaccard")  # columns of a parquet pool's scores
 COLUMNS = ("id", "text", "source", "generator", "run", "seed", "index", "temperature", "scores", "flags", "selected",
            "weight", "reason")  # fmt: skip
+NONE = ("run", "seed", "temperature")  # keys of a row that may have no value
 
 
 class Form(NamedTuple):
@@ -174,21 +175,20 @@ def _flattened(row: Row) -> Row:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    """The rows as they were written: what had no value then is absent now."""
+    """The rows as they were written, with `read_rows`' defaults: what had no value then is absent now."""
     pa, parquet = arrow()
     try:
-        file = parquet.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=4096):
-            for row in batch.to_pylist():
-                if not isinstance(row.get("text"), str):
-                    raise InputError(f"{path}: a row without text; give a pool")
-                rest = json.loads(row.pop("more", None) or "{}")
-                for key in ("scores", "generator"):
-                    kept = {name: value for name, value in (row.get(key) or {}).items() if value is not None}
+        batches = parquet.ParquetFile(path).iter_batches(batch_size=4096)
+        for number, row in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1):
+            if not isinstance(row.get("text"), str):
+                raise InputError(f"{path}: a row without text; give a pool")
+            rest = json.loads(row.pop("more", None) or "{}")
+            for key in ("scores", "generator"):
+                if isinstance(known := row.get(key) or {}, dict):
+                    kept = {name: value for name, value in known.items() if value is not None}
                     row[key] = kept | rest.pop(key, {})
-                if row.get("reason") is None:
-                    row.pop("reason", None)
-                yield row | rest
+            row = {key: value for key, value in row.items() if value is not None or key in NONE}
+            yield sound_row(row | rest, f"{path}:{number}", number - 1)
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise

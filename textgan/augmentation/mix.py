@@ -204,7 +204,7 @@ def pool_texts(pool: Pool) -> Sequence[str]:
         for item in pool
         if isinstance(item, str) or item.get("selected", True)
     )
-    return _one_line_each(texts)
+    return one_line_each(texts)
 
 
 def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray]:
@@ -221,7 +221,7 @@ def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray]:
                 weights.append(_weight(row.get("weight", 1.0), number))
                 yield row["text"]
 
-    return _one_line_each(spool(texts())), np.array(weights)
+    return one_line_each(spool(texts())), np.array(weights)
 
 
 def _weight(value: Any, number: int) -> float:
@@ -230,7 +230,8 @@ def _weight(value: Any, number: int) -> float:
     return float(value)
 
 
-def _one_line_each(texts: Sequence[str]) -> Sequence[str]:
+def one_line_each(texts: Sequence[str]) -> Sequence[str]:
+    """The selected texts of a pool as they are. Errors: InputError where one holds a newline."""
     if newline := next((number for number, text in enumerate(texts, start=1) if "\n" in text), None):
         raise InputError(f"selected text {newline} of the pool holds a newline; give one sentence each")
     return texts
