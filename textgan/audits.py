@@ -39,7 +39,7 @@ from textgan.metrics.reasons import Unmeasurable
 from textgan.opponents import Opponent
 from textgan.report.audit import page
 from textgan.runs import Run
-from textgan.text import Text, digests, make_folder, read_text, write_json, write_lines
+from textgan.text import Text, digests, make_folder, read_text, same_form, write_json, write_lines
 
 Source = str | Path | Sequence[str] | Text
 Scorer = Callable[[Sequence[str]], np.ndarray]
@@ -87,6 +87,8 @@ def audit(
     lexicon = lexicon if isinstance(lexicon, Lexicon) else load_lexicon(lexicon)
     rows, learnt = _read(pool), read_text(real)
     held = None if control is None else read_text(control)
+    for text in filter(None, (learnt, held)):
+        same_form(text.name, text.lines, rows.texts)
     planted = None if canaries is None else read_canaries(canaries)
     absent: dict[str, str] = {}
     if planted is not None:  # they are no sentences of the real text, and would count as ones that mention nobody

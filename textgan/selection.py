@@ -32,7 +32,7 @@ from textgan.experiment import commit, versions
 from textgan.manifest import facts
 from textgan.readable import number
 from textgan.report.funnel import selection_page
-from textgan.text import Text, folded, read_text, spool, write_lines
+from textgan.text import Text, folded, read_text, same_form, spool, write_lines
 from textgan.text.rows import REJECTED, ROWS
 
 PAGE = "funnel.html"
@@ -101,6 +101,8 @@ def select(
     given = {"real": real, "train": train, "test": test, "judge": judge}
     texts = {name: read_text(source) for name, source in given.items() if source is not None}
     rows, lines = _candidates(pool)
+    for text in texts.values():
+        same_form(text.name, text.lines, lines)
     filters = _filters(lines, texts, str(pool), drop_test_copies, bounds)
     say(f"{len(lines):,} texts: filters")
     screened = screen(lines, filters)
