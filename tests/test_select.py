@@ -271,6 +271,29 @@ def test_rows_without_scores_are_chosen_from_and_a_newline_is_refused_before_any
         select(tmp_path / "n.jsonl", REAL, tmp_path / "y", how=TopK(0.5), **QUICK)
 
 
+def test_text_without_spaces_is_warned_of(tmp_path: Path) -> None:
+    solid = ["".join(line.split()) for line in grammar.sample(160, 3)]
+    write_pool(pool_rows(solid[:80], source="gan"), tmp_path / "p.jsonl")
+    found = select(tmp_path / "p.jsonl", solid[80:], tmp_path / "x", how=All())
+    for name, said in zip(("real", "candidate"), found.warnings, strict=False):
+        assert said.startswith(f"nearly all {name} lines are one word, and filters and D go by words; put spaces")
+
+
+def test_the_writer_and_the_licence_stay_with_a_pool_however_often_it_is_chosen_from(tmp_path: Path) -> None:
+    source = {"run": "r", "recipe": "mle", "sha256": "ab" * 32, "corpus": {"name": "c.txt", "sha256": "cd" * 32}}
+    (tmp_path / "0").mkdir()
+    write_shards(pool_rows(biased(120, 3), source="gan"), tmp_path / "0", "jsonl")
+    seal_pool(tmp_path / "0", {"plan": {"source": source, "licence": "cc-by-4.0"}}, ["a card"])
+    for before, after in ("01", "12"):
+        select(tmp_path / before, REAL, tmp_path / after, how=All())
+        plan = json.loads((tmp_path / after / "provenance.json").read_text())["plan"]
+        assert plan["source"] == source and plan["licence"] == "cc-by-4.0"
+        card = (tmp_path / after / "README.md").read_text()
+        assert "license: cc-by-4.0" in card and f"weights sha256 {'ab' * 32}" in card and "trained on c.txt" in card
+    select(tmp_path / "2", REAL, tmp_path / "3", how=All(), licence="mit")
+    assert "license: mit" in (tmp_path / "3" / "README.md").read_text()
+
+
 def test_real_text_that_the_generator_has_seen_is_warned_of(done: Done, tmp_path: Path) -> None:
     found = select(done.pool, REAL, tmp_path / "x", how=All(), train=REAL[:30], judge=grammar.sample(30, 8))
     same = sum(line in set(REAL[:30]) for line in REAL)

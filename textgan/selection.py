@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -21,15 +20,26 @@ from textgan.augmentation.filters import (
     screen,
     usual_filters,
 )
-from textgan.augmentation.folder import FORMS, MANIFEST, PROVENANCE, data_card, read_pool, seal_pool, write_shards
+from textgan.augmentation.folder import (
+    FORMS,
+    MANIFEST,
+    data_card,
+    origin,
+    read_pool,
+    seal_pool,
+    write_shards,
+    writer_lines,
+)
 from textgan.augmentation.mix import one_line_each
 from textgan.augmentation.opinion import Opinion, second_opinion
 from textgan.augmentation.pool import Row
 from textgan.augmentation.select import DRS, SELECTORS, All, Chosen, Selector, choose
 from textgan.checkpoints import replace_folder
 from textgan.errors import InputError
+from textgan.evaluation import SEEN, unspaced
 from textgan.experiment import commit, versions
 from textgan.manifest import facts
+from textgan.metrics import NgramIndex
 from textgan.readable import number
 from textgan.report.funnel import selection_page
 from textgan.text import Text, folded, read_text, same_form, spool, write_lines
@@ -90,7 +100,8 @@ def select(
     (`opponents.Opponent`), which has seen the generator's training lines and as a rule knows less than a new one.
     judge: real lines for the second opinion; without it a quarter of `real` is kept for that. train: the generator's
     text, copies of which are dropped. test: a text that no model may see; its copies are an error, or dropped. bounds:
-    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". A row that is taken m times
+    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". licence: of the
+    training text, where the pool does not say it. A row that is taken m times
     gets m times the weight.
     Errors: InputError for a pool or an `out` that will not do; `out` is then as it was.
     """
@@ -124,14 +135,16 @@ def select(
     say(f"{len(taken):,} texts: a second opinion")
     weights = np.bincount(chosen.index, chosen.weights, len(kept))
     opinion = second_opinion(for_judge, kept, weights, seed=seed)
+    licence, source = licence or origin(pool).get("licence"), origin(pool).get("source", {})
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     of_d = fitted.diagnostics.warnings() if fitted else ()
-    warnings = [*_overlap(texts, fitted, _learnt(pool)), *of_d, *chosen.warnings]
+    of_texts = [*_spaceless(texts["real"].lines, lines, seed), *_overlap(texts, fitted, source)]
+    warnings = [*of_texts, *of_d, *chosen.warnings]
     funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
     done = Selection(funnel, chosen, fitted, opinion, list(dict.fromkeys(warnings)))
     plan = {
         "how": {"name": name, **asdict(how)}, "near": bounds.get("near"), "span": bounds.get("span"), "format": form,
-        "seed": seed, "ratio": fitted.settings if fitted else None,
+        "seed": seed, "ratio": fitted.settings if fitted else None, "source": source, "licence": licence,
     }  # fmt: skip
     fates = [*_fates(screened, values, weights, name)]
 
@@ -140,7 +153,7 @@ def select(
             _verdicts(pool, rows, fates), folder, form, lambda row: ROWS if row["selected"] else REJECTED
         )  # fmt: skip
         _page(done, lines, fates, folder / PAGE)
-        seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), form, licence))
+        seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), plan))
 
     replace_folder(out, write)
     return done
@@ -202,18 +215,18 @@ def _parted(texts: Mapping[str, Text], seed: int) -> tuple[Sequence[str], Sequen
     return d, second
 
 
-def _learnt(pool: str | Path) -> str | None:
-    """sha256 of the text that a pool's run was trained on, as its folder says."""
-    try:
-        found = json.loads((Path(pool) / PROVENANCE).read_text(encoding="utf-8"))["plan"]["source"]["corpus"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str) else None
+def _spaceless(real: Sequence[str], lines: Sequence[str], seed: int) -> list[str]:
+    """A warning for each text in which no spaces part the words."""
+    return [
+        f"nearly all {name} lines are one word, and filters and D go by words; put spaces between words or characters"
+        for name, text in (("real", real), ("candidate", lines))
+        if unspaced(NgramIndex(some(text, SEEN, seed)))
+    ]
 
 
-def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, learnt: str | None) -> list[str]:
-    body = ratio.settings["body"] if ratio else None
-    if ratio and learnt == texts["real"].sha256:
+def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, source: Mapping[str, Any]) -> list[str]:
+    body, learnt = ratio.settings["body"] if ratio else None, source.get("corpus")
+    if ratio and isinstance(learnt, dict) and learnt.get("sha256") == texts["real"].sha256:
         return [
             "the pool's generator was trained on this very text: D takes what it remembers for real; give lines that "
             "it has not seen"
@@ -313,10 +326,12 @@ def _provenance(
     }
 
 
-def _card(done: Selection, rows: int, form: str, licence: str | None) -> list[str]:
+def _card(done: Selection, rows: int, plan: Mapping[str, Any]) -> list[str]:
     about = [*_said(done), *(f"warning: {line}" for line in done.warnings)]
+    about += writer_lines(plan["source"], plan["licence"])
     title = f"{done.funnel[-1][1]:,} selected texts"
     rejected = rows - done.funnel[-1][1]
     return data_card(
-        title, about=about, rows=rows, form=form, licence=licence, funnel=done.funnel, rejected=rejected
+        title, about=about, rows=rows, form=plan["format"], licence=plan["licence"], funnel=done.funnel,
+        rejected=rejected,
     )  # fmt: skip

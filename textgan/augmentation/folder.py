@@ -136,6 +136,27 @@ def data_card(
     ]  # fmt: skip
 
 
+def origin(folder: str | Path) -> dict[str, Any]:
+    """What the provenance of a pool's folder says of where it is from: "source" (`pools.source_of`) and "licence", as
+    far as they are known; {} for what is no such folder."""
+    try:
+        plan = json.loads((Path(folder) / PROVENANCE).read_text(encoding="utf-8"))["plan"]
+        return {key: plan[key] for key, kind in (("source", dict), ("licence", str)) if isinstance(plan.get(key), kind)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def writer_lines(source: Mapping[str, Any], licence: str | None) -> list[str]:
+    """For the data card: who wrote a pool, from which text it learnt, and that text's licence, a line each."""
+    said = []
+    if {"run", "recipe", "sha256"} <= source.keys():
+        said.append(f"written by run {source['run']} ({source['recipe']}), weights sha256 {source['sha256']}")
+    if isinstance(corpus := source.get("corpus"), Mapping):
+        known = f", sha256 {corpus['sha256']}" if "sha256" in corpus else ""
+        said.append(f"trained on {corpus.get('name', 'a text without a name')}{known}")
+    return [*said, f"licence of the training text: {licence or 'not stated'}"]
+
+
 def _cell(text: str) -> str:
     """Text that stays text inside Markdown."""
     return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in one_line(text))
