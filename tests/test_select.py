@@ -149,6 +149,7 @@ def test_weights_say_how_often_a_row_was_taken(done: Done, how: Any, tmp_path: P
     found = select(done.pool, REAL, tmp_path / "x", how=how, ratio=done.found.ratio, judge=grammar.sample(30, 8))
     rows = [row for row in read_pool(tmp_path / "x") if row["selected"]]
     assert sum(row["weight"] for row in rows) == pytest.approx(len(found.chosen.index))
+    assert found.chosen.uneven == (len({round(row["weight"], 9) for row in rows}) > 1)
     if isinstance(how, Resample):
         assert {row["weight"] for row in rows} <= set(range(1, 900)) and max(row["weight"] for row in rows) > 1
 
@@ -323,6 +324,10 @@ def test_nothing_is_written_over_and_nothing_half_done_is_left(done: Done, tmp_p
         ("--how resample", 2, "--how resample needs -n, the number of draws"),
         ("--exact --share .5", 2, "--exact is for --how drs without --share"),
         ("--how best", 2, "--how: 'best' is not one of all, top,"),
+        ("--ratio r --folds 3", 2, "--ratio is fitted already; leave --folds out"),
+        ("--ratio r --calibration platt", 2, "--ratio is fitted already; leave --calibration out"),
+        ("--ratio r --body cnn", 2, "--ratio is fitted already; leave --body out"),
+        ("--how all --save-ratio r", 2, "--how all fits no ratio; leave --save-ratio out, or give another --how"),
         ("--body encoder", 1, "body encoder needs an encoder: a local Hugging Face folder of a sentence encoder"),
         ("--encoder nowhere", 1, "no encoder at nowhere: config.json is missing"),
         ("--ratio nowhere", 1, "nowhere: no density.json; give a folder that DensityRatio.save has written"),
@@ -352,6 +357,17 @@ def test_the_command_tells_the_funnel_and_keeps_the_ratio(
     )
     assert any(line.startswith("D: AUC 0.") for line in said)
     assert DensityRatio.load(tmp_path / "ratio").diagnostics == done.found.ratio.diagnostics
+
+
+@pytest.mark.parametrize("how", ["all", "weights", "resample -n 200"])
+def test_the_last_line_says_what_uses_the_weights(
+    done: Done, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert done.found.ratio is not None
+    done.found.ratio.save(tmp_path / "ratio")
+    command = f"select {done.pool} --real grammar:400 --out {tmp_path / 'x'} --how {how} --ratio {tmp_path / 'ratio'}"
+    assert main([*command.split(), "--judge", "grammar:9:9"]) == 0
+    assert ("--weight-by density_ratio" in capsys.readouterr().out.splitlines()[-1]) is (how != "all")
 
 
 @pytest.mark.parametrize("n", [7, 8, 9])
