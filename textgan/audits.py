@@ -264,9 +264,7 @@ def _swapped(
     return found
 
 
-def _settings(
-    rows: _Pool, real: Sequence[str], lexicon: Lexicon, seed: int, absent: dict[str, str]
-) -> list[Setting]:
+def _settings(rows: _Pool, real: Sequence[str], lexicon: Lexicon, seed: int, absent: dict[str, str]) -> list[Setting]:
     """Over thresholds of the score, of the rows that have one; of all rows where none has."""
     texts, scores = rows.texts, rows.scores
     if scores is None:
@@ -322,8 +320,13 @@ def _about(
 ) -> dict[str, Any]:
     """What was audited, without a path of this machine."""
     about: dict[str, Any] = {
-        "pool": {"name": rows.name, "rows": len(rows.texts), "selected": int(rows.selected.sum()), "score": rows.score,
-                 "scored": 0 if rows.scores is None else int(np.isfinite(rows.scores).sum())},
+        "pool": {
+            "name": rows.name,
+            "rows": len(rows.texts),
+            "selected": int(rows.selected.sum()),
+            "score": rows.score,
+            "scored": 0 if rows.scores is None else int(np.isfinite(rows.scores).sum()),
+        },
         "real": {"name": real.name, "sha256": real.sha256, "lines": len(real.lines)},
         "lexicon": lexicon.name,
         "n": n,

@@ -100,9 +100,8 @@ def select(
     (`opponents.Opponent`), which has seen the generator's training lines and as a rule knows less than a new one.
     judge: real lines for the second opinion; without it a quarter of `real` is kept for that. train: the generator's
     text, copies of which are dropped. test: a text that no model may see; its copies are an error, or dropped. bounds:
-    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". licence: of the
-    training text, where the pool does not say it. A row that is taken m times
-    gets m times the weight.
+    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". licence: of the training text
+    (default: what the pool says). A row that is taken m times gets m times the weight.
     Errors: InputError for a pool or an `out` that will not do; `out` is then as it was.
     """
     say = progress or (lambda line: None)
@@ -135,7 +134,8 @@ def select(
     say(f"{len(taken):,} texts: a second opinion")
     weights = np.bincount(chosen.index, chosen.weights, len(kept))
     opinion = second_opinion(for_judge, kept, weights, seed=seed)
-    licence, source = licence or origin(pool).get("licence"), origin(pool).get("source", {})
+    known = origin(pool)
+    licence, source = licence or known.get("licence"), known.get("source", {})
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     of_d = fitted.diagnostics.warnings() if fitted else ()
     of_texts = [*_spaceless(texts["real"].lines, lines, seed), *_overlap(texts, fitted, source)]
