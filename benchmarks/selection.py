@@ -25,7 +25,8 @@ import numpy as np
 
 from textgan import grammar
 from textgan.augmentation.calibration import auc, effective_size
-from textgan.augmentation.density import DensityRatio, second_opinion
+from textgan.augmentation.density import DensityRatio
+from textgan.augmentation.opinion import opinion_of, second_scores
 from textgan.augmentation.select import DRS, MH, All, Resample, Selector, TopK, Weights, choose
 from textgan.experiment import Job, command_line, read_results
 
@@ -183,8 +184,10 @@ def coco(seed: int) -> Row:
             arms[f"{name}, {body}"] = [lines[row] for row in choose(ratio, how=how, seed=seed).index]
     arms["real text"] = read_lines(parts["test"])
     found["arms"] = {name: judged(texts, parts, seed) for name, texts in arms.items()}
+    scores = second_scores(parts["second"], lines, seed=seed)
     for name in list(arms)[1:-1]:
-        seen = second_opinion(parts["second"], lines, arms[name], seed=seed)
+        taken = set(arms[name])  # the lines are distinct
+        seen = scores and opinion_of(*scores, np.array([float(line in taken) for line in lines]))
         found["arms"][name]["opinion"] = seen._asdict() if seen else None
     return found
 

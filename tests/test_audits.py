@@ -75,8 +75,8 @@ def test_an_audit_finds_what_was_planted_and_says_it(
         assert done["achieved"]["female"] == pytest.approx(done["target"]["female"], abs=within)
     assert found["constrained"]["raking"]["effective_sample"] < found["about"]["pool"]["selected"]
     # 60 of 400 lines were taken from the training text
-    assert found["overlap"]["verbatim"]["low"] > 0.05
-    assert found["overlap"]["verbatim"]["low"] < 0.15 < found["overlap"]["verbatim"]["high"] + 0.02
+    assert found["overlap"]["pool"]["verbatim"]["low"] > 0.05
+    assert found["overlap"]["pool"]["verbatim"]["low"] < 0.15 < found["overlap"]["pool"]["verbatim"]["high"] + 0.02
     # 40 copies each, read some 30 times: above almost all of 4,095 candidates; unseen ones have 1.44 on average
     assert min(found["canaries"]["exposure"]) > 8
     assert found["counterfactual"]["generator"]["size"]["lines"] > 100
@@ -85,6 +85,33 @@ def test_an_audit_finds_what_was_planted_and_says_it(
     assert f"of the pool lines mention female, less than real text's {100 * real['share']:.2f} %" in said
     assert said.strip().endswith("audit.html")
     assert found["findings"] == [line for line in said.splitlines() if line in found["findings"]]
+
+
+def test_what_is_selected_is_looked_at_beside_the_pool(tmp_path: Path) -> None:
+    """60 of 400 lines and a canary were copied, and the selection has left all of them out; filters gave some of the
+    rows no ratio, as `select` does."""
+    real, secret = people(400, 1), "the canary of this text"
+    key = {"lines": [secret], "words": ["a", "b"], "length": 5}
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    rows = list(pool_rows([*real[:60], secret, *people(340, 4)], source="mle"))
+    for row in rows:
+        row["selected"] = row["index"] > 60
+        row["scores"] = {"ratio": 1 + row["index"]} if row["index"] >= 40 else {}
+    write_pool(rows, tmp_path / "pool.jsonl")
+    done = audit(
+        tmp_path / "pool.jsonl", real, control=people(400, 2), canaries=tmp_path / "key.json", lexicon=NAMES,
+        out=tmp_path / "out",
+    )  # fmt: skip
+    assert done.overlap["pool"].verbatim.above and not done.overlap["selected"].verbatim.above
+    assert done.overlap["selected"].lines == 340
+    said = " ".join(done.findings())
+    assert "of the pool's lines share the whole line" in said and "of the selected lines share the whole line" in said
+    assert done.extracted == {"pool": 1, "selected": 0}
+    assert "Of the canaries the pool's lines hold 100.00 % and the selected lines hold none." in said
+    # scores run from 41 to 401; of the 361 rows that have one 180 are kept at .5
+    assert done.about["pool"]["scored"] == 361
+    assert {s.threshold for s in done.sensitivity if s.kept == 0.5} == {401 - 180 + 1}
+    assert "among the 361 lines that have it" in (tmp_path / "out" / "audit.html").read_text()
 
 
 def test_the_same_audit_gives_the_same_bytes(place: Path, tmp_path: Path) -> None:
@@ -96,8 +123,7 @@ def test_the_same_audit_gives_the_same_bytes(place: Path, tmp_path: Path) -> Non
 
 def test_a_fresh_real_sample_is_cleared_and_what_was_not_given_is_said(tmp_path: Path) -> None:
     done = audit(people(400, 8), people(400, 9), control=people(400, 10), lexicon=NAMES, out=tmp_path)
-    assert done.overlap is not None
-    assert not done.overlap.verbatim.above
+    assert not done.overlap["pool"].verbatim.above
     assert all(low < 0 < high for _, low, high in done.differences["pool"].values())
     assert done.absent["counterfactuals of a generator"] == "none was given"
     assert done.absent["exposure of canaries"] == "no canaries were given"
@@ -140,8 +166,7 @@ def test_the_page_is_inert_whatever_the_texts_and_the_lexicon_hold(tmp_path: Pat
     texts = [HOSTILE, *people(60, 1)]
     done = audit(texts, texts, control=people(61, 3), lexicon=tmp_path / "<b>groups.yaml", out=tmp_path / "out")
     page = (tmp_path / "out" / "audit.html").read_text()
-    assert done.overlap is not None
-    assert HOSTILE in done.overlap.copied
+    assert HOSTILE in done.overlap["pool"].copied
     for bad in ("<script", "<img", "<i>", "<b>groups", "\u202e", "http:", "https:"):
         assert bad not in page
     assert "default-src &#x27;none&#x27;" in page
@@ -182,7 +207,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 def test_very_little_text_is_audited_without_figures_that_cannot_be_had(tmp_path: Path) -> None:
     done = audit(["zara"], ["zeno"], control=["a dog"], lexicon=NAMES, out=tmp_path)
-    assert done.overlap is None
+    assert done.overlap == {}
     assert set(done.absent) >= {"raking to real text's shares", "overlap with the training text", "amplification"}
     json.loads((tmp_path / "audit.json").read_text(), parse_constant=lambda name: pytest.fail(name))
 

@@ -126,7 +126,9 @@ WANTED = 'wanted one JSON object a line with a "text" string'
         (b'{"text": "a \\ud800"}\n', "1: a half of a character (U+D800) stands in the text; mend the row"),
         (b'{"text": "x", "weight": NaN}\n', f"1: not JSON; {WANTED}"),
         (b"[" * 100_000 + b"\n", f"1: not JSON; {WANTED}"),
-        (b'{"text": "x", "selected": "no"}\n', '1: "selected" must be true or false and "flags" a list; mend the row'),
+        (b'{"text": "x", "selected": "no"}\n', '1: "selected" must be true or false; mend the row'),
+        (b'{"text": "x", "flags": [1]}\n', '1: "flags" must be a list of strings; mend the row'),
+        (b'{"text": "x", "scores": [1]}\n', '1: "scores" must be an object; mend the row'),
     ],
 )
 def test_a_bad_row_is_one_line_of_error(tmp_path: Path, data: bytes, said: str) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from textgan import grammar
+from textgan.augmentation import pool_rows, write_pool
 from textgan.batches import TextSettings, prepare
 from textgan.cli import main
 from textgan.errors import InputError
@@ -18,6 +20,7 @@ from textgan.generators import LSTM
 from textgan.recipes import MLE, SentiGAN
 from textgan.runs import Run
 from textgan.sequences import EOS, split_labels
+from textgan.text import same_form
 from textgan.training import fit
 
 LINES = ["up\tyes yes", "down\tno no no", "up\tyes yes yes", "down\tno no"] * 20
@@ -100,3 +103,50 @@ def test_the_command_samples_a_label_and_refuses_another(run: Run, capsys: pytes
     assert "yes" not in capsys.readouterr().out.replace("yes", "", 1)
     assert main(["sample", str(run.path), "-n", "3", "--label", "left"]) == 1
     assert capsys.readouterr().err == "textgan: error: --label 'left' is not one of down, up\n"
+
+
+# Columns
+
+
+def labelled(path: Path, n: int, seed: int) -> str:
+    lines = grammar.sample(n, seed)
+    path.write_text("".join(f"{'ab'[row % 2]}\t{line}\n" for row, line in enumerate(lines)))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "audit POOL --real TABS --out OUT",
+        "audit POOL --real PLAIN --control TABS --out OUT",
+        "select POOL --real TABS --out OUT",
+        "select POOL --real PLAIN --judge TABS --out OUT",
+        "rate make POOL TABS -n 5 --out OUT",
+        "rate make TABS POOL -n 5 --out OUT",
+        "pairs TABS POOL --out OUT",
+        "evaluate PLAIN --reference TABS",
+        "evaluate PLAIN --reference PLAIN --train TABS",
+        "compare PLAIN OTHER --reference TABS",
+    ],
+)
+def test_real_text_with_a_label_is_not_compared_with_text_alone(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pool(pool_rows(grammar.sample(60, 3), source="gan"), tmp_path / "pool.jsonl")
+    for name, seed in (("plain.txt", 4), ("other.txt", 5)):
+        (tmp_path / name).write_text("\n".join(grammar.sample(60, seed)) + "\n")
+    places = {
+        "POOL": "pool.jsonl", "PLAIN": "plain.txt", "OTHER": "other.txt", "OUT": "out",
+        "TABS": Path(labelled(tmp_path / "tabs.tsv", 80, 6)).name,
+    }  # fmt: skip
+    asked = [str(tmp_path / places[word]) if word in places else word for word in line.split()]
+    assert main(asked) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "tabs.tsv is label<TAB>text or prompt<TAB>text, and the generated text has" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_with_a_tab_on_both_sides_or_in_a_few_lines_is_text() -> None:
+    same_form("real", ["a\tb"] * 9, ["c\td"] * 9)
+    same_form("real", ["a\tb", "c", "d"], ["e"])
+    same_form("real", [], ["e"])

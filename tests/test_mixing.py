@@ -143,13 +143,12 @@ def test_replacing_more_keeps_a_part_of_the_real_lines_that_replacing_less_keeps
 
 
 def test_weights_are_divided_by_their_mean_over_the_lines_that_were_drawn() -> None:
-    found = blend(REAL, rows(POOL[:10], range(10)), MixPlan(1, weight_by="density_ratio"))
+    found = blend(REAL, rows(POOL[:10], range(1, 11)), MixPlan(1, weight_by="density_ratio"))
     assert found.weights is not None
     at = dict(zip(found.lines, found.weights.tolist(), strict=True))
     assert {line: at[line] for line in REAL} == dict.fromkeys(REAL, 1.0)
-    assert at["made 9"] == pytest.approx(9 / 4.5)  # the mean of 0 to 9
-    assert at["made 0"] == 0
-    assert found.to_json()["effective_sample"] == pytest.approx(45**2 / 285)  # (sum w)^2 / sum w^2
+    assert at["made 9"] == pytest.approx(10 / 5.5)  # the mean of 1 to 10
+    assert found.to_json()["effective_sample"] == pytest.approx(55**2 / 385)  # (sum w)^2 / sum w^2
 
 
 def test_the_training_loss_is_the_weighted_nll_over_the_number_of_tokens(base: Path, tmp_path: Path) -> None:
@@ -158,7 +157,7 @@ def test_the_training_loss_is_the_weighted_nll_over_the_number_of_tokens(base: P
         if "drop" in name:
             module.p = 0.0
     made = MADE[:4]
-    mixture = blend(TRAIN[:4], rows(made, [0, 1, 2, 5]), MixPlan(1, weight_by="density_ratio"))
+    mixture = blend(TRAIN[:4], rows(made, [0.5, 1, 2, 4.5]), MixPlan(1, weight_by="density_ratio"))
     assert mixture.weights is not None
     each = [nll(lm.model, lm.tokenizer, [line]) for line in mixture.lines]
     tokens = sum(x.tokens for x in each)
@@ -181,7 +180,7 @@ def test_the_true_density_ratio_mends_a_pool_that_is_half_nonsense(base: Path, t
     """Of a sentence whose words were shuffled the ratio p_data / p_pool is 0 (nearly), of the others it is 2."""
     rng = random.Random(0)
     spoilt = [" ".join(rng.sample(words, len(words))) for words in map(str.split, MADE[:180])]
-    pool = rows(spoilt + MADE[180:], [0.0] * 180 + [2.0] * 180)
+    pool = rows(spoilt + MADE[180:], [1e-3] * 180 + [2.0] * 180)
     found = {}
     for how in ("none", "density_ratio"):
         mixture = blend(TRAIN, pool, MixPlan(3, weight_by=how))
@@ -266,7 +265,8 @@ DENSITY = MixPlan(0.5, weight_by="density_ratio")
         ),
         (
             lambda: blend(REAL, rows(POOL[:6], [0] * 6), DENSITY),
-            "the weights of the synthetic lines in the mix are all 0; select anew or weight by none",
+            "the pool holds 0 selected lines, 5 are wanted (ratio 0.5 x 10 real lines); generate more or lower the "
+            "ratio",
         ),
     ],
 )

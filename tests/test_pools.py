@@ -16,7 +16,7 @@ import pytest
 from textgan import pools
 from textgan.augmentation import mix, read_pool, verify_pool
 from textgan.augmentation.folder import FORMS, read_folder, seal_pool, write_shards
-from textgan.augmentation.pool import pool_rows
+from textgan.augmentation.pool import pool_rows, write_pool
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.generators import LSTM
@@ -300,6 +300,30 @@ def test_the_command_tells_what_it_wrote(run: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out == f"{out}: sound\n"
     assert main(["mix", "grammar:10", str(out), "--ratio", "1", "--out", str(tmp_path / "mixed.txt")]) == 0
     assert len((tmp_path / "mixed.txt").read_text().splitlines()) == 20
+
+
+def test_parquet_rows_from_elsewhere_get_the_defaults_and_the_checks_of_json_rows(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="parquet is read by pyarrow, of the extra `data`")
+    from pyarrow import parquet
+
+    def read(name: str, columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
+        write_pool(rows, tmp_path / f"{name}.jsonl")
+        both = [list(read_pool(tmp_path / f"{name}.{form}")) for form in ("jsonl", "parquet")]
+        for row in both[1]:
+            assert row.pop("scores") == row.pop("generator") == {}  # a parquet pool has these columns always
+        assert both[0] == both[1]
+        return both[1]
+
+    plain = read("plain", {"text": ["a b", "c"]})
+    assert [(row["selected"], row["weight"], row["flags"], row["index"]) for row in plain] == [
+        (True, 1.0, [], 0), (True, 1.0, [], 1),
+    ]  # fmt: skip
+    assert read("more", {"text": ["a"], "page": [3], "selected": [False]})[0]["page"] == 3
+    with pytest.raises(InputError, match=r'wrong.parquet:1: "scores" must be an object; mend the row'):
+        parquet.write_table(pyarrow.table({"text": ["a"], "scores": ["high"]}), tmp_path / "wrong.parquet")
+        list(read_pool(tmp_path / "wrong.parquet"))
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])

@@ -14,14 +14,14 @@ import pytest
 
 from textgan import grammar
 from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_pool
-from textgan.augmentation.calibration import auc_error
-from textgan.augmentation.density import DensityRatio, second_opinion
+from textgan.augmentation.density import DensityRatio
 from textgan.augmentation.folder import data_card, seal_pool, write_shards
-from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights, choose
+from textgan.augmentation.opinion import MOST, opinion_of, placements, second_opinion, second_scores
+from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.report.funnel import funnel_plot
-from textgan.selection import Selection, drawn, select
+from textgan.selection import Selection, select
 from textgan.text.rows import REJECTED
 
 HABITS = (" is ", " on ", " in ", " with ", " and ")
@@ -149,26 +149,101 @@ def test_weights_say_how_often_a_row_was_taken(done: Done, how: Any, tmp_path: P
     found = select(done.pool, REAL, tmp_path / "x", how=how, ratio=done.found.ratio, judge=grammar.sample(30, 8))
     rows = [row for row in read_pool(tmp_path / "x") if row["selected"]]
     assert sum(row["weight"] for row in rows) == pytest.approx(len(found.chosen.index))
+    assert found.chosen.uneven == (len({round(row["weight"], 9) for row in rows}) > 1)
     if isinstance(how, Resample):
         assert {row["weight"] for row in rows} <= set(range(1, 900)) and max(row["weight"] for row in rows) > 1
 
 
-def test_a_second_judge_tells_a_good_selection_from_a_bad_one() -> None:
-    """Real text against: more real text (nothing to tell), and the biased proposal (Bayes AUC .70)."""
-    seen = second_opinion(grammar.sample(600, 11), biased(600, 12), grammar.sample(600, 13))
-    assert seen is not None
-    assert seen.before > 0.5 + 4 * seen.before_error
-    assert abs(seen.after - 0.5) < 4 * seen.after_error
-    assert auc_error(0.5, 100, 100) == pytest.approx(math.sqrt((201) / (12 * 100 * 100)), rel=1e-9)  # Mann & Whitney's
-    assert second_opinion(["a"], ["b"] * 99, ["c"] * 99) is None
+# The second judge
 
 
-def test_a_weighted_selection_is_judged_by_texts_drawn_by_their_weights() -> None:
-    ratio = np.array([1.0, 3.0] * 500)
-    weighted = drawn(choose(ratio, how=Weights(flatten=1)), 0)
-    assert len(weighted) == 800  # (4 * 500)^2 / (10 * 500)
-    assert np.mean(weighted % 2) == pytest.approx(0.75, abs=4 * math.sqrt(0.75 * 0.25 / 800))
-    assert drawn(choose(ratio, how=TopK(0.5)), 0).tolist() == list(range(1, 1000, 2))
+@pytest.fixture(scope="module")
+def looked() -> tuple[np.ndarray, np.ndarray]:
+    """A judge's scores of 400 real lines, and of 300 others of which a word-shuffled copy stands behind each."""
+    rng, good = random.Random(0), grammar.sample(300, 111)
+    spoilt = [" ".join(rng.sample(words, len(words))) for words in map(str.split, good)]
+    found = second_scores(grammar.sample(400, 11), [*good, *spoilt])
+    assert found is not None
+    return found
+
+
+def test_a_second_judge_calls_a_random_half_better_or_worse_in_a_twentieth_of_the_cases(looked: Any) -> None:
+    rng = np.random.default_rng(1)
+    said = [opinion_of(*looked, (rng.permutation(600) < 300).astype(float)) for _ in range(300)]
+    claims = [one.verdict != "no difference is shown" for one in said if one]
+    # 2 standard errors leave .046 outside: 14 of 300, sd 3.7
+    assert len(claims) == 300 and 3 <= sum(claims) <= 28
+
+
+@pytest.mark.parametrize("apart", [0.3, 2.0])
+def test_an_opinion_errs_as_often_as_it_says_however_rows_are_taken_at_random(apart: float) -> None:
+    ways = {
+        "tenth": lambda rng: rng.permutation(800) < 80,
+        "again and again": lambda rng: rng.multinomial(800, np.full(800, 1 / 800)),
+        "weights": lambda rng: rng.exponential(size=800),
+    }
+    for name, way in ways.items():
+        claims = 0
+        for row in range(300):
+            rng = np.random.default_rng([row, round(10 * apart)])
+            seen = opinion_of(rng.normal(apart, 1, 300), rng.normal(0, 1, 800), way(rng).astype(float))
+            claims += seen is not None and seen.verdict != "no difference is shown"
+        assert 3 <= claims <= 28, name  # as above
+
+
+def test_a_second_judge_tells_a_better_selection_and_a_worse_one(looked: Any) -> None:
+    intact = np.arange(600) < 300
+    most = intact | (np.arange(600) % 3 < 2)  # a third of what is spoilt was left out
+    better, milder, worse = (opinion_of(*looked, taken.astype(float)) for taken in (intact, most, ~intact))
+    assert better and milder and worse
+    assert better.verdict == milder.verdict == "the selection looks more like real text"
+    assert worse.verdict == "the selection looks less like real text"
+    assert better.nearer > milder.nearer > 4 * milder.nearer_error
+    assert abs(better.after - 0.5) < 4 * better.after_error  # intact sentences are real text
+    assert better.before == worse.before > 0.6
+
+
+def test_placements_and_errors_are_delongs() -> None:
+    """Real 1 and 3; written 0, 2, 3 with weights 1, 1, 2. Below 1 lies 0; below 3 lie 0, 2 and half of 3."""
+    real, written, weights = np.array([1.0, 3.0]), np.array([0.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0])
+    assert placements(real, written, np.ones(3)) == pytest.approx([1 / 3, 2.5 / 3])
+    assert placements(real, written, weights) == pytest.approx([1 / 4, 3 / 4])
+    rng = np.random.default_rng(0)
+    real, written = rng.normal(1, 1, 60), rng.normal(0, 1, 90)
+    seen = opinion_of(real, written, np.ones(90))
+    assert seen is not None and seen.before == seen.after and seen.nearer == seen.nearer_error == 0
+    below = (written[None] < real[:, None]).astype(float)  # (60, 90)
+    assert seen.before == pytest.approx(below.mean())
+    variance = below.mean(1).var(ddof=1) / 60 + below.mean(0).var(ddof=1) / 90
+    assert seen.before_error == pytest.approx(math.sqrt(variance))
+    assert opinion_of(real, written, (np.arange(90) < 19).astype(float)) is None
+    assert second_opinion(["a"], ["b"] * 99, weights) is None
+
+
+def test_below_chance_is_no_nearer_to_real_text_than_as_far_above() -> None:
+    real, written = np.zeros(200), np.repeat([-1.0, 1.0], 200)  # half below all real texts, half above
+    seen = opinion_of(real, written, (written > 0).astype(float))
+    assert seen is not None and (seen.before, seen.after) == (0.5, 0)
+    assert seen.verdict == "the selection looks less like real text"
+
+
+def test_a_second_judge_draws_its_real_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are sorted: the first lines of one are no sample of it."""
+    read: list[list[str]] = []
+
+    class Reading:
+        def train(self, real: list[str], fake: list[str], *, seed: int) -> Any:
+            read.append([*real])
+            return self
+
+        def logits(self, lines: list[str]) -> np.ndarray:
+            return np.zeros(len(lines))
+
+    monkeypatch.setattr("textgan.augmentation.bodies.SECOND", Reading())
+    real = [f"{row:05} real" for row in range(3 * MOST)]
+    second_scores(real, [f"{row:05} made" for row in range(50)])
+    places = [int(line[:5]) for lines in read for line in lines]
+    assert len(places) == MOST and np.mean(places) == pytest.approx(1.5 * MOST, rel=0.05)  # sd .58 / sqrt(4000)
 
 
 # What will not do
@@ -183,6 +258,41 @@ def test_copies_of_the_test_text_are_an_error_or_dropped(tmp_path: Path) -> None
     assert not (tmp_path / "x").exists()
     select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, drop_test_copies=True, judge=free)
     assert [row["text"] for row in read_pool(tmp_path / "x") if row.get("reason") == "copy of test"] == [texts[7]]
+
+
+def test_rows_without_scores_are_chosen_from_and_a_newline_is_refused_before_anything_is_trained(
+    done: Done, tmp_path: Path
+) -> None:
+    rows = [{"text": text, "scores": None, "generator": None} for text in biased(60, 3)]
+    write_pool(rows, tmp_path / "p.jsonl")
+    select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=TopK(0.5), ratio=done.found.ratio, judge=["a"])
+    assert all("ratio" in row["scores"] for row in read_pool(tmp_path / "x") if row["selected"])
+    write_pool([*rows, {"text": "a man\nis here ."}], tmp_path / "n.jsonl")
+    with pytest.raises(InputError, match="selected text 61 of the pool holds a newline; give one sentence each"):
+        select(tmp_path / "n.jsonl", REAL, tmp_path / "y", how=TopK(0.5), **QUICK)
+
+
+def test_text_without_spaces_is_warned_of(tmp_path: Path) -> None:
+    solid = ["".join(line.split()) for line in grammar.sample(160, 3)]
+    write_pool(pool_rows(solid[:80], source="gan"), tmp_path / "p.jsonl")
+    found = select(tmp_path / "p.jsonl", solid[80:], tmp_path / "x", how=All())
+    for name, said in zip(("real", "candidate"), found.warnings, strict=False):
+        assert said.startswith(f"nearly all {name} lines are one word, and filters and D go by words; put spaces")
+
+
+def test_the_writer_and_the_licence_stay_with_a_pool_however_often_it_is_chosen_from(tmp_path: Path) -> None:
+    source = {"run": "r", "recipe": "mle", "sha256": "ab" * 32, "corpus": {"name": "c.txt", "sha256": "cd" * 32}}
+    (tmp_path / "0").mkdir()
+    write_shards(pool_rows(biased(120, 3), source="gan"), tmp_path / "0", "jsonl")
+    seal_pool(tmp_path / "0", {"plan": {"source": source, "licence": "cc-by-4.0"}}, ["a card"])
+    for before, after in ("01", "12"):
+        select(tmp_path / before, REAL, tmp_path / after, how=All())
+        plan = json.loads((tmp_path / after / "provenance.json").read_text())["plan"]
+        assert plan["source"] == source and plan["licence"] == "cc-by-4.0"
+        card = (tmp_path / after / "README.md").read_text()
+        assert "license: cc-by-4.0" in card and f"weights sha256 {'ab' * 32}" in card and "trained on c.txt" in card
+    select(tmp_path / "2", REAL, tmp_path / "3", how=All(), licence="mit")
+    assert "license: mit" in (tmp_path / "3" / "README.md").read_text()
 
 
 def test_real_text_that_the_generator_has_seen_is_warned_of(done: Done, tmp_path: Path) -> None:
@@ -214,6 +324,10 @@ def test_nothing_is_written_over_and_nothing_half_done_is_left(done: Done, tmp_p
         ("--how resample", 2, "--how resample needs -n, the number of draws"),
         ("--exact --share .5", 2, "--exact is for --how drs without --share"),
         ("--how best", 2, "--how: 'best' is not one of all, top,"),
+        ("--ratio r --folds 3", 2, "--ratio is fitted already; leave --folds out"),
+        ("--ratio r --calibration platt", 2, "--ratio is fitted already; leave --calibration out"),
+        ("--ratio r --body cnn", 2, "--ratio is fitted already; leave --body out"),
+        ("--how all --save-ratio r", 2, "--how all fits no ratio; leave --save-ratio out, or give another --how"),
         ("--body encoder", 1, "body encoder needs an encoder: a local Hugging Face folder of a sentence encoder"),
         ("--encoder nowhere", 1, "no encoder at nowhere: config.json is missing"),
         ("--ratio nowhere", 1, "nowhere: no density.json; give a folder that DensityRatio.save has written"),
@@ -243,6 +357,17 @@ def test_the_command_tells_the_funnel_and_keeps_the_ratio(
     )
     assert any(line.startswith("D: AUC 0.") for line in said)
     assert DensityRatio.load(tmp_path / "ratio").diagnostics == done.found.ratio.diagnostics
+
+
+@pytest.mark.parametrize("how", ["all", "weights", "resample -n 200"])
+def test_the_last_line_says_what_uses_the_weights(
+    done: Done, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert done.found.ratio is not None
+    done.found.ratio.save(tmp_path / "ratio")
+    command = f"select {done.pool} --real grammar:400 --out {tmp_path / 'x'} --how {how} --ratio {tmp_path / 'ratio'}"
+    assert main([*command.split(), "--judge", "grammar:9:9"]) == 0
+    assert ("--weight-by density_ratio" in capsys.readouterr().out.splitlines()[-1]) is (how != "all")
 
 
 @pytest.mark.parametrize("n", [7, 8, 9])

@@ -16,7 +16,7 @@ import torch
 from textgan import grammar
 from textgan.augmentation.bodies import Encoded
 from textgan.augmentation.calibration import auc, brier, calibration_error, effective_size, isotonic, log_odds, platt
-from textgan.augmentation.density import DensityRatio, cross_fit, fold_of
+from textgan.augmentation.density import DensityRatio, cross_fit, diagnose, fold_of
 from textgan.augmentation.select import (
     DRS,
     MH,
@@ -204,6 +204,27 @@ def test_no_ratio_is_infinite_where_the_scorer_never_errs() -> None:
     assert log_odds(isotonic(np.where(real, 1.0, 0.0), real), [0.0, 1.0]) == pytest.approx(
         [-math.log(100), math.log(100)]
     )
+
+
+def test_a_d_that_tells_nothing_is_well_calibrated_in_whatever_order_its_texts_come() -> None:
+    real = np.arange(900) < 450
+    assert calibration_error(np.full(900, 0.5), real)[0] == 0  # all say .5, and half of them are real
+    # One bin of 900: sqrt(2 / 4 / (900 pi))
+    assert calibration_error(np.full(900, 0.5), real)[1] == pytest.approx(math.sqrt(1 / (1800 * math.pi)))
+    chance = np.repeat([0.2, 0.8], 450)
+    told, order = np.concatenate([np.arange(450) < 90, np.arange(450) < 270]), np.random.default_rng(0).permutation(900)
+    expected = pytest.approx((0 + 0.2) / 2)  # the second half of them says .8 where .6 is so
+    assert calibration_error(chance, told)[0] == expected == calibration_error(chance[order], told[order])[0]
+
+
+def test_a_generator_that_d_cannot_tell_is_not_called_badly_calibrated() -> None:
+    """Scores that have nothing to do with what is real: pooled, nearly all have one probability."""
+    is_real, warned = np.arange(1000) < 500, 0
+    for row in range(20):
+        rng = np.random.default_rng(row)
+        found = diagnose(rng.normal(size=1000), is_real, rng.integers(5, size=1000), "isotonic")
+        warned += any("badly calibrated" in line for line in found.warnings())
+    assert warned <= 3
 
 
 def test_auc_counts_pairs_and_ties_half() -> None:

@@ -32,6 +32,7 @@ from textgan.augmentation.audit import (
 )
 from textgan.augmentation.audit.found import Audit
 from textgan.augmentation.audit.privacy import ORDER
+from textgan.augmentation.audit.sensitivity import Setting
 from textgan.augmentation.audit.shares import difference, distance_of, shares_of
 from textgan.augmentation.pool import is_row, parse_row
 from textgan.errors import InputError
@@ -39,17 +40,18 @@ from textgan.metrics.reasons import Unmeasurable
 from textgan.opponents import Opponent
 from textgan.report.audit import page
 from textgan.runs import Run
-from textgan.text import Text, digests, make_folder, read_text, write_json, write_lines
+from textgan.text import Text, digests, make_folder, read_text, same_form, write_json, write_lines
 
 Source = str | Path | Sequence[str] | Text
 Scorer = Callable[[Sequence[str]], np.ndarray]
 REAL, CONTROL, POOL, SELECTED, WEIGHTED = "real", "control", "pool", "selected", "selected, weighted"
-SCORES = ("ratio", "d_calibrated", "d")  # of a row, the first that all rows have orders the pool
+SCORES = ("ratio", "d_calibrated", "d")  # of a row; the one that most rows have orders them, of equals the first
 SWAPPED = 500  # pairs of lines that each model reads
 
 
 class _Pool(NamedTuple):
-    """Texts, which of them are selected, their weights, and a score by which they may be ordered (and its name)."""
+    """Texts, which of them are selected, their weights, and a score by which they may be ordered (and its name), NaN
+    where a row has none: what filters drop is not scored."""
 
     name: str
     texts: list[str]
@@ -57,6 +59,11 @@ class _Pool(NamedTuple):
     weights: np.ndarray
     scores: np.ndarray | None
     score: str | None
+
+    @property
+    def chosen(self) -> list[str]:
+        """The selected texts."""
+        return [text for text, kept in zip(self.texts, self.selected, strict=True) if kept]
 
 
 def audit(
@@ -87,6 +94,8 @@ def audit(
     lexicon = lexicon if isinstance(lexicon, Lexicon) else load_lexicon(lexicon)
     rows, learnt = _read(pool), read_text(real)
     held = None if control is None else read_text(control)
+    for text in filter(None, (learnt, held)):
+        same_form(text.name, text.lines, rows.texts)
     planted = None if canaries is None else read_canaries(canaries)
     absent: dict[str, str] = {}
     if planted is not None:  # they are no sentences of the real text, and would count as ones that mention nobody
@@ -96,13 +105,12 @@ def audit(
     opened = None if run is None else Run.open(run, device=device)
     models = _models(opened, lm, device, scorers or {}, absent)
     said("groups")
-    groups = _groups(_texts(rows, learnt, held), lexicon, seed, absent)
+    texts = _texts(rows, learnt, held)
+    groups = _groups(texts, lexicon, seed, absent)
+    written = {name: texts[name][0] for name in (POOL, SELECTED) if name in texts}
     said("constraints and sensitivity")
-    chosen = [text for text, kept in zip(rows.texts, rows.selected, strict=True) if kept]
-    constrained = _constrained(chosen, lexicon, learnt.lines, seed, absent)
-    settings = sensitivity(learnt.lines, rows.texts, lexicon, scores=rows.scores, seeds=(seed, seed + 1, seed + 2))
-    if rows.scores is None:
-        absent["sensitivity to the threshold"] = f"not all rows have a score ({', '.join(SCORES)}); none was selected"
+    constrained = _constrained(rows.chosen, lexicon, learnt.lines, seed, absent)
+    settings = _settings(rows, learnt.lines, lexicon, seed, absent)
     said("counterfactuals and privacy")
     done = Audit(
         about=_about(rows, learnt, held, shared, lexicon, run, lm, n, seed),
@@ -111,9 +119,9 @@ def audit(
         constrained=constrained,
         counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
-        overlap=_overlap(rows.texts, learnt.lines, held, n, seed, absent),
+        overlap=_overlaps(written, learnt.lines, held, n, seed, absent),
         exposure=_exposed(planted, models.get("generator"), opened, seed, absent),
-        extracted=None if planted is None else extracted(rows.texts, planted),
+        extracted={} if planted is None else {name: extracted(lines, planted) for name, lines in written.items()},
         absent=absent,
     )
     if out is not None:
@@ -142,7 +150,7 @@ def _texts(rows: _Pool, learnt: Text, held: Text | None) -> dict[str, tuple[Sequ
     if held is not None:
         texts[CONTROL] = (held.lines, None)
     texts[POOL] = (rows.texts, None)
-    chosen = [text for text, kept in zip(rows.texts, rows.selected, strict=True) if kept]
+    chosen = rows.chosen
     if len(chosen) < len(rows.texts):
         texts[SELECTED] = (chosen, None)
     if np.ptp(weights := rows.weights[rows.selected]) > 0:
@@ -192,13 +200,15 @@ def _read(pool: Source) -> _Pool:
     try:
         weights = np.array([float(row["weight"]) for row in rows])
         named = [_scores(row) for row in rows]
-        score = next((one for one in SCORES if all(one in scores for scores in named)), None)
-        values = None if score is None else np.array([float(scores[score]) for scores in named])
+        score = max(SCORES, key=lambda one: sum(one in scores for scores in named))
+        values = np.array([float(scores.get(score, np.nan)) for scores in named])
+        has = np.array([score in scores for scores in named])
     except (TypeError, ValueError):
         raise InputError(f"{name}: weight and scores must be numbers; mend the rows") from None
-    if values is not None and not np.isfinite(values).all():
-        raise InputError(f"{name}: the score {score!r} is not finite in all rows; mend the rows")
-    return _Pool(name, [row["text"] for row in rows], selected, weights, values, score)
+    if not np.isfinite(values[has]).all():
+        raise InputError(f"{name}: the score {score!r} is not finite in all rows that have it; mend the rows")
+    ordered = (values, score) if has.any() else (None, None)
+    return _Pool(name, [row["text"] for row in rows], selected, weights, *ordered)
 
 
 def _scores(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -254,19 +264,39 @@ def _swapped(
     return found
 
 
-def _overlap(
-    texts: Sequence[str], real: Sequence[str], held: Text | None, n: int, seed: int, absent: dict[str, str]
-) -> Overlap | None:
+def _settings(rows: _Pool, real: Sequence[str], lexicon: Lexicon, seed: int, absent: dict[str, str]) -> list[Setting]:
+    """Over thresholds of the score, of the rows that have one; of all rows where none has."""
+    texts, scores = rows.texts, rows.scores
+    if scores is None:
+        absent["sensitivity to the threshold"] = f"no row has a score ({', '.join(SCORES)}), so none can be set"
+    else:
+        has = np.isfinite(scores)
+        texts, scores = [text for text, there in zip(texts, has.tolist(), strict=True) if there], scores[has]
+    return sensitivity(real, texts, lexicon, scores=scores, seeds=(seed, seed + 1, seed + 2))
+
+
+def _overlaps(
+    written: Mapping[str, Sequence[str]],
+    real: Sequence[str],
+    held: Text | None,
+    n: int,
+    seed: int,
+    absent: dict[str, str],
+) -> dict[str, Overlap]:
+    """Of the pool as it came, and of what is selected of it."""
     if held is None:
         absent["overlap with the training text"] = "no control text was given, and overlap alone shows nothing"
-        return None
-    try:
-        found = overlap(texts, real, held.lines, n=n, seed=seed)
-    except InputError as error:
-        absent["overlap with the training text"] = str(error)
-        return None
-    if found.ngram is None:
-        absent[f"copied runs of {n} words"] = f"no line of the pool has {n} words"
+        return {}
+    found = {}
+    for name, lines in written.items():
+        whose = "" if name == POOL else f", {name} lines"
+        try:
+            found[name] = overlap(lines, real, held.lines, n=n, seed=seed)
+        except InputError as error:
+            absent[f"overlap with the training text{whose}"] = str(error)
+            continue
+        if found[name].ngram is None:
+            absent[f"copied runs of {n} words{whose}"] = f"no line has {n} words"
     return found
 
 
@@ -290,7 +320,13 @@ def _about(
 ) -> dict[str, Any]:
     """What was audited, without a path of this machine."""
     about: dict[str, Any] = {
-        "pool": {"name": rows.name, "rows": len(rows.texts), "selected": int(rows.selected.sum()), "score": rows.score},
+        "pool": {
+            "name": rows.name,
+            "rows": len(rows.texts),
+            "selected": int(rows.selected.sum()),
+            "score": rows.score,
+            "scored": 0 if rows.scores is None else int(np.isfinite(rows.scores).sum()),
+        },
         "real": {"name": real.name, "sha256": real.sha256, "lines": len(real.lines)},
         "lexicon": lexicon.name,
         "n": n,

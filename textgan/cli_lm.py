@@ -30,6 +30,7 @@ from textgan.cli_usage import (
     usage_error,
     whole,
 )
+from textgan.errors import InputError
 
 RATIO = "synthetic lines for each real line"
 PLAN = ("schedule", "regime", "weight_by")
@@ -55,14 +56,33 @@ def _add_plan(parser: Any) -> None:
 def _blend(options: argparse.Namespace, real: Any, tokens: int | None = None) -> Any:
     """The mixture that the options ask for."""
     from textgan.augmentation import MixPlan, blend
-    from textgan.augmentation.folder import has_rows
-    from textgan.text import read_text
 
     chosen = {name: getattr(options, name) for name in PLAN if getattr(options, name)}
     plan = MixPlan(options.ratio, options.seed, tokens, **chosen)
-    rows = plan.weight_by != "none" or has_rows(options.pool)
-    pool = options.pool if rows else read_text(options.pool, errors=options.encoding_errors)
-    return blend(real, pool, plan)
+    pool = _pool(options, weights=plan.weight_by != "none")
+    mixture = blend(real, pool, plan)
+    if plan.weight_by == "none" and _weighed(options.pool if options.pool.endswith(".jsonl") else pool):
+        complain(f"warning: {options.pool}: its rows weigh unlike, and each counts 1; use --weight-by density_ratio")
+    return mixture
+
+
+def _pool(options: argparse.Namespace, *, weights: bool = False) -> Any:
+    """The pool, as `blend` and `pairs` take it, read as --encoding-errors says."""
+    from textgan.augmentation.folder import has_rows
+    from textgan.text import read_text
+
+    if has_rows(options.pool) or (weights and options.pool.endswith(".jsonl")):
+        return options.pool
+    return read_text(options.pool, errors=options.encoding_errors)
+
+
+def _weighed(pool: Any) -> Any:
+    """The pool's texts with their weights; None where all weigh alike, and for rows that had to be mended."""
+    from textgan.augmentation.mix import weighed
+
+    with contextlib.suppress(InputError):
+        return weighed(pool)
+    return None
 
 
 def add_mix(commands: Any) -> None:
@@ -123,9 +143,9 @@ def _run_pairs(options: argparse.Namespace) -> None:
     from textgan.augmentation import write_pairs
     from textgan.text import read_text
 
-    real = read_text(options.real, errors=options.encoding_errors)
+    real, pool = read_text(options.real, errors=options.encoding_errors), _pool(options)
     chosen = {"n": options.n, "prefix": options.prefix, "seed": options.seed}
-    complain(f"{write_pairs(real, options.pool, options.out, **chosen):,} pairs")
+    complain(f"{write_pairs(real, pool, options.out, **chosen):,} pairs")
 
 
 def add_finetune(commands: Any) -> None:
@@ -180,6 +200,7 @@ def _run_finetune(options: argparse.Namespace) -> None:
                 flag = name.replace("_", "-")
                 usage_error("textgan finetune", f"--{flag} is about synthetic lines; give --pool POOL")
     from textgan import machine
+    from textgan.augmentation.folder import has_rows
     from textgan.lm import finetune
     from textgan.text import read_text, write_json
 
@@ -191,6 +212,8 @@ def _run_finetune(options: argparse.Namespace) -> None:
     if options.pool is not None:
         options.ratio = 1.0 if options.ratio is None else options.ratio
         text = _blend(options, text)
+    elif has_rows(options.text) or options.text.endswith(".jsonl"):
+        text = _weighed(options.text) or text
     same = (
         "out", "steps", "tokens", "real_passes", "lr", "lora", "seed", "resume", "save_every", "device", "precision"
     )  # fmt: skip

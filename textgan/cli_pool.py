@@ -117,9 +117,9 @@ def add_select(commands: Any) -> None:
         "--run", metavar="RUN", help="a finished run whose own D judges, instead of a new one; it may know less"
     )
     judge.add_argument("--encoder", metavar="DIR", help="local Hugging Face folder of a sentence encoder")
-    judge.add_argument("--folds", type=whole(2, 100), default=5, metavar="N", help="of cross-fitting (default: 5)")
+    judge.add_argument("--folds", type=whole(2, 100), metavar="N", help="of cross-fitting (default: 5)")
     judge.add_argument(
-        "--calibration", choices=("isotonic", "platt"), default="isotonic", metavar="HOW",
+        "--calibration", choices=("isotonic", "platt"), metavar="HOW",
         help="isotonic, or platt where texts are few (default: isotonic)",
     )  # fmt: skip
     judge.add_argument("--save-ratio", type=folder, metavar="DIR", help="keep the fitted ratio there")
@@ -171,6 +171,11 @@ def _run_select(options: argparse.Namespace) -> None:
     how = _selector(options)
     if options.run and (options.body or options.encoder):
         usage_error("textgan select", f"--run brings its own D; leave {'--body' if options.body else '--encoder'} out")
+    given = {name: value for name in ("body", "folds", "calibration") if (value := getattr(options, name))}
+    if options.ratio and given:
+        usage_error("textgan select", f"--ratio is fitted already; leave --{next(iter(given))} out")
+    if options.save_ratio and options.how == "all" and not options.ratio:
+        usage_error("textgan select", "--how all fits no ratio; leave --save-ratio out, or give another --how")
     once_from_standard_input("textgan select", options.real, options.judge, options.train, options.test, options.block)
     from textgan.augmentation.density import DensityRatio
     from textgan.selection import select
@@ -181,10 +186,8 @@ def _run_select(options: argparse.Namespace) -> None:
         from textgan.opponents import Opponent
 
         own = Opponent(options.run)
-    ratio: Any = {
-        "body": own or options.body or ("mean" if options.encoder else "cnn"), "encoder": options.encoder,
-        "folds": options.folds, "calibration": options.calibration,
-    }  # fmt: skip
+    body = own or ("mean" if options.encoder else "cnn")
+    ratio: Any = {"body": body, "encoder": options.encoder, **given}
     done = select(
         options.pool,
         options.real,
@@ -206,3 +209,5 @@ def _run_select(options: argparse.Namespace) -> None:
     if options.save_ratio and done.ratio:
         done.ratio.save(options.save_ratio)
     print("\n".join(done.told()))
+    if done.chosen.uneven:
+        print("The rows weigh unlike: give `mix` and `finetune` --weight-by density_ratio, or that is lost.")

@@ -27,7 +27,7 @@ from .metrics.intervals import (
 )
 from .metrics.protocols import PROTOCOLS, Protocol
 from .metrics.tables import Evaluation
-from .text import Text, read_text
+from .text import Text, read_text, same_form
 
 Source = str | Path | Sequence[str] | Text
 Measured = dict[Metric, tuple[Score, float | None]]  # with the standard error where there is one
@@ -59,12 +59,14 @@ class Reference:
         self.name, self.seed, self.tokenise, self.lines = read.name, seed, tokenise, read.lines
         self.index = NgramIndex(read.lines, tokenise=tokenise)
         self.marks = {"reference": read.sha256[:8], "half": str(seed)}
+        self.texts = [(read.name, read.lines)]  # that a scored text must be of the form of
         self.train: NgramIndex | None = None
         self.encoder = None if encoder is None else as_encoder(encoder)
         self._fitted: dict[object, Any] = {}
         self._real: dict[object, Measured] = {}
         if train is not None:
             train_text = _drawn(_read(train, "training text"), references, [seed, 6])
+            self.texts.append((train_text.name, train_text.lines))
             self.train = NgramIndex(train_text.lines, tokenise=tokenise)
             self.marks["train"] = train_text.sha256[:8]
         order = np.random.default_rng([seed, 3]).permutation(len(self.index))
@@ -217,6 +219,8 @@ def evaluate(
             f"tokenise {tokenise!r} came beside a Reference of {reference.tokenise!r}; give it to Reference(...)"
         )
     read = _read(text, "text")
+    for name, lines in reference.texts:
+        same_form(name, lines, read.lines)
     if named is not None:
         return _as_published(named, read, reference, n, seed)
     n = _size(n, len(read.lines), read.name, len(reference), reference.name)

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from textgan.augmentation.folder import FORMS, PROVENANCE, SHARD, data_card, seal_pool, shard_name, verify_pool
+from textgan.augmentation.folder import (
+    FORMS,
+    PROVENANCE,
+    SHARD,
+    data_card,
+    seal_pool,
+    shard_name,
+    verify_pool,
+    writer_lines,
+)
 from textgan.augmentation.pool import BLANK, UNKNOWN
 from textgan.checkpoints import LOCK, clean, locked
 from textgan.errors import InputError
@@ -142,18 +151,14 @@ def _end(folder: Path, plan: Mapping[str, Any]) -> None:
 def _card(plan: Mapping[str, Any], funnel: Mapping[str, int], unknown: int) -> list[str]:
     source = plan["source"]
     about = [
-        f"written by run {source['run']} ({source['recipe']}), weights sha256 {source['sha256']}",
         f"seed {plan['seed']}, temperature {plan['temperature']:g}, top_p {plan.get('top_p', 1):g}, "
         f"label {plan['label'] or 'none'}",
     ]
-    if corpus := source.get("corpus"):
-        known = f", sha256 {corpus['sha256']}" if "sha256" in corpus else ""
-        about.append(f"trained on {corpus.get('name', 'a text without a name')}{known}")
     if given := plan.get("prompts"):
         about.append(f"begun with {given['lines']} prompts of {given['name']}, sha256 {given['sha256']}")
     if unknown:
         about.append(f"{unknown:,} of the sentences have an unknown word, <unk>, and are flagged")
-    about.append(f"licence of the training text: {plan['licence'] or 'not stated'}")
+    about += writer_lines(source, plan["licence"])
     return data_card(
         f"{plan['n']:,} sentences by {source['recipe']}", about=about, rows=plan["n"], form=plan["format"],
         licence=plan["licence"], funnel=list(funnel.items()),

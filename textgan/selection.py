@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textgan.augmentation.density import DensityRatio, Opinion, fold_of, second_opinion
+from textgan.augmentation.density import DensityRatio, fold_of, some
 from textgan.augmentation.filters import (
     Filter,
     HeldOut,
@@ -21,16 +20,29 @@ from textgan.augmentation.filters import (
     screen,
     usual_filters,
 )
-from textgan.augmentation.folder import FORMS, MANIFEST, PROVENANCE, data_card, read_pool, seal_pool, write_shards
+from textgan.augmentation.folder import (
+    FORMS,
+    MANIFEST,
+    data_card,
+    origin,
+    read_pool,
+    seal_pool,
+    write_shards,
+    writer_lines,
+)
+from textgan.augmentation.mix import one_line_each
+from textgan.augmentation.opinion import Opinion, second_opinion
 from textgan.augmentation.pool import Row
 from textgan.augmentation.select import DRS, SELECTORS, All, Chosen, Selector, choose
 from textgan.checkpoints import replace_folder
 from textgan.errors import InputError
+from textgan.evaluation import SEEN, unspaced
 from textgan.experiment import commit, versions
 from textgan.manifest import facts
+from textgan.metrics import NgramIndex
 from textgan.readable import number
 from textgan.report.funnel import selection_page
-from textgan.text import Text, folded, read_text, spool, write_lines
+from textgan.text import Text, folded, read_text, same_form, spool, write_lines
 from textgan.text.rows import REJECTED, ROWS
 
 PAGE = "funnel.html"
@@ -88,8 +100,8 @@ def select(
     (`opponents.Opponent`), which has seen the generator's training lines and as a rule knows less than a new one.
     judge: real lines for the second opinion; without it a quarter of `real` is kept for that. train: the generator's
     text, copies of which are dropped. test: a text that no model may see; its copies are an error, or dropped. bounds:
-    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". A row that is taken m times
-    gets m times the weight.
+    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". licence: of the training text
+    (default: what the pool says). A row that is taken m times gets m times the weight.
     Errors: InputError for a pool or an `out` that will not do; `out` is then as it was.
     """
     say = progress or (lambda line: None)
@@ -99,6 +111,8 @@ def select(
     given = {"real": real, "train": train, "test": test, "judge": judge}
     texts = {name: read_text(source) for name, source in given.items() if source is not None}
     rows, lines = _candidates(pool)
+    for text in texts.values():
+        same_form(text.name, text.lines, lines)
     filters = _filters(lines, texts, str(pool), drop_test_copies, bounds)
     say(f"{len(lines):,} texts: filters")
     screened = screen(lines, filters)
@@ -110,7 +124,7 @@ def select(
     if not isinstance(ratio, DensityRatio) and not isinstance(how, All):
         say(f"{len(kept):,} texts: D")
         try:
-            ratio = DensityRatio.fit(for_d, _some(kept, FAKES * len(for_d), seed), **{"seed": seed, **(ratio or {})})
+            ratio = DensityRatio.fit(for_d, some(kept, FAKES * len(for_d), seed), **{"seed": seed, **(ratio or {})})
         except InputError as error:
             raise InputError(f"{error} (of {len(lines):,} texts the filters have left {len(kept):,})") from None
     fitted = ratio if isinstance(ratio, DensityRatio) else None
@@ -118,37 +132,31 @@ def select(
     chosen = choose(np.ones(len(kept)) if values is None else values, how=how, seed=seed)
     taken = np.unique(chosen.index)
     say(f"{len(taken):,} texts: a second opinion")
-    opinion = second_opinion(for_judge, kept, [kept[row] for row in drawn(chosen, seed).tolist()], seed=seed)
+    weights = np.bincount(chosen.index, chosen.weights, len(kept))
+    opinion = second_opinion(for_judge, kept, weights, seed=seed)
+    known = origin(pool)
+    licence, source = licence or known.get("licence"), known.get("source", {})
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     of_d = fitted.diagnostics.warnings() if fitted else ()
-    warnings = [*_overlap(texts, fitted, _learnt(pool)), *of_d, *chosen.warnings]
+    of_texts = [*_spaceless(texts["real"].lines, lines, seed), *_overlap(texts, fitted, source)]
+    warnings = [*of_texts, *of_d, *chosen.warnings]
     funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
     done = Selection(funnel, chosen, fitted, opinion, list(dict.fromkeys(warnings)))
     plan = {
         "how": {"name": name, **asdict(how)}, "near": bounds.get("near"), "span": bounds.get("span"), "format": form,
-        "seed": seed, "ratio": fitted.settings if fitted else None,
+        "seed": seed, "ratio": fitted.settings if fitted else None, "source": source, "licence": licence,
     }  # fmt: skip
-    fates = [*_fates(screened, values, chosen, name)]
+    fates = [*_fates(screened, values, weights, name)]
 
     def write(folder: Path) -> None:
         write_shards(
             _verdicts(pool, rows, fates), folder, form, lambda row: ROWS if row["selected"] else REJECTED
         )  # fmt: skip
         _page(done, lines, fates, folder / PAGE)
-        seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), form, licence))
+        seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), plan))
 
     replace_folder(out, write)
     return done
-
-
-def drawn(chosen: Chosen, seed: int) -> np.ndarray:
-    """Rows that stand for a selection: those taken or, where they weigh unlike, as many draws as it is worth."""
-    rows, place = np.unique(chosen.index, return_inverse=True)
-    weights = np.bincount(place, chosen.weights)
-    if np.ptp(weights) < 1e-9:
-        return rows
-    rng = np.random.default_rng([seed, 10])
-    return np.sort(rng.choice(rows, max(1, int(chosen.effective_sample)), p=weights / weights.sum()))
 
 
 class Fate(NamedTuple):
@@ -173,9 +181,9 @@ def _candidates(pool: str | Path) -> tuple[np.ndarray, Sequence[str]]:
         for row in read_pool(pool):
             selected.append(bool(row["selected"] and row["text"].strip()))
             if selected[-1]:
-                yield " ".join(row["text"].split("\n"))
+                yield row["text"]
 
-    lines = spool(texts())
+    lines = one_line_each(spool(texts()))
     if not lines:
         raise InputError(f"{pool}: holds no selected text; give a pool that `textgan generate` has written")
     return np.array(selected), lines
@@ -207,24 +215,18 @@ def _parted(texts: Mapping[str, Text], seed: int) -> tuple[Sequence[str], Sequen
     return d, second
 
 
-def _some(lines: Sequence[str], most: int, seed: int) -> list[str]:
-    """At most so many of the lines, drawn."""
-    rows = np.random.default_rng([seed, 9]).permutation(len(lines))[:most]
-    return [lines[row] for row in np.sort(rows).tolist()]
+def _spaceless(real: Sequence[str], lines: Sequence[str], seed: int) -> list[str]:
+    """A warning for each text in which no spaces part the words."""
+    return [
+        f"nearly all {name} lines are one word, and filters and D go by words; put spaces between words or characters"
+        for name, text in (("real", real), ("candidate", lines))
+        if unspaced(NgramIndex(some(text, SEEN, seed)))
+    ]
 
 
-def _learnt(pool: str | Path) -> str | None:
-    """sha256 of the text that a pool's run was trained on, as its folder says."""
-    try:
-        found = json.loads((Path(pool) / PROVENANCE).read_text(encoding="utf-8"))["plan"]["source"]["corpus"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str) else None
-
-
-def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, learnt: str | None) -> list[str]:
-    body = ratio.settings["body"] if ratio else None
-    if ratio and learnt == texts["real"].sha256:
+def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, source: Mapping[str, Any]) -> list[str]:
+    body, learnt = ratio.settings["body"] if ratio else None, source.get("corpus")
+    if ratio and isinstance(learnt, dict) and learnt.get("sha256") == texts["real"].sha256:
         return [
             "the pool's generator was trained on this very text: D takes what it remembers for real; give lines that "
             "it has not seen"
@@ -246,15 +248,14 @@ def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, learnt: str 
     ]
 
 
-def _fates(screened: Screened, ratio: np.ndarray | None, chosen: Chosen, name: str) -> Iterator[Fate]:
-    """One for each candidate, in order."""
+def _fates(screened: Screened, ratio: np.ndarray | None, weights: np.ndarray, name: str) -> Iterator[Fate]:
+    """One for each candidate, in order; weights (k,) of those that passed the filters."""
     at = dict(zip(screened.kept.tolist(), range(len(screened.kept)), strict=True))
-    weights = np.bincount(chosen.index, chosen.weights, len(at)).tolist()
     for row, reason in enumerate(screened.reasons):
         if reason is not None:
             yield Fate(reason, None, 0.0)
             continue
-        weight, value = weights[at[row]], None if ratio is None else float(ratio[at[row]])
+        weight, value = float(weights[at[row]]), None if ratio is None else float(ratio[at[row]])
         yield Fate(None if weight > 0 else f"not chosen by {name}", value, weight)
 
 
@@ -279,18 +280,11 @@ def _said(done: Selection) -> list[str]:
     if done.opinion is None:
         return [*said, "There were too few texts or real lines for a second opinion."]
     seen = done.opinion
-    gap = max(0.5, seen.before) - max(0.5, seen.after)  # below .5 a judge tells nothing, either
-    error = (seen.before_error**2 + seen.after_error**2) ** 0.5
-    verdict = (
-        "the selection looks more like real text" if gap > 2 * error
-        else "the selection looks less like real text" if gap < -2 * error
-        else "no difference is shown"
-    )  # fmt: skip
     return [
         *said,
         f"A judge that had no part in it tells all candidates from real text with AUC {seen.before:.3f} "
         f"(standard error {seen.before_error:.3f}) and the selection with {seen.after:.3f} ({seen.after_error:.3f}): "
-        f"{verdict}.",
+        f"{seen.verdict}.",
     ]
 
 
@@ -332,10 +326,12 @@ def _provenance(
     }
 
 
-def _card(done: Selection, rows: int, form: str, licence: str | None) -> list[str]:
+def _card(done: Selection, rows: int, plan: Mapping[str, Any]) -> list[str]:
     about = [*_said(done), *(f"warning: {line}" for line in done.warnings)]
+    about += writer_lines(plan["source"], plan["licence"])
     title = f"{done.funnel[-1][1]:,} selected texts"
     rejected = rows - done.funnel[-1][1]
     return data_card(
-        title, about=about, rows=rows, form=form, licence=licence, funnel=done.funnel, rejected=rejected
+        title, about=about, rows=rows, form=plan["format"], licence=plan["licence"], funnel=done.funnel,
+        rejected=rejected,
     )  # fmt: skip

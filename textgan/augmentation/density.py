@@ -19,7 +19,6 @@ from textgan.augmentation.calibration import (
     CALIBRATIONS,
     Calibration,
     auc,
-    auc_error,
     brier,
     calibration_error,
     effective_size,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 FACTS = "density.json"
 FEWEST = 20  # texts of either kind in a fold
-MOST = 4000  # texts of either kind that a second opinion is formed on
 ECE_MOST, FEW = 0.05, 0.1  # above and below which a ratio is warned of
 
 
@@ -127,7 +125,7 @@ class DensityRatio:
             raise InputError(f"a fold has texts of one kind only (copies share a fold); give fewer than {folds} folds")
         made: Body = make_body(body, encoder, texts) if isinstance(body, str) else body
         judges = cross_fit(made, texts, is_real, fold, seed)
-        scores = _judged(judges, texts, fold)
+        scores = judged(judges, texts, fold)
         found = diagnose(scores, is_real, fold, calibration)
         return cls(judges, CALIBRATIONS[calibration](scores, is_real), found, settings)
 
@@ -137,7 +135,7 @@ class DensityRatio:
 
     def log_ratio(self, texts: Sequence[str]) -> np.ndarray:
         """(n,) float64, log p_data - log p_G in nats: calibrated log odds, freed from the share of real texts."""
-        scores = _judged(self.judges, texts, fold_of(texts, len(self.judges), self.settings["seed"]))
+        scores = judged(self.judges, texts, fold_of(texts, len(self.judges), self.settings["seed"]))
         prior = np.log(self.diagnostics.fake / self.diagnostics.real)
         return log_odds(self.calibration, scores) + prior
 
@@ -214,47 +212,13 @@ def diagnose(scores: np.ndarray, is_real: np.ndarray, fold: np.ndarray, calibrat
     )  # fmt: skip
 
 
-class Opinion(NamedTuple):
-    """How well a discriminator that had no part in a selection tells its texts from real ones it has not seen.
-
-    before, after: its AUC on texts drawn from all candidates and from the selection, as many of each; .5 is chance, and
-    what looks more like real text comes nearer to it. Each with its standard error (Hanley & McNeil 1982).
-    """
-
-    before: float
-    before_error: float
-    after: float
-    after_error: float
-    texts: int
-    real: int
+def some(lines: Sequence[str], most: int, seed: int) -> list[str]:
+    """At most so many of the lines, drawn: files are not shuffled."""
+    rows = np.random.default_rng([seed, 9]).permutation(len(lines))[:most]
+    return [lines[row] for row in np.sort(rows).tolist()]
 
 
-def second_opinion(
-    real: Sequence[str], before: Sequence[str], after: Sequence[str], *, folds: int = 2, seed: int = 0
-) -> Opinion | None:
-    """Train and test a recurrent D anew on each of the two sets; None for too few texts.
-
-    real: lines that neither the generator nor the selecting D has seen. A classifier two-sample test (Lopez-Paz &
-    Oquab 2017) on the same real lines and equal numbers of texts, each text judged by a D that has not seen it.
-    """
-    many = min(len(before), len(after), MOST)
-    real = real[:MOST]
-    if min(many, len(real)) < FEWEST * folds:
-        return None
-    from textgan.augmentation.bodies import SECOND
-
-    rng = np.random.default_rng([seed, 8])
-    found: list[tuple[float, float]] = []
-    for texts in (before, after):
-        drawn = [texts[row] for row in np.sort(rng.permutation(len(texts))[:many]).tolist()]
-        both, is_real = [*real, *drawn], np.arange(len(real) + many) < len(real)
-        fold = fold_of(both, folds, seed)
-        area = auc(_judged(cross_fit(SECOND, both, is_real, fold, seed), both, fold), is_real)
-        found.append((area, auc_error(area, len(real), many)))
-    return Opinion(*found[0], *found[1], texts=many, real=len(real))
-
-
-def _judged(judges: Sequence[Judge], texts: Sequence[str], fold: np.ndarray) -> np.ndarray:
+def judged(judges: Sequence[Judge], texts: Sequence[str], fold: np.ndarray) -> np.ndarray:
     """(n,) logits, each by the judge of the text's fold."""
     scores = np.zeros(len(texts))
     for place, judge in enumerate(judges):

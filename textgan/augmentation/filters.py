@@ -120,10 +120,11 @@ class PerplexityBand:
     def __init__(
         self, real: Sequence[str], *, order: int = 4, outside: float = OUTSIDE, tokenise: str = "words"
     ) -> None:
-        if len(real) < 2:
-            raise InputError("a perplexity band is drawn after real lines; give 2 or more")
-        self.model = KneserNey(list(real[::2]), order=order, tokenise=tokenise)
-        self.low, self.high = np.quantile(self.nll(real[1::2]), [outside, 1 - outside])
+        lines = list({folded(line): line for line in real}.values())  # a copy in either half is known by heart
+        if len(lines) < 2:
+            raise InputError("a perplexity band is drawn after real lines; give 2 or more that differ")
+        self.model = KneserNey(lines[::2], order=order, tokenise=tokenise)
+        self.low, self.high = np.quantile(self.nll(lines[1::2]), [outside, 1 - outside])
 
     def nll(self, lines: Sequence[str]) -> np.ndarray:
         """(n,) nats a word, the end counted."""

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from textgan.augmentation.pool import Row, read_rows, write_pool
+from textgan.augmentation.pool import Row, read_rows, sound_row, write_pool
 from textgan.errors import InputError
 from textgan.manifest import MANIFEST, problems, read_manifest, write_manifest
 from textgan.text import one_line, replacing, write_json, write_lines
@@ -24,6 +24,7 @@ SHARD = 1 << 16  # rows
 SCORES = ("ratio", "nll_lm", "longest_copy", "nearest_train_jaccard")  # columns of a parquet pool's scores
 COLUMNS = ("id", "text", "source", "generator", "run", "seed", "index", "temperature", "scores", "flags", "selected",
            "weight", "reason")  # fmt: skip
+NONE = ("run", "seed", "temperature")  # keys of a row that may have no value
 
 
 class Form(NamedTuple):
@@ -135,6 +136,27 @@ def data_card(
     ]  # fmt: skip
 
 
+def origin(folder: str | Path) -> dict[str, Any]:
+    """What the provenance of a pool's folder says of where it is from: "source" (`pools.source_of`) and "licence", as
+    far as they are known; {} for what is no such folder."""
+    try:
+        plan = json.loads((Path(folder) / PROVENANCE).read_text(encoding="utf-8"))["plan"]
+        return {key: plan[key] for key, kind in (("source", dict), ("licence", str)) if isinstance(plan.get(key), kind)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def writer_lines(source: Mapping[str, Any], licence: str | None) -> list[str]:
+    """For the data card: who wrote a pool, from which text it learnt, and that text's licence, a line each."""
+    said = []
+    if {"run", "recipe", "sha256"} <= source.keys():
+        said.append(f"written by run {source['run']} ({source['recipe']}), weights sha256 {source['sha256']}")
+    if isinstance(corpus := source.get("corpus"), Mapping):
+        known = f", sha256 {corpus['sha256']}" if "sha256" in corpus else ""
+        said.append(f"trained on {corpus.get('name', 'a text without a name')}{known}")
+    return [*said, f"licence of the training text: {licence or 'not stated'}"]
+
+
 def _cell(text: str) -> str:
     """Text that stays text inside Markdown."""
     return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in one_line(text))
@@ -174,21 +196,20 @@ def _flattened(row: Row) -> Row:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    """The rows as they were written: what had no value then is absent now."""
+    """The rows as they were written, with `read_rows`' defaults: what had no value then is absent now."""
     pa, parquet = arrow()
     try:
-        file = parquet.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=4096):
-            for row in batch.to_pylist():
-                if not isinstance(row.get("text"), str):
-                    raise InputError(f"{path}: a row without text; give a pool")
-                rest = json.loads(row.pop("more", None) or "{}")
-                for key in ("scores", "generator"):
-                    kept = {name: value for name, value in (row.get(key) or {}).items() if value is not None}
+        batches = parquet.ParquetFile(path).iter_batches(batch_size=4096)
+        for number, row in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1):
+            if not isinstance(row.get("text"), str):
+                raise InputError(f"{path}: a row without text; give a pool")
+            rest = json.loads(row.pop("more", None) or "{}")
+            for key in ("scores", "generator"):
+                if isinstance(known := row.get(key) or {}, dict):
+                    kept = {name: value for name, value in known.items() if value is not None}
                     row[key] = kept | rest.pop(key, {})
-                if row.get("reason") is None:
-                    row.pop("reason", None)
-                yield row | rest
+            row = {key: value for key, value in row.items() if value is not None or key in NONE}
+            yield sound_row(row | rest, f"{path}:{number}", number - 1)
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise

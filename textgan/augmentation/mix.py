@@ -1,5 +1,6 @@
 """Mixing real and synthetic lines in a chosen proportion, the same way every time."""
 
+import hashlib
 import math
 import random
 from array import array
@@ -133,6 +134,8 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
     """
     real_lines = read_lines(real)
     texts, weights = weighted_texts(pool) if plan.weight_by == "density_ratio" else (pool_texts(pool), None)
+    if weights is None and plan.weight_by == "density_ratio":
+        raise InputError("plain lines have no weights; give pool rows (.jsonl) or weight by none")
     rows = _draw(len(real_lines), len(texts), plan)
     first = len(real_lines)  # of the rows: real lines first, then the pool's
 
@@ -182,46 +185,92 @@ def _normalised(weights: np.ndarray, made: np.ndarray) -> np.ndarray:
     """1 for a real line, w / mean(w) for a synthetic one: (lines,) float64."""
     found = np.ones(len(made))
     if len(weights):
-        if not weights.sum() > 0:
-            raise InputError("the weights of the synthetic lines in the mix are all 0; select anew or weight by none")
         found[made] = weights / weights.mean()
     return found
 
 
 def pool_texts(pool: Pool) -> Sequence[str]:
     """The texts of a pool's selected rows; plain lines count as selected. Rows are known by what they are, so a pool
-    may also come from standard input or from a file that is not named .jsonl."""
-    if not isinstance(pool, Text) and has_rows(pool):
-        pool = read_pool(pool)
-    elif isinstance(pool, (str, Path, Text)):
-        read = read_text(pool)  # of a .jsonl file these are the selected texts already
-        if not is_row(read.lines[0]):
-            return read.lines
-        rows = enumerate(read.lines, start=1)
-        pool = (parse_row(line, f"{read.name}:{number}", number - 1) for number, line in rows)
+    may also come from standard input or from a file that is not named .jsonl. A row that weighs nothing is no text of
+    it."""
+    rows = _rows(pool)
+    if isinstance(rows, Sequence):
+        return rows
     texts = spool(
         item if isinstance(item, str) else item["text"]
-        for item in pool
-        if isinstance(item, str) or item.get("selected", True)
+        for item in rows
+        if isinstance(item, str) or (item.get("selected", True) and item.get("weight") != 0)
     )
-    return _one_line_each(texts)
+    return one_line_each(texts)
 
 
-def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray]:
-    """The texts of a pool's selected rows and their weights, (texts,) float64, 0 or more; a row without one has 1."""
-    rows: Iterable[Any] = read_pool(pool) if isinstance(pool, (str, Path)) else pool
-    rows = pool.lines if isinstance(pool, Text) else rows
-    weights = array("d")
+def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray | None]:
+    """`pool_texts` but for blank ones, and their weights, (texts,) float64, above 0; a row without one has 1. None for
+    the weights of plain lines."""
+    rows = read_pool(pool) if isinstance(pool, str | Path) and str(pool).endswith(".jsonl") else _rows(pool)
+    if isinstance(rows, Sequence):
+        return rows, None
+    weights, plain = array("d"), False
 
     def texts() -> Iterator[str]:
+        nonlocal plain
         for number, row in enumerate(rows, start=1):
             if isinstance(row, str):
-                raise InputError("plain lines have no weights; give pool rows (.jsonl) or weight by none")
-            if row.get("selected", True) and row["text"].strip():
-                weights.append(_weight(row.get("weight", 1.0), number))
+                plain = True
+                yield row
+            elif row.get("selected", True) and row["text"].strip() and (one := _weight(row.get("weight", 1.0), number)):
+                weights.append(one)
                 yield row["text"]
 
-    return _one_line_each(spool(texts())), np.array(weights)
+    found = one_line_each(spool(texts()))
+    return found, None if plain else np.array(weights)
+
+
+def _rows(pool: Pool) -> Sequence[str] | Iterator[Any]:
+    """The plain lines of a text, or rows (and strings) one at a time."""
+    if not isinstance(pool, Text) and has_rows(pool):
+        return read_pool(pool)
+    if not isinstance(pool, (str, Path, Text)):
+        return iter(pool)
+    read = read_text(pool)  # of a .jsonl file these are the selected texts already
+    if not is_row(read.lines[0]):
+        return read.lines
+    rows = enumerate(read.lines, start=1)
+    return (parse_row(line, f"{read.name}:{number}", number - 1) for number, line in rows)
+
+
+class Weighed(NamedTuple):
+    """A text whose lines count unlike, as the rows that `mix --weight-by` writes; `lm.finetune` takes it as it is.
+
+    weights: (lines,) float64, what each counts in the loss; their mean is 1.
+    """
+
+    name: str
+    lines: Sequence[str]
+    weights: np.ndarray
+
+    @property
+    def made(self) -> np.ndarray:
+        """(lines,) bool: none is told apart as synthetic."""
+        return np.zeros(len(self.lines), dtype=bool)
+
+    def doses(self, overall: float, steps: int, tokens: int) -> None:
+        """The lines are shuffled together."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Which rows, how much they are worth, and a hash of their weights."""
+        digest = hashlib.sha256(self.weights.tobytes()).hexdigest()
+        return {"rows": self.name, "effective_sample": effective_size(self.weights), "weights_sha256": digest}
+
+
+def weighed(pool: str | Path | Text) -> Weighed | None:
+    """The selected texts of rows with their weights; None where all weigh alike, and for plain lines."""
+    texts, weights = weighted_texts(pool)
+    if weights is None or not len(weights) or np.ptp(weights) == 0:
+        return None
+    mean = float(weights.mean())
+    same = math.isclose(mean, 1, rel_tol=1e-9)  # the rows of a mix stay as they are, to the bit
+    return Weighed(pool.name if isinstance(pool, Text) else Path(pool).name, texts, weights if same else weights / mean)
 
 
 def _weight(value: Any, number: int) -> float:
@@ -230,7 +279,8 @@ def _weight(value: Any, number: int) -> float:
     return float(value)
 
 
-def _one_line_each(texts: Sequence[str]) -> Sequence[str]:
+def one_line_each(texts: Sequence[str]) -> Sequence[str]:
+    """The selected texts of a pool as they are. Errors: InputError where one holds a newline."""
     if newline := next((number for number, text in enumerate(texts, start=1) if "\n" in text), None):
         raise InputError(f"selected text {newline} of the pool holds a newline; give one sentence each")
     return texts

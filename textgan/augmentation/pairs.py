@@ -8,7 +8,7 @@ from pathlib import Path
 from textgan.augmentation.mix import Pool, Source, pool_texts
 from textgan.augmentation.pool import write_pool
 from textgan.errors import InputError
-from textgan.text import read_lines
+from textgan.text import read_text, same_form
 
 
 def pairs(
@@ -23,9 +23,11 @@ def pairs(
     """
     if prefix < 0 or (n is not None and n < 1):
         raise InputError(f"prefix {prefix} and n {n} make no pair; give 0 or more words, and 1 or more pairs")
-    lines = list(dict.fromkeys(read_lines(real)))
+    read, texts = read_text(real), pool_texts(pool)
+    same_form(read.name, read.lines, texts)
+    lines = list(dict.fromkeys(read.lines))
     known, rng = set(lines), random.Random(f"pairs {seed}")
-    made = [text for text in dict.fromkeys(pool_texts(pool)) if text not in known]
+    made = [text for text in dict.fromkeys(texts) if text not in known]
     rng.shuffle(lines)
     rng.shuffle(made)
     waiting: dict[str, list[str]] = defaultdict(list)

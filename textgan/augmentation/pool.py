@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -162,14 +162,36 @@ def parse_row(raw: str | bytes, where: str, index: int) -> Row:
         raise InputError(f"{where}: not JSON; {wanted}") from None
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise InputError(f"{where}: no text; {wanted}")
+    return sound_row(row, where, index)
+
+
+def sound_row(row: Row, where: str, index: int) -> Row:
+    """A row that has a "text", with defaults for what it lacks. Errors: InputError for values of another kind."""
     if lone := re.search("[\ud800-\udfff]", row["text"]):
         raise InputError(f"{where}: a half of a character (U+{ord(lone[0]):X}) stands in the text; mend the row")
     row = {"source": "unknown", "seed": None, "index": index, "flags": [], "selected": True, "weight": 1.0, **row}
-    if not isinstance(row["selected"], bool) or not isinstance(row["flags"], list):
-        raise InputError(f'{where}: "selected" must be true or false and "flags" a list; mend the row')
+    if row.get("scores", {}) is None:
+        row["scores"] = {}
+    for key, (sound, wanted) in KINDS.items():
+        if not sound(row.get(key)):
+            raise InputError(f'{where}: "{key}" must be {wanted}; mend the row')
     if "id" not in row:
         row["id"] = row_id(row["text"], row["source"], row["seed"], row["index"])
     return row
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_object(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "selected": (lambda value: isinstance(value, bool), "true or false"), "flags": (_is_strings, "a list of strings"),
+    "scores": (_is_object, "an object"), "generator": (_is_object, "an object"),
+}  # fmt: skip
 
 
 def _no_constant(name: str) -> float:

@@ -31,6 +31,12 @@ class Chosen(NamedTuple):
     effective_sample: float
     warnings: tuple[str, ...]
 
+    @property
+    def uneven(self) -> bool:
+        """Whether the texts weigh unlike, those that were taken twice counted twice."""
+        _, place = np.unique(self.index, return_inverse=True)
+        return bool(np.ptp(np.bincount(place, self.weights)) > 1e-9)
+
 
 def _share(name: str, value: float) -> None:
     if not 0 < value <= 1:

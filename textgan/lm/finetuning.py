@@ -90,9 +90,10 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune a causal language model on a text and measure it on held-out text; the result is the folder `out`.
 
-    text: lines, or an `augmentation.Mixture`, whose schedule and weights are followed: whatever they are, each step
-    predicts tokens_per_step tokens. A line's weight multiplies the loss of its tokens; the divisor stays the number of
-    tokens, so that the gradient is that of the weighted text and does not hang on which lines meet in a step.
+    text: lines (of rows their texts, whatever they weigh), or an `augmentation.Mixture` or `augmentation.mix.Weighed`,
+    whose schedule and weights are followed: whatever they are, each step predicts tokens_per_step tokens. A line's
+    weight multiplies the loss of its tokens; the divisor stays the number of tokens, so that the gradient is that of
+    the weighted text and does not hang on which lines meet in a step.
     lm: a hub name, a local folder, a .gguf file, or "small" ("small:LAYERSxWIDTH"): a GPT-2 of that size (2x128) with a
     byte-level BPE of its own, pre-trained in out/base on `base_text` (None: `text`) for `base_steps`.
     The budget is steps; or tokens, of which whole steps are made; or real_passes, the steps in which each real line is

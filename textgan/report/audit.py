@@ -107,8 +107,9 @@ def _sensitivity(done: Audit) -> list[Markup]:
         )  # fmt: skip
         plots.append(figure(group, "in the mix of real and synthetic lines; shaded: three draws", plot))
     score = done.about["pool"]["score"]
-    how = f"the best by the score {score!r}" if score else "all of the pool"
-    keys = [("line", styles[share], f"{100 * share:g} % of the pool kept") for share in kept]
+    scored = f"{done.about['pool']['scored']:,} lines that have it"
+    how = f"the best by the score {score!r}, among the {scored}" if score else "all of the pool"
+    keys = [("line", styles[share], f"{100 * share:g} % of them kept") for share in kept]
     return [
         tag("p", f"All real lines and a draw of synthetic ones, of {how}."),
         legend(keys),
@@ -118,17 +119,19 @@ def _sensitivity(done: Audit) -> list[Markup]:
 
 def _privacy(done: Audit) -> list[Markup]:
     parts: list[Markup] = []
-    over = done.overlap
-    if over is not None:
-        found = [(f"{over.order} words in a row", over.ngram), ("whole line", over.verbatim)]
+    if done.overlap:
         rows = [
-            DotRow(what, [Point("difference", 100 * one.difference, 0, "c0", "dot", 100 * one.low, 100 * one.high)])
-            for what, one in found
+            DotRow(
+                f"{text}, {what}",
+                [Point("difference", 100 * one.difference, 0, STYLES[text], "dot", 100 * one.low, 100 * one.high)],
+            )
+            for text, over in done.overlap.items()
+            for what, one in ((f"{over.order} words in a row", over.ngram), ("whole line", over.verbatim))
             if one is not None
         ]
         rows.append(DotRow("no copying", [Point("no difference", 0.0, 0, "real", "diamond")]))
         about = "found in the training text minus found in the control, with 95 % intervals"
-        x = Axis("percentage points of the pool's lines")
+        x = Axis("percentage points of the lines")
         parts.append(figure("Overlap above the control", about, dots(rows, title="Overlap", desc=about, x=x)))
     if done.exposure:
         bits = sorted(done.exposure, reverse=True)
@@ -139,10 +142,11 @@ def _privacy(done: Audit) -> list[Markup]:
         parts.append(
             figure("Exposure of canaries", about, dots(rows, title="Exposure", desc=about, x=Axis("bits", low=0)))
         )
-    if over is not None and over.copied:
-        listed = tag("ul", *(tag("li", tag("bdi", line)) for line in over.copied), class_="lines")
-        said = f"Lines that stand in the training text and not in the control ({len(over.copied)} shown)"
-        parts.append(tag("details", tag("summary", said), listed))
+    for text, over in done.overlap.items():
+        if over.copied:
+            listed = tag("ul", *(tag("li", tag("bdi", line)) for line in over.copied), class_="lines")
+            said = f"Lines that stand in the training text and not in the control ({text}, {len(over.copied)} shown)"
+            parts.append(tag("details", tag("summary", said), listed))
     return parts
 
 

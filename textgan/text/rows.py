@@ -14,11 +14,12 @@ ROWS, REJECTED = "rows", "rejected"  # what the names of a pool's shards begin w
 
 
 def selected_text(row: Any, where: str) -> str | None:
-    """A row's text; "" for one that is blank; None for one that is not selected."""
+    """A row's text; "" for one that is blank; None for one that is not selected, or weighs nothing."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise InputError(f'{where}: a JSON object with a string "text" was wanted')
     text: str = row["text"]
-    return text if row.get("selected", True) is not False else "" if not text.strip() else None
+    used = row.get("selected", True) is not False and row.get("weight") != 0
+    return text if used else "" if not text.strip() else None
 
 
 def parse(line: str, where: str) -> str | None:
@@ -53,7 +54,7 @@ def parquet_texts(path: Path) -> Iterator[tuple[int, str]]:
     pyarrow, parquet = arrow()
     try:
         file = parquet.ParquetFile(path)
-        columns = [name for name in ("text", "selected") if name in file.schema_arrow.names]
+        columns = [name for name in ("text", "selected", "weight") if name in file.schema_arrow.names]
         number = 0
         for batch in file.iter_batches(columns=columns):
             for row in batch.to_pylist():

@@ -19,6 +19,7 @@ from textgan.readable import columns, number, percent, printable, signed, span
 Table = tuple[str, Sequence[str], list[list[str]]]  # caption, head, rows
 UNITS = {"generator": " nats", "language model": " nats", "discriminator": " in its logit"}  # others have their own
 ALIKE = 0.05  # of the control's lines; where more of them stand in the training text, the reader must know
+LINES = {"pool": "the pool's lines", "selected": "the selected lines"}
 UNSEEN = 1.44  # bits of exposure that a line has on average which no model saw: 1 / ln 2
 
 
@@ -28,8 +29,9 @@ class Audit(NamedTuple):
     By text (real, control, pool, selected, weighted): shares of the groups, and cells, the shares of lines by the very
     groups they mention. By text but real: differences of shares from real text's (value, low, high), distances (total
     variation), amplification. constrained: by way, the selected rows brought to real text's shares. counterfactual: by
-    model. sensitivity: one Setting a mix. exposure: bits, of each canary. extracted: the share of the canaries that
-    stand in the pool. absent: what could not be had, and why. about: texts, hashes, lexicon and seed.
+    model. sensitivity: one Setting a mix. overlap: of the pool and, where not all was selected, of the selected lines.
+    exposure: bits, of each canary. extracted: the share of the canaries that stand in those two texts. absent: what
+    could not be had, and why. about: texts, hashes, lexicon and seed.
     """
 
     about: dict[str, Any]
@@ -42,9 +44,9 @@ class Audit(NamedTuple):
     constrained: dict[str, Constrained]
     counterfactual: dict[str, Counterfactual]
     sensitivity: list[Setting]
-    overlap: Overlap | None
+    overlap: dict[str, Overlap]
     exposure: list[float]
-    extracted: float | None
+    extracted: dict[str, float]
     absent: dict[str, str]
 
     def findings(self) -> list[str]:
@@ -54,7 +56,6 @@ class Audit(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Plain values only."""
         groups = {name: list(words) for name, words in self.lexicon.groups.items()}
-        over = self.overlap
         return {
             "about": self.about,
             "groups": groups,
@@ -83,11 +84,13 @@ class Audit(NamedTuple):
                 for model, found in self.counterfactual.items()
             },
             "sensitivity": [setting._asdict() for setting in self.sensitivity],
-            "overlap": over
-            and over._asdict()
-            | {"verbatim": over.verbatim._asdict(), "ngram": None if over.ngram is None else over.ngram._asdict()},
+            "overlap": {
+                text: over._asdict()
+                | {"verbatim": over.verbatim._asdict(), "ngram": None if over.ngram is None else over.ngram._asdict()}
+                for text, over in self.overlap.items()
+            },
             "canaries": {"exposure": self.exposure, "extracted": self.extracted}
-            if self.exposure or self.extracted is not None
+            if self.exposure or self.extracted
             else None,
             "absent": self.absent,
             "findings": self.findings(),
@@ -112,8 +115,7 @@ def sentences(done: Audit) -> list[str]:
                 f"{percent(done.shares['real'][group].share)} (difference {signed(100 * value, 2)} points, 95 % "
                 f"interval {span(low, high)})."
             )
-    if done.overlap is not None:
-        said += _copied(done)
+    said += _copied(done)
     for model, found in done.counterfactual.items():
         size = found.size
         said.append(
@@ -122,8 +124,9 @@ def sentences(done: Audit) -> list[str]:
         )
     if done.exposure:
         said.append(_exposed(done.exposure))
-    if done.extracted is not None:
-        said.append(f"The pool holds {percent(done.extracted) if done.extracted else 'none'} of the canaries.")
+    if done.extracted:
+        held = (f"{LINES[text]} hold {percent(share) if share else 'none'}" for text, share in done.extracted.items())
+        said.append(f"Of the canaries {' and '.join(held)}.")
     return said
 
 
@@ -143,20 +146,25 @@ def _exposed(bits: Sequence[float]) -> str:
 
 
 def _copied(done: Audit) -> list[str]:
-    over, said = done.overlap, []
-    assert over is not None
-    for what, found in ((f"a run of {over.order} words", over.ngram), ("the whole line", over.verbatim)):
+    """What was copied, of the pool as it came and of what is used of it."""
+    said = []
+    kinds = [(text, over, kind) for kind in ("ngram", "verbatim") for text, over in done.overlap.items()]
+    for text, over, kind in kinds:
+        found = getattr(over, kind)
         if found is None:
             continue
-        much = f"{percent(found.train)} of the pool's lines share {what} with {over.size:,} lines of the training text"
+        what = "the whole line" if kind == "verbatim" else f"a run of {over.order} words"
+        much = f"{percent(found.train)} of {LINES[text]} share {what} with {over.size:,} lines of the training text"
         other = f"{percent(found.control)} with as many that were never seen"
         gap = f"difference {signed(100 * found.difference, 2)} points, 95 % interval {span(found.low, found.high)}"
         verdict = "lines came through" if found.above else "no copying beyond the language itself is shown"
         if found.high < 0:
             verdict = "the control is nearer, so the two are no draws of one text, and nothing is shown either way"
         said.append(f"{much}, {other} ({gap}): {verdict}.")
-    said.append(f"With all of the training text {percent(over.whole)} of them share the whole line.")
-    if (shared := done.about["control"]["also_in_real"]) > ALIKE:
+    if done.overlap:
+        whole = (f"{percent(over.whole)} of {LINES[text]}" for text, over in done.overlap.items())
+        said.append(f"With all of the training text {' and '.join(whole)} share the whole line.")
+    if done.overlap and (shared := done.about["control"]["also_in_real"]) > ALIKE:
         said.append(
             f"{percent(shared)} of the control's lines stand in the training text too, so it is a weak control."
         )
@@ -193,15 +201,17 @@ def tables(done: Audit) -> list[Table]:
     ]
     if rows:
         found.append(("Swapped groups: change of the score", ["model", "swap", "lines", "mean", "95 %"], rows))
-    if done.overlap is not None:
-        over = done.overlap
-        rows = [
-            [what, percent(one.train), percent(one.control), signed(100 * one.difference, 2), span(one.low, one.high)]
-            for what, one in (("whole line", over.verbatim), (f"{over.order} words in a row", over.ngram))
-            if one is not None
-        ]
-        head = ["found again", "in training text", "in control", "difference", "95 %"]
-        found.append((f"Overlap of {over.lines:,} lines with {over.size:,} of each text", head, rows))
+    rows = [
+        [text, number(over.lines), what, percent(one.train), percent(one.control), signed(100 * one.difference, 2),
+         span(one.low, one.high)]
+        for text, over in done.overlap.items()
+        for what, one in (("whole line", over.verbatim), (f"{over.order} words in a row", over.ngram))
+        if one is not None
+    ]  # fmt: skip
+    if rows:
+        size = next(iter(done.overlap.values())).size
+        head = ["text", "lines", "found again", "in training text", "in control", "difference", "95 %"]
+        found.append((f"Overlap with {size:,} lines of each text", head, rows))
     return found
 
 

@@ -4,13 +4,14 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgan.augmentation.mix import pool_texts
 from textgan.augmentation.rating.formats import write_sheet
 from textgan.errors import InputError
-from textgan.text import Text, make_folder, read_text, write_json
+from textgan.text import Text, make_folder, read_text, same_form, write_json
 
 Source = str | Path | Sequence[str] | Text
 QUESTION = "Which sentence is more likely to have been written by a person?"
@@ -73,6 +74,8 @@ def make(
     if controls and real is None:
         raise InputError(f"{controls} controls need real text; give --real")
     texts = {"a": _read(a), "b": _read(b)} | ({} if real is None else {"real": _read(real)})
+    for one, other in permutations(texts.values(), 2):
+        same_form(one.name, one.lines, other.lines)
     rng = random.Random(f"rating {seed}")
     taken: set[str] = set()
     lines_a, lines_b = (_draw(texts[name], n, taken, rng, f"text {name.upper()}") for name in ("a", "b"))
