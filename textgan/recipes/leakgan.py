@@ -135,6 +135,8 @@ class LeakGAN:
             return judge(batches, 1)
 
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
+            if step == 0:
+                follow(d.net, leak, keep=0.0)  # where D has not been alone before
             logs = judge(batches, 1) if step % self.judge_every == 0 else {}
             return logs | imitate(next(batches), cosine(step, self.mle_steps, last=self.mle_final_rate))
 
