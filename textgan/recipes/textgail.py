@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from textgan.discriminators import Bidirectional, DiscriminatorSpec
-from textgan.estimators import clipped_ratio, linear_temperature
+from textgan.estimators import ALIKE, above, clipped_ratio, linear_temperature
 from textgan.generators import GeneratorSpec, Transformer
 from textgan.objectives import RELATIVISTIC
 from textgan.processes import gather, share
@@ -115,9 +115,9 @@ def sentences(log_probs: Tensor) -> Tensor:
 
 
 def whitened(rewards: Tensor) -> Tensor:
-    """Mean 0, deviation 1 over the whole batch, clipped at +-2: (B,) -> (B,)."""
+    """Mean 0, deviation 1 (of ALIKE at least) over the whole batch, clipped at +-2: (B,) -> (B,); 0 for rounding."""
     whole = gather(rewards)
-    return ((rewards - whole.mean()) / whole.std(correction=0).clamp(min=1e-6)).clamp(-2, 2)
+    return (above(rewards, whole.mean()) / whole.std(correction=0).clamp(min=ALIKE)).clamp(-2, 2)
 
 
 def evenly(part: float, n: int, device: torch.device | None = None) -> Tensor:
