@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,51 @@ def test_a_pair_that_d_compares_has_one_prompt(family: str, monkeypatch: pytest.
     for _, fake in pairs:
         assert torch.equal(pad_to(generator.prompts_of(fake.tokens), LENGTH), prompts)
     assert build(family).prompts_of(real) is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in prompted if kind.name not in ("mle", "pgbleu", "jsdgan", "cot")])
+def test_every_d_compares_sentences_of_the_same_prompts(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each of its phases, what was drawn last when D learns has the prompts of one of the last two real batches
+    (RankGAN's second one is that of the references). DGSAN's G is its D; the others of `prompted` compare nothing."""
+    torch.manual_seed(0)
+    spec: Any = tiny(kind, batch=12)
+    players = spec.players(MARKED + 1, LENGTH)
+    for player in players.values():
+        if isinstance(player.net, Generator):
+            player.net.mark, player.net.prompts = MARKED, PROMPTS
+    d = players.get("discriminator", players["generator"])
+    real, drawn, learnt = [], [], []
+
+    def batches() -> Iterator[torch.Tensor]:
+        lines, order = torch.cat([sentences_of(prompt) for prompt in PROMPTS]), rng(1)
+        while True:
+            real.append(lines[torch.randperm(len(lines), generator=order)[:12]])
+            yield real[-1]
+
+    def recorded(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def call(generator: Generator, *given: Any, **options: Any) -> Any:
+            drawn.append(draw(generator, *given, **options))
+            return drawn[-1]
+
+        return call
+
+    def minimise(player: updates.Player, loss: torch.Tensor) -> torch.Tensor:
+        if player is d:
+            pair = [pad_to(d_prompts(tokens), LENGTH) for tokens in (drawn[-1].tokens, *real[-2:])]
+            learnt.append(any(torch.equal(pair[0], other) for other in pair[1:]))
+        return loss.detach()
+
+    def d_prompts(tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.masked_fill(players["generator"].net.chosen(tokens), PAD)
+
+    for name in ("sample_from", "relaxed_sample"):
+        monkeypatch.setattr(Generator, name, recorded(getattr(Generator, name)))
+    monkeypatch.setattr(updates.Player, "minimise", minimise)
+    stream = batches()
+    for phase in spec.phases(players, rng()):
+        if phase.name != "mle":
+            phase.update(0, stream)
+    assert learnt and all(learnt)
 
 
 @families
