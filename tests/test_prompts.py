@@ -349,13 +349,14 @@ def test_gad_compares_answers_to_the_same_prompt() -> None:
     assert grouped(build("lstm"), 22, 4, rng())[1] is None
 
 
-@pytest.mark.parametrize("name", ["scratchgan", "gad"])
+@pytest.mark.parametrize(("name", "rounds"), [("scratchgan", 300), ("gad", 150)])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_game_learns_what_fits_which_prompt(name: str, seed: int, tmp_path: Path) -> None:
+def test_a_game_learns_what_fits_which_prompt(name: str, rounds: int, seed: int, tmp_path: Path) -> None:
     """It begins with a G that knows both words, which are as frequent, and not where they belong: where G does not heed
-    its prompt in the game, or D does not, half of the sentences fit."""
+    its prompt in the game, or D does not, half of the sentences fit. After 300 rounds scratchgan has learnt it at
+    all of eight seeds, and at six where D's pairs are of unlike prompts; after 150 it still swings."""
     kind = next(kind for kind in RECIPES if kind.name == name)  # type: ignore[attr-defined]
-    recipe = dataclasses.replace(small(kind), adversarial_steps=150)  # type: ignore[type-var]
+    recipe = dataclasses.replace(small(kind), adversarial_steps=rounds)  # type: ignore[type-var]
     never = Schedule(log_every=10**6, eval_every=10**6, save_every=10**6)
     how: dict[str, Any] = {"text": GIVEN, "progress": False, "schedule": never, "device": "cpu", "seed": seed}
     either = [f"{a}\t{text}" for a in ("up", "down") for text in ("yes yes yes", "no no no", "yes yes", "no no")] * 10
