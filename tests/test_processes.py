@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from test_training import LINES, every_recipe, tiny, trace
+from test_training import LINES, every_recipe, tiny, told, trace
 from textgan import machine
 from textgan.augmentation import verify_pool
 from textgan.checkpoints import checkpoints
 from textgan.errors import InputError, Interrupted
 from textgan.processes import ALONE, Noise, Share, gather, share, sharing
-from textgan.recipes import RECIPES, SeqGAN, find_recipe, from_dict
+from textgan.recipes import RECIPES, SentiGAN, SeqGAN, find_recipe, from_dict
 from textgan.runs import Run
 from textgan.sequences import Samples, pad_to
 from textgan.training import fit
@@ -116,6 +117,20 @@ def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(machine, "accelerator", lambda *_: SimpleNamespace(num_processes=3, is_main_process=True))
     with pytest.raises(InputError, match="--batch 8 must be a multiple of the 3 processes, which share it evenly"):
         fit(tiny(RECIPES[0]), LINES, out=tmp_path / "run", progress=False)
+
+
+def test_classes_that_processes_cannot_share_are_refused_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """10 by 2 classes are 5 of each, of which two processes would play 2 each and one process all 5."""
+    two = SimpleNamespace(
+        num_processes=2, process_index=0, is_main_process=True, device=torch.device("cpu"),
+        main_process_first=nullcontext,
+    )  # fmt: skip
+    monkeypatch.setattr(machine, "accelerator", lambda *_: two)
+    said = r"^5 sentences of each class \(--batch by 2\) cannot be shared evenly by 2 processes; give a multiple of 2$"
+    with pytest.raises(InputError, match=said):
+        fit(tiny(SentiGAN, batch=10), told(SentiGAN, LINES), out=tmp_path / "run", progress=False)
 
 
 @pytest.mark.parametrize("control", ["random", "shuffled"])

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,51 @@ def test_a_pair_that_d_compares_has_one_prompt(family: str, monkeypatch: pytest.
     for _, fake in pairs:
         assert torch.equal(pad_to(generator.prompts_of(fake.tokens), LENGTH), prompts)
     assert build(family).prompts_of(real) is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in prompted if kind.name not in ("mle", "pgbleu", "jsdgan", "cot")])
+def test_every_d_compares_sentences_of_the_same_prompts(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each of its phases, what was drawn last when D learns has the prompts of one of the last two real batches
+    (RankGAN's second one is that of the references). DGSAN's G is its D; the others of `prompted` compare nothing."""
+    torch.manual_seed(0)
+    spec: Any = tiny(kind, batch=12)
+    players = spec.players(MARKED + 1, LENGTH)
+    for player in players.values():
+        if isinstance(player.net, Generator):
+            player.net.mark, player.net.prompts = MARKED, PROMPTS
+    d = players.get("discriminator", players["generator"])
+    real, drawn, learnt = [], [], []
+
+    def batches() -> Iterator[torch.Tensor]:
+        lines, order = torch.cat([sentences_of(prompt) for prompt in PROMPTS]), rng(1)
+        while True:
+            real.append(lines[torch.randperm(len(lines), generator=order)[:12]])
+            yield real[-1]
+
+    def recorded(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def call(generator: Generator, *given: Any, **options: Any) -> Any:
+            drawn.append(draw(generator, *given, **options))
+            return drawn[-1]
+
+        return call
+
+    def minimise(player: updates.Player, loss: torch.Tensor) -> torch.Tensor:
+        if player is d:
+            pair = [pad_to(d_prompts(tokens), LENGTH) for tokens in (drawn[-1].tokens, *real[-2:])]
+            learnt.append(any(torch.equal(pair[0], other) for other in pair[1:]))
+        return loss.detach()
+
+    def d_prompts(tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.masked_fill(players["generator"].net.chosen(tokens), PAD)
+
+    for name in ("sample_from", "relaxed_sample"):
+        monkeypatch.setattr(Generator, name, recorded(getattr(Generator, name)))
+    monkeypatch.setattr(updates.Player, "minimise", minimise)
+    stream = batches()
+    for phase in spec.phases(players, rng()):
+        if phase.name != "mle":
+            phase.update(0, stream)
+    assert learnt and all(learnt)
 
 
 @families
@@ -303,13 +349,14 @@ def test_gad_compares_answers_to_the_same_prompt() -> None:
     assert grouped(build("lstm"), 22, 4, rng())[1] is None
 
 
-@pytest.mark.parametrize("name", ["scratchgan", "gad"])
+@pytest.mark.parametrize(("name", "rounds"), [("scratchgan", 300), ("gad", 150)])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_game_learns_what_fits_which_prompt(name: str, seed: int, tmp_path: Path) -> None:
+def test_a_game_learns_what_fits_which_prompt(name: str, rounds: int, seed: int, tmp_path: Path) -> None:
     """It begins with a G that knows both words, which are as frequent, and not where they belong: where G does not heed
-    its prompt in the game, or D does not, half of the sentences fit."""
+    its prompt in the game, or D does not, half of the sentences fit. After 300 rounds scratchgan has learnt it at
+    all of eight seeds, and at six where D's pairs are of unlike prompts; after 150 it still swings."""
     kind = next(kind for kind in RECIPES if kind.name == name)  # type: ignore[attr-defined]
-    recipe = dataclasses.replace(small(kind), adversarial_steps=150)  # type: ignore[type-var]
+    recipe = dataclasses.replace(small(kind), adversarial_steps=rounds)  # type: ignore[type-var]
     never = Schedule(log_every=10**6, eval_every=10**6, save_every=10**6)
     how: dict[str, Any] = {"text": GIVEN, "progress": False, "schedule": never, "device": "cpu", "seed": seed}
     either = [f"{a}\t{text}" for a in ("up", "down") for text in ("yes yes yes", "no no no", "yes yes", "no no")] * 10

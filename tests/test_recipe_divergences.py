@@ -11,11 +11,12 @@ from torch import Tensor
 
 from textgan.discriminators import Recurrent
 from textgan.generators import LSTM, Generator
-from textgan.recipes import DGSAN, CoT
+from textgan.recipes import DGSAN, JSDGAN, CoT
 from textgan.recipes.cot import stepwise_kl
-from textgan.recipes.jsdgan import log_weights
+from textgan.recipes.jsdgan import log_weights, prompt_shares
 from textgan.recipes.textgan import WIDTHS, Reader, discrepancy
-from textgan.sequences import EOS, PAD
+from textgan.sequences import EOS, PAD, pad_to
+from textgan.updates import Player
 from toys import MAX_LEN, VOCAB, all_sentences, build
 
 
@@ -47,6 +48,44 @@ def test_weighted_real_sentences_follow_the_gradient_of_the_jensen_shannon_diver
     ours = torch.autograd.grad(-(data[real] * weights * log_probs[real]).sum() / 2, list(g.parameters()))
     for a, b in zip(exact, ours, strict=True):
         assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_with_prompts_the_step_follows_the_divergence_of_whole_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p_g(x) = p_data(prompt) p(rest | prompt): nine of twelve lines begin with the one prompt, three with the other.
+
+    The batch is the training text itself, each line once, so that a step is the exact one but for its length.
+    """
+    mark, rests = VOCAB, all_sentences()
+    every = torch.cat([torch.cat([torch.tensor([[word, mark]]).expand(len(rests), 2), rests], 1) for word in (4, 5)])
+    real = every[[*range(0, 36, 4), len(rests), len(rests) + 7, len(rests) + 20]]
+    torch.manual_seed(0)
+    recipe = JSDGAN(sentences=12, mle_steps=0, generator=LSTM(8, 8, dropout=0.0, tied=False))
+    players = recipe.players(VOCAB + 1, MAX_LEN + 2)
+    g = players["generator"].net.eval()
+    g.mark, g.prompts = mark, real[:, :2]
+    weights = list(g.parameters())
+    with torch.no_grad():
+        for weight in weights:
+            weight.mul_(3 if weight.dim() > 1 else 1)
+    p = torch.where(every[:, 0] == 4, 9 / 12, 3 / 12) * g.log_probs(every).sum(1).exp()
+    data = (every[:, None] == real).all(2).any(1).float() / 12
+    mean, seen = (p + data) / 2, data > 0
+    jsd = ((data[seen] * (data[seen] / mean[seen]).log()).sum() + (p * (p / mean).log()).sum()) / 2
+    exact, found = torch.autograd.grad(jsd, weights), []
+    monkeypatch.setattr(Player, "minimise", lambda _, loss: found.extend(torch.autograd.grad(loss, weights)) or loss)
+    recipe.phases(players, torch.Generator())[-1].update(0, iter([real]))
+    ours, theirs = (torch.cat([grad.flatten() for grad in grads]) for grads in (found, exact))
+    assert torch.cosine_similarity(ours, theirs, dim=0) > 0.99999
+
+
+def test_a_prompts_share_is_its_count_in_the_training_text() -> None:
+    g = build("lstm", vocab=VOCAB + 1, max_len=5)
+    assert prompt_shares(g)(torch.tensor([[4, 5, EOS]])).tolist() == [0]  # no prompts
+    g.mark = VOCAB
+    g.prompts = torch.tensor([[4, VOCAB, PAD], [5, 4, VOCAB], [4, VOCAB, PAD], [VOCAB, PAD, PAD]])
+    lines = torch.tensor([[4, VOCAB, 5, EOS, PAD], [5, 4, VOCAB, 4, EOS], [VOCAB, 4, 4, 4, 4], [5, 5, VOCAB, 4, EOS]])
+    for tokens in (lines, pad_to(lines, 9)):  # the last one's prompt is not among those kept
+        assert prompt_shares(g)(tokens).exp().tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 4, 1 / 4])
 
 
 def test_weights_of_improbable_sentences_keep_their_order() -> None:

@@ -81,6 +81,22 @@ def test_what_d_has_learnt_alone_is_what_the_game_goes_on_with() -> None:
     assert apart(d.parameters(), begun) == pytest.approx(moved, rel=1e-5)
 
 
+def test_maximum_likelihood_without_d_alone_keeps_the_features_that_it_began_with() -> None:
+    """D begins as the generator of another run left it, and not as the seed made it."""
+    torch.manual_seed(0)
+    recipe = LeakGAN(batch=8, judge_steps=0, mle_steps=2, discriminator_lr=0.0, generator=LEAK)
+    players = recipe.players(VOCAB, 3)
+    leak = players["generator"].net.model.leak
+    with torch.no_grad():
+        for parameter in leak.parameters():  # the generator came from another run
+            parameter.add_(0.1)
+    begun = [parameter.clone() for parameter in leak.parameters()]
+    _, mle, _ = recipe.phases(players, torch.Generator().manual_seed(0))
+    mle.update(0, itertools.repeat(torch.tensor([[4, 5, EOS]]).repeat(8, 1)))
+    for now in (leak, players["discriminator"].net):
+        assert all(map(torch.equal, now.parameters(), begun))
+
+
 def test_the_leaked_features_are_never_trained_by_the_generator() -> None:
     players = LeakGAN().players(VOCAB, 3)
     leaked = {id(p) for p in players["generator"].net.model.leak.parameters()}

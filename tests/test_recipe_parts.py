@@ -47,6 +47,18 @@ def test_bleu_of_ids_is_that_of_words_and_the_end_mark_is_none() -> None:
     assert found.tolist() == pytest.approx([1, math.sqrt(0.05), 0])
 
 
+def test_a_prompt_counts_in_bleu_and_the_mark_behind_it_is_no_word() -> None:
+    """[a | b] against [a | b] and [b | a] is 1; [a | c] has a of 2 words and no bigram: sqrt(1/2 x 1/10).
+
+    As a word, the mark would be 2 of its 3 matches and half a bigram's.
+    """
+    a, b, c, mark = 4, 5, 6, 9
+    real = torch.tensor([[a, mark, b, EOS], [b, mark, a, EOS]])
+    score = bleu_against(real, order=2, mark=mark)
+    found = score(torch.tensor([[a, mark, b, EOS], [a, mark, c, EOS]]))
+    assert found.tolist() == pytest.approx([1, math.sqrt(0.05)])
+
+
 def test_a_rank_is_the_share_of_a_sentence_among_the_comparison_set() -> None:
     """cos(s, u) = 1 and four orthogonal others: e^2 / (e^2 + 4); like all others: 1 / 5."""
     u, other = torch.tensor([[1.0, 0]]), torch.tensor([[0.0, 1]])
@@ -91,6 +103,15 @@ def test_whitened_rewards_are_clipped() -> None:
     """0 four times and 5: mean 1, sd 2, so -.5 and 2; a sixth of seven would be 2.45, clipped to 2."""
     assert torch.allclose(whitened(torch.tensor([0.0, 0, 0, 0, 5])), torch.tensor([-0.5, -0.5, -0.5, -0.5, 2]))
     assert whitened(torch.tensor([0.0] * 6 + [7]))[-1] == 2
+
+
+def test_whitened_rewards_that_differ_by_rounding_are_no_advantage() -> None:
+    """.5 and the next number of float32; a spread of 1e-5 is kept in its place, at a tenth of ALIKE."""
+    rewards = torch.full((128,), 0.5)
+    rewards[::2] += 6e-8
+    assert len(rewards.unique()) == 2 and not whitened(rewards).any()
+    rewards[::2] += 2e-5
+    assert whitened(rewards).abs().amax().item() == pytest.approx(0.1, rel=0.02)
 
 
 def test_demonstrations_are_spread_evenly() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from textgan import selftest
 from textgan.cli import main
+from textgan.discriminators import Discriminator
 from textgan.recipes import RECIPES, find_recipe
-from textgan.updates import check_recipe
+from textgan.updates import Player, check_recipe
 
 
 def test_seqgan_learns_from_d_alone_and_the_silent_control_does_not() -> None:
@@ -17,6 +18,45 @@ def test_seqgan_learns_from_d_alone_and_the_silent_control_does_not() -> None:
     assert done.passed
     assert done.before < 0.6 and done.after > 0.9
     assert done.control == done.before  # a constant reward moves nothing
+    assert done.fixed is not None and done.fixed < 0.7 and done.seed == 0
+
+
+def test_a_recipe_whose_d_takes_no_step_is_not_said_to_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At seed 0 that D prefers the pattern by luck, and G learns it; so another seed is played, without that luck."""
+    monkeypatch.setitem(selftest.SMALL, "adversarial_steps", 40)
+    true = Player.minimise
+    monkeypatch.setattr(
+        Player, "minimise",
+        lambda player, loss: loss.detach() if isinstance(player.net, Discriminator) else true(player, loss),
+    )  # fmt: skip
+    done = selftest.selftest("scratchgan")
+    assert not done.passed and not done.undecided and done.seed > 0
+    assert done.after == done.fixed
+    assert selftest._share(selftest.small(find_recipe("scratchgan")), 0) > 0.9
+
+
+def test_the_seed_is_the_first_at_which_a_d_that_never_learns_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where there is none, the asked one; D's rate is 0 in these games."""
+    rates, shares = [], {3: 0.9, 4: 0.71, 5: 0.7, 6: 0.1}
+    recipe = selftest.small(find_recipe("seqgan"))
+    monkeypatch.setattr(
+        selftest, "_share", lambda recipe, seed: rates.append(recipe.discriminator_lr) or shares.get(seed, 1.0)
+    )
+    assert selftest.telling(recipe, 3) == (5, 0.7)
+    assert selftest.telling(recipe, 7) == (7, 1.0)
+    assert rates == [0.0] * (3 + selftest.SEEDS)
+
+
+def test_what_any_d_teaches_is_told_as_such_and_is_no_pass() -> None:
+    """Real sentences enter RankGAN's reward, so that its G learns from a D that is as its seed made it."""
+    done = selftest.SelfTest("rankgan", 0.35, 1.0, 0.35, 1.0, 0, 9.0)
+    assert done.undecided and not done.passed
+    assert str(done) == (
+        "rankgan: G learns, but so it does with a D that never learns (at each of 5 seeds): the pattern cannot tell if "
+        "D learns; words of the pattern: 35.0% untrained, 100.0% trained, 35.0% with D's word made constant, 100.0% "
+        "with a D that never learns; seed 0, 9 s"
+    )
+    assert "does NOT learn" in str(done._replace(after=0.6))
 
 
 def test_a_recipe_that_does_not_learn_is_told_with_its_numbers_and_exit_code_1(
@@ -26,23 +66,26 @@ def test_a_recipe_that_does_not_learn_is_told_with_its_numbers_and_exit_code_1(
     monkeypatch.setitem(selftest.SMALL, "adversarial_steps", 3)
     assert main(["selftest", "maligan"]) == 1
     said = capsys.readouterr().out
-    wanted = "maligan: does NOT learn (90% was wanted, and 20% above start and control); words of the pattern: "
+    wanted = "maligan: does NOT learn (90% was wanted, and 20% above start and controls); words of the pattern: "
     assert said.startswith(wanted)
     assert said.count("\n") == 1
 
 
 def test_a_control_that_learns_as_well_fails_the_recipe() -> None:
-    assert selftest.SelfTest("x", 0.3, 0.95, 0.3, 1.0).passed
-    assert not selftest.SelfTest("x", 0.3, 0.95, 0.9, 1.0).passed
-    assert not selftest.SelfTest("x", 0.8, 0.95, 0.3, 1.0).passed
-    assert not selftest.SelfTest("x", 0.3, 0.85, None, 1.0).passed
+    done = selftest.SelfTest("x", before=0.3, after=0.95, control=0.3, fixed=0.3, seed=0, seconds=1.0)
+    assert done.passed
+    assert not done._replace(control=0.9).passed
+    assert not done._replace(before=0.8).passed
+    assert not done._replace(after=0.85, control=None, fixed=None).passed
+    assert not done._replace(fixed=0.95).passed
+    assert done._replace(control=None, fixed=None).passed
 
 
 def test_a_recipe_that_cannot_begin_with_noise_says_why_where_it_fails() -> None:
     """Not where it passes: then the reason would be wrong."""
-    failed = selftest.SelfTest("x", 0.3, 0.3, 0.3, 1.0, "it needs its pre-training")
-    assert str(failed).endswith("; 1 s; it needs its pre-training")
-    assert str(failed._replace(after=1.0)).endswith("; 1 s")
+    failed = selftest.SelfTest("x", 0.3, 0.3, 0.3, 0.3, 0, 1.0, "it needs its pre-training")
+    assert str(failed).endswith("; seed 0, 1 s; it needs its pre-training")
+    assert str(failed._replace(after=1.0)).endswith("; seed 0, 1 s")
     reasons = {recipe.name for recipe in RECIPES if hasattr(recipe, "from_noise")}
     assert reasons == {"leakgan", "sentigan"}
 

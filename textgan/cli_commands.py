@@ -79,10 +79,12 @@ def _run_recipes(options: argparse.Namespace) -> None:
 
 def _selftest(commands: Any) -> None:
     parser = command(
-        commands, _run_selftest, "selftest", "RECIPE [options]", "say whether a recipe learns a trivial pattern"
-    )
+        commands, _run_selftest, "selftest", "RECIPE [options]", "say whether a recipe learns a trivial pattern",
+        "Say whether a recipe learns a trivial pattern from D alone, beside the same game with D's word made constant "
+        "and with a D that never learns. Exit code 1 where that is not shown, as where the pattern cannot tell.",
+    )  # fmt: skip
     parser.add_argument("recipe", metavar="RECIPE", help="its name, as `textgan recipes` has it")
-    add_seed(parser)
+    add_seed(parser, "the first of five; played is the first at which a D that never learns teaches G nothing")
 
 
 def _run_selftest(options: argparse.Namespace) -> None:

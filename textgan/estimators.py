@@ -156,7 +156,11 @@ def above(rewards: Tensor, baseline: Tensor | float) -> Tensor:
 
 
 def importance_weights(logits: Tensor) -> Tensor:
-    """D / (1 - D) = exp(logit), normalised over the whole batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10."""
+    """D / (1 - D) = exp(logit), normalised over the whole batch: (B,) -> (B,), mean 1. Che et al. 2017, eq. 10.
+
+    In float32 whatever the logits are: eight bits would give weights that are all alike a mean other than 1.
+    """
+    logits = logits.float()
     whole = gather(logits)
     return (logits - whole.logsumexp(0)).exp() * len(whole)
 

@@ -54,7 +54,9 @@ class State:
         self.rng = torch.Generator().manual_seed(seed)  # on the CPU: no card is waited for
         if control is not None:
             spoil_answers(self.players, control, self.rng)
-        self.phases = replace(recipe, batch=recipe.batch // self.share.world).phases(self.players, self.rng)  # type: ignore[type-var]
+        here = replace(recipe, batch=recipe.batch // self.share.world)  # type: ignore[type-var]
+        with sharing(self.share):
+            self.phases = here.phases(self.players, self.rng)
         if control is not None:
             self.phases = frozen_phases(self.phases, self.players, control)
         torch.manual_seed(seed + self.share.rank)  # ... and then draws its own dropout

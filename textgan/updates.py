@@ -364,12 +364,15 @@ def reward_logs(rewards: Tensor) -> Logs:
 
 
 def sentence_logits(discriminator: Discriminator) -> Callable[[Tensor], Tensor]:
-    """D's logit of a sentence: (B, T) ids -> (B,), without dropout and without a gradient."""
+    """D's logit of a sentence: (B, T) ids -> (B,) float32 also under autocast, without dropout and without a gradient.
+
+    What a recipe makes of it (a probability, weights of mean 1) would else be rounded to three digits once more.
+    """
 
     @torch.no_grad()
     def score(tokens: Tensor) -> Tensor:
         with evaluating(discriminator):
-            return discriminator.sentence_logits(tokens, mask_of(tokens))
+            return discriminator.sentence_logits(tokens, mask_of(tokens)).float()
 
     return score
 

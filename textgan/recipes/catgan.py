@@ -29,9 +29,10 @@ class CatGAN:
     D has a logit a class and minimises softplus(D_k(fake) - D_k(real)) over pairs of one class k. A round's children
     take one step each at temperatures around beta_max^(-step / steps); the fittest is the next G:
     fitness = -RELATIVISTIC loss of G + diversity times the entropy of its samples.
-    Differs: temperatures evolve, objectives do not (the paper mutates both); entropy stands for the paper's diversity
-    by NLL; one optimiser's moments serve all children, which have the same noise. At 1e-4 two children differ by so
-    little that one batch is a weak judge of which is fitter.
+    Differs: temperatures evolve, objectives do not (the paper mutates both), and each sentence is compared with its
+    partner (the port's D, and one of its two objectives of G, compares it with the others' mean logit: "ragan");
+    entropy stands for the paper's diversity by NLL; one optimiser's moments serve all children, which have the same
+    noise. At 1e-4 two children differ by so little that one batch is a weak judge of which is fitter.
 
     Args (the others are `updates.FIELDS`):
         beta_max: the last inverse temperature, about which children vary
@@ -146,7 +147,7 @@ def spread(child: int, children: int, mutation: float) -> float:
     return 1.0 if children == 1 else mutation ** (2 * child / (children - 1) - 1)
 
 
-REAL = CatGAN(  # run_catgan.py, labelled text
+REAL = CatGAN(  # run_catgan.py, labelled text; differs: the port's loss is "ragan", for G also "rsgan", which is ours
     **CONSTANT_ADAM,
     mle_steps=150 * EPOCH,  # the paper
     judge_steps=0,

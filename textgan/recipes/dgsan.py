@@ -55,7 +55,7 @@ class DGSAN:
             if step % self.refresh == 0:
                 follow(old.net, g.net, keep=0.0)
             real = next(batches)
-            fake = old.net.sample(len(real), rng=rng)
+            fake = old.net.sample(len(real), prefix=old.net.prompts_of(real), rng=rng)
             g.net.eval()
             with torch.no_grad():
                 before = old.net.eval().log_probs(real).sum(1)  # (B,)

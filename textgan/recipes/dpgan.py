@@ -82,7 +82,7 @@ class DPGAN:
             logs: Logs = {}
             for _ in range(updates):
                 real = next(batches)
-                fake = g.net.sample(len(real), rng=rng)
+                fake = g.net.sample(len(real), prefix=g.net.prompts_of(real), rng=rng)
                 d.net.train()
                 of_real, of_fake = novelty(real)[1], novelty(fake.tokens)[1]
                 loss = d.minimise(RELATIVISTIC.discriminator(of_real, of_fake))

@@ -45,6 +45,10 @@ class LeakGAN:
     Before the game the manager imitates real text (Q = 1) and the worker learns by maximum likelihood.
     Differs: rewards are ranked rightly (the authors' code walks an unsorted dict), ties by their middle; the worker has
     a leave-one-out baseline; features are of the sentence without padding; no inverse temperature of 1.5 in sampling.
+    Where that code leaves the paper's equations, the equations stand here: it holds a sum of goals for c steps,
+    normalises W g, learns a goal for the first words, draws all weights from N(0, .1), pays the manager for each c-th
+    word alone and the worker by one cosine with the goal that holds, and ranks real sentences with the written ones
+    (COCO).
 
     Args (the others are `updates.FIELDS`):
         judge_every: steps of maximum likelihood to one of D
@@ -135,6 +139,8 @@ class LeakGAN:
             return judge(batches, 1)
 
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
+            if step == 0:
+                follow(d.net, leak, keep=0.0)  # where D has not been alone before
             logs = judge(batches, 1) if step % self.judge_every == 0 else {}
             return logs | imitate(next(batches), cosine(step, self.mle_steps, last=self.mle_final_rate))
 

@@ -33,7 +33,8 @@ from textgan.updates import (
 class PGBLEU:
     """Maximum likelihood, then REINFORCE whose reward is a sentence's BLEU against training sentences.
 
-    R(x) = BLEU-order(x; the next batch of the training stream), by roll-outs for a token.
+    R(x) = BLEU-order(x; the next batch of the training stream), by roll-outs for a token. A prompt is part of x, as it
+    is of the references; the mark behind it is none.
     Differs: new references each round (all at once would reward any copy alike); a leave-one-out baseline.
 
     Args (the others are `updates.FIELDS`):
@@ -69,7 +70,7 @@ class PGBLEU:
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             fake = g.net.sample(self.batch, rng=rng)
-            score = bleu_against(gather(next(batches)), order=self.order)
+            score = bleu_against(gather(next(batches)), order=self.order, mark=g.net.mark)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
             logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
             return logs | reward_logs(last_of(rewards, fake.mask))
@@ -80,19 +81,22 @@ class PGBLEU:
         )
 
 
-def bleu_against(real: Tensor, *, order: int) -> Score:
-    """BLEU-order of sentences against the real ones (R, T): ids (B, T) -> (B,) in [0, 1]; the end mark is no word."""
-    reference = NgramIndex(_words(real))
+def bleu_against(real: Tensor, *, order: int, mark: int | None = None) -> Score:
+    """BLEU-order of sentences against the real ones (R, T): ids (B, T) -> (B,) in [0, 1].
+
+    Neither the end mark nor a prompt's `mark` is a word.
+    """
+    reference = NgramIndex(_words(real, mark))
 
     def score(tokens: Tensor) -> Tensor:
-        bleu = sentence_bleu(NgramIndex(_words(tokens)), reference, highest=order)[-1]
+        bleu = sentence_bleu(NgramIndex(_words(tokens, mark)), reference, highest=order)[-1]
         return torch.from_numpy(bleu).float().to(tokens.device)
 
     return score
 
 
-def _words(tokens: Tensor) -> list[list[str]]:
-    return [[str(x) for x in row if x not in (PAD, EOS)] for row in tokens.tolist()]
+def _words(tokens: Tensor, mark: int | None) -> list[list[str]]:
+    return [[str(x) for x in row if x not in (PAD, EOS, mark)] for row in tokens.tolist()]
 
 
 REAL = PGBLEU(**TEXYGEN, rollouts=16, rollout_keep=0.8)

@@ -80,7 +80,7 @@ class RankGAN:
 
         def rank_step(batches: Iterator[Tensor]) -> Logs:
             tokens, references = next(batches), gather(next(batches))[: self.references]
-            fakes = g.net.sample(len(tokens), rng=rng).tokens
+            fakes = g.net.sample(len(tokens), prefix=g.net.prompts_of(tokens), rng=rng).tokens
             d.net.train()
             real, fake, u = gather(features(tokens)), gather(features(fakes)), features(references)
             up, down = ranks(real, fake, u, self.sharpness), ranks(fake, real, u, self.sharpness)

@@ -79,7 +79,7 @@ class ScratchGAN:
             return d.net.step_logits(tokens, mask_of(tokens))
 
         def judge_tokens(real: Tensor) -> Logs:
-            fake = g.net.sample(len(real), rng=rng)
+            fake = g.net.sample(len(real), prefix=g.net.prompts_of(real), rng=rng)
             d.net.train()
             mask = g.net.chosen(real)
             of_real, of_fake = step_logits(real) * mask, step_logits(fake.tokens) * fake.mask  # (B, T)

@@ -18,6 +18,7 @@ from textgan.discriminators import CNN, DiscriminatorSpec, with_classes
 from textgan.estimators import Score, last_of, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM
+from textgan.processes import part, share
 from textgan.sequences import mask_of, split_labels
 from textgan.updates import (
     Logs,
@@ -41,6 +42,7 @@ class SentiGAN:
     For fixed V the best distribution of a token is p proportional to 1 / V, so that G stays diverse and never settles
     on the best sentence (tests/test_recipe_parts.py).
     Differs: one generator that reads the label first stands for k generators; D sees fresh negatives at each step.
+    A round of G has batch // k sentences of each class. Several processes share those evenly, or it is refused.
 
     The fields are `updates.FIELDS`.
     """
@@ -82,6 +84,9 @@ class SentiGAN:
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
         g, d, rollout = players["generator"], players["discriminator"], players["rollout"]
         first = g.net.vocab_size - d.net.real  # the id of the first label
+        each = max(1, self.batch * share().world // d.net.real)  # sentences of a class in a round
+        if self.adversarial_steps:
+            each = part(each, f"sentences of each class (--batch by {d.net.real})")  # and those that are here
 
         def judge_step(batches: Iterator[Tensor]) -> Logs:
             real, labels = split_labels(next(batches))
@@ -107,8 +112,8 @@ class SentiGAN:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             losses, whole = [], []
             for label in range(d.net.real):
-                context = torch.full((max(1, self.batch // d.net.real),), first + label, device=g.net.device)
-                fake = g.net.sample(len(context), context=context, rng=rng)
+                context = torch.full((each,), first + label, device=g.net.device)
+                fake = g.net.sample(each, context=context, rng=rng)
                 penalties = rollout_rewards(
                     rollout.net, penalty_of(label), fake, n=self.rollouts, context=context, rng=rng
                 )  # (B, T)

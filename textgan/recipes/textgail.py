@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from textgan.discriminators import Bidirectional, DiscriminatorSpec
-from textgan.estimators import clipped_ratio, linear_temperature
+from textgan.estimators import ALIKE, above, clipped_ratio, linear_temperature
 from textgan.generators import GeneratorSpec, Transformer
 from textgan.objectives import RELATIVISTIC
 from textgan.processes import gather, share
@@ -41,8 +41,8 @@ class TextGAIL:
     The ratio is a sentence's, as in the authors' code, and its whitened reward the advantage.
     Differs: both nets are made here and start from random weights (paper: GPT-2 and RoBERTa), so maximum likelihood
     comes first; Bradley-Terry on two separate logits (the paper's D reads the pair at once); D takes its steps on whole
-    batches of fresh samples (code: on the same sentences, eight at a time); Adam (code: AdamW, 100 steps of warm-up);
-    rewards keep their fractions, which the code cuts off before they become advantages.
+    batches of fresh samples (code: on the same sentences, eight at a time); Adam (code: AdamW, 100 or 200 steps of
+    warm-up); rewards keep their fractions, which the code cuts off before they become advantages.
 
     Args (the others are `updates.FIELDS`):
         policy_updates: steps of G on a round's sentences, each on its part of them
@@ -115,9 +115,9 @@ def sentences(log_probs: Tensor) -> Tensor:
 
 
 def whitened(rewards: Tensor) -> Tensor:
-    """Mean 0, deviation 1 over the whole batch, clipped at +-2: (B,) -> (B,)."""
+    """Mean 0, deviation 1 (of ALIKE at least) over the whole batch, clipped at +-2: (B,) -> (B,); 0 for rounding."""
     whole = gather(rewards)
-    return ((rewards - whole.mean()) / whole.std(correction=0).clamp(min=1e-6)).clamp(-2, 2)
+    return (above(rewards, whole.mean()) / whole.std(correction=0).clamp(min=ALIKE)).clamp(-2, 2)
 
 
 def evenly(part: float, n: int, device: torch.device | None = None) -> Tensor:
@@ -126,7 +126,7 @@ def evenly(part: float, n: int, device: torch.device | None = None) -> Tensor:
     return torch.frac(places * 0.6180339887498949) < part
 
 
-COCO = TextGAIL(  # the paper's appendix and the authors' code: config/text_gail/default.yaml
+COCO = TextGAIL(  # the authors' code: Unconditional/TextGAIL/config, text_gail/COCO.yaml and training/COCO.yaml
     batch=128,  # buffer of proximal steps
     mle_steps=0,  # GPT-2 small, fine-tuned: --generator pretrained --generator.path gpt2, or --start
     judge_steps=100,
@@ -134,10 +134,13 @@ COCO = TextGAIL(  # the paper's appendix and the authors' code: config/text_gail
     policy_updates=16,  # mini-batches of 8
     clip=0.1,
     demonstrations=0.3,
-    demonstration_reward=2.0,
+    demonstration_reward=2.0,  # textgail_trainerloop.py
     generator_lr=1e-5,
     discriminator_lr=1e-5,
     generator=Transformer(width=768, layers=12, heads=12),  # the sizes of GPT-2 small
     discriminator=Bidirectional(width=768, layers=12, heads=12),  # the sizes of RoBERTa base
 )
-PRESETS = {"paper-coco": COCO, "paper-news": replace(COCO, adversarial_steps=1000, clip=0.2)}
+PRESETS = {
+    "paper-coco": COCO,
+    "paper-news": replace(COCO, adversarial_steps=1000, clip=0.2),  # EMNLP_NEWS.yaml of both
+}
