@@ -63,6 +63,7 @@ def _quickstart(folder: Path, seed: int, say: Callable[[str], None]) -> Path:
         test=folder / "test.txt",
         out=gan.path / "augmentation",
         ratio=0.5,
+        base_steps=150,  # no more, so that both arms have something left to learn
         n=TEST,
         seed=seed,
     )

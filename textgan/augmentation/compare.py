@@ -177,6 +177,8 @@ def finding(results: Sequence[dict[str, Any]]) -> str:
         f"At ratio {results[0]['ratio']:g} (synthetic lines per real line) the held-out NLL per byte went from "
         f"{before:.4f} to {before + change['mean']:.4f} ({100 * change['mean'] / before:+.2f} %)"
     )
+    if all(arm.get("best_step") == 0 for result in results for arm in result["arms"]):
+        return f"{said}. Nothing is compared: no arm came below the weights that all began with; give fewer base steps."
     if many < ENOUGH:
         return f"{said}. {'One seed' if many == 1 else 'Two seeds'}: no claim."
     span = f"95 % interval of the difference {change['low']:+.4f} to {change['high']:+.4f}, {many} seeds"
