@@ -12,7 +12,7 @@ import numpy as np
 
 from textgan.errors import InputError, Interrupted
 from textgan.experiment import Job, read_results, run_grid, run_job
-from textgan.laboratory.cells import training_jobs
+from textgan.laboratory.cells import BASE, training_jobs
 from textgan.laboratory.lab import Lab
 from textgan.laboratory.opening import test_jobs
 from textgan.laboratory.page import page
@@ -110,19 +110,18 @@ def _files(study: Study) -> dict[str, str]:
     """sha256 of the files that the study names and reads again and again, by their options."""
     from textgan.augmentation.audit import load_lexicon
 
+    teacher = study.games.mle.get("generator", {}).get("path")
     named = {
         "base.text": study.base.text, "base.lm": study.base.lm, "lexicon": study.lexicon,
-        "games.mle.generator.path": study.games.mle.get("generator", {}).get("path"),
-        "selection.encoder": study.selection.encoder,
+        "games.mle.generator.path": None if teacher == BASE else teacher, "selection.encoder": study.selection.encoder,
     }  # fmt: skip
     if study.lexicon:
         load_lexicon(source(study.lexicon))  # what is wrong with it is told now
     found = {}
-    for key, name in named.items():
-        path = Path(source(name)) if name else Path()
+    for key, path in ((key, Path(source(name))) for key, name in named.items() if name):
         if path.is_file():
             found[key] = _digest(path)
-        elif name and path.is_dir():  # a model's folder
+        elif path.is_dir():  # a model's folder
             found |= {f"{key}/{weights.name}": _digest(weights) for weights in sorted(path.glob("*.safetensors"))}
     return found
 

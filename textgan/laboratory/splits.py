@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -30,14 +31,14 @@ def make_splits(study: Study) -> dict[str, list[str]]:
     if lacking := [name for name in SPLITS if name in _needed(study) and name not in named]:
         raise InputError(f"texts: the split {lacking[0]} is missing ({SPLITS[lacking[0]]})")
     independent = texts.near is None and known_truth(texts) is not None
-    if independent:
-        _refuse_one_draw(texts)
-    if texts.divide and independent:
-        made = _drawn(texts)
-    elif texts.divide:
+    if texts.divide and not independent:
         made = split([source(text) for text in texts.divide], texts.lines, seed=texts.seed, near=texts.near).parts
     else:
-        made = {name: list(read_text(source(text)).lines) for name, text in texts.given.items()}
+        sources = texts.divide or tuple(texts.given.values())
+        parts = [list(read_text(source(text)).lines) for text in sources]
+        if independent:
+            _refuse_one_draw(sources, parts)
+        made = _drawn(texts, parts) if texts.divide else dict(zip(texts.given, parts, strict=True))
         if not independent:
             refuse_overlap(made, texts.near)
     for name, wanted in _needed(study).items():
@@ -61,20 +62,17 @@ def known_truth(texts: Texts) -> Truth | None:
     return next(iter(known.values())) if len(known) == 1 and None not in truths else None
 
 
-def _refuse_one_draw(texts: Texts) -> None:
+def _refuse_one_draw(sources: Sequence[str], read: Sequence[Sequence[str]]) -> None:
     """Errors: InputError where two sources from a known language begin alike: they are one draw, and no two."""
-    sources = list(texts.divide or texts.given.values())
-    begins = [tuple(read_text(source(text)).lines[:BEGIN]) for text in sources]
-    for place, text in enumerate(sources):
-        for other in range(place):
-            if all(one == two for one, two in zip(begins[other], begins[place], strict=False)):
-                raise InputError(f"texts: {sources[other]} and {text} are one draw; give each a seed of its own")
+    for (one, lines), (other, more) in combinations(zip(sources, read, strict=True), 2):
+        if all(a == b for a, b in zip(lines[:BEGIN], more[:BEGIN], strict=False)):
+            raise InputError(f"texts: {one} and {other} are one draw; give each a seed of its own")
 
 
-def _drawn(texts: Texts) -> dict[str, list[str]]:
+def _drawn(texts: Texts, read: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     """The splits of draws from a known language as they come: lines that are alike stay, for without them the test text
     is no draw from the language (that of the grammar has .8 nats a line too many), and no KL can be had of it."""
-    lines = [line for text in texts.divide for line in read_text(source(text)).lines]
+    lines = list(chain.from_iterable(read))
     if len(lines) < (wanted := sum(texts.lines.values())):
         raise InputError(f"texts: {wanted} lines are wanted, and there are {len(lines)}")
     lines = draw(lines, wanted, texts.seed)

@@ -298,9 +298,6 @@ class Study:
         return json.loads(json.dumps(found))
 
 
-PARTS = ("texts", "base", "games", "selection", "tuning", "writing")
-
-
 def read_study(path: str | Path) -> Study:
     """The study of a YAML file. Errors: InputError for what is no YAML, a misspelt key, a value of another type."""
     import yaml
@@ -326,7 +323,8 @@ def study_of(content: Any, where: str) -> Study:
     try:
         if lacking := [name for name in ("name", "texts") if name not in content]:
             raise InputError(f"{lacking[0]} is missing")
-        if wrong := [name for name in PARTS if not isinstance(content.get(name, {}), dict)]:
+        parts = [name for name, kind in get_type_hints(Study).items() if dataclasses.is_dataclass(kind)]
+        if wrong := [name for name in parts if not isinstance(content.get(name, {}), dict)]:
             raise InputError(f"{wrong[0]}: options of its own were wanted, got {content[wrong[0]]!r}")
         return Study(**vars(parser.instantiate(parser.parse_object(content))))
     except InputError as error:
