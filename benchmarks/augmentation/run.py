@@ -36,6 +36,7 @@ POOLED = ("grammar-first-100", "grammar-100", "grammar-own-100")  # N = 100 on t
 SHOWN = (
     "selected", "gan", "before", "before-selected", "two-stage", "before-two-stage", "self", "word-shuffled", "fresh"
 )  # fmt: skip
+Experiments = dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]
 BETWEEN = (("gan", "before"), ("before-selected", "before"))  # what the game changes, and what D's choice does
 
 
@@ -65,9 +66,9 @@ def run(name: str, lines: list[int], seeds: range | None, workers: int) -> None:
         write_json(RESULTS / f"{name}-{n}{part}.json", facts)
 
 
-def kept() -> dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+def kept() -> Experiments:
     """Of each experiment, NAME-N, its rows and the facts of its parts."""
-    found: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
+    found: Experiments = {}
     for path in sorted(RESULTS.glob("*-*.jsonl")):
         rows, facts = found.setdefault(path.name.partition(".")[0], ([], []))
         rows += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -80,7 +81,8 @@ def rows() -> tuple[list[str], list[str]]:
     heads = ["experiment", *SHOWN, *map(" - ".join, BETWEEN)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     said = []
-    for experiment, (rows, facts) in kept().items():
+    experiments = kept()
+    for experiment, (rows, facts) in experiments.items():
         name, _, n = experiment.rpartition("-")
         arms = tuple(dict.fromkeys(row["arm"] for row in rows))
         study = dataclasses.replace(read_study(HERE / f"{name.removesuffix('-first')}.yaml"), arms=arms)
@@ -92,17 +94,17 @@ def rows() -> tuple[list[str], list[str]]:
         failed = f"; {lost} jobs failed" if lost else ""
         found_out = sentences(dataclasses.replace(study, lines=(int(n),)), rows)
         said += [f"* **{experiment}** (`{hashes}`{failed}). {sentence}" for sentence in found_out]
-    return lines, [*said, *(pooled(arm) for arm in ("selected", "two-stage", "before-two-stage"))]
+    return lines, [*said, *(pooled(experiments, arm) for arm in ("selected", "two-stage", "before-two-stage"))]
 
 
-def pooled(arm: str) -> str:
+def pooled(experiments: Experiments, arm: str) -> str:
     """An arm against each experiment's best real-only arm, all seeds of POOLED: mean relative difference, Student."""
     import numpy as np
     from scipy import stats
 
     found: list[float] = []
     for name in POOLED:
-        rows, _ = kept()[name]
+        rows, _ = experiments[name]
         base = select_rows(rows, arm=best_real(rows, 100, "steps", 1.0))
         ours = select_rows(rows, arm=arm, ratio=1.0)
         found += [100 * (ours[seed]["nll_per_byte"] / base[seed]["nll_per_byte"] - 1) for seed in ours]
