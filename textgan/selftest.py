@@ -61,15 +61,16 @@ class SelfTest(NamedTuple):
     @property
     def undecided(self) -> bool:
         """G learns above a silent D, but at no seed less under one that never learns: whether D does is not told."""
-        return self.after >= LEARNT and self._above(self.control) and not tells(self.fixed)
+        return self._learnt and not tells(self.fixed)
 
     @property
     def passed(self) -> bool:
         """Learnt, and not by the mere motion that a control makes as well."""
-        return self.after >= LEARNT and self._above(self.control) and tells(self.fixed) and self._above(self.fixed)
+        return self._learnt and tells(self.fixed)  # which is GAIN below what is learnt
 
-    def _above(self, control: float | None) -> bool:
-        return self.after >= max(self.before, control or 0.0) + GAIN
+    @property
+    def _learnt(self) -> bool:
+        return self.after >= max(LEARNT, self.before + GAIN, (self.control or 0.0) + GAIN)
 
     def __str__(self) -> str:
         wanted = f"{LEARNT:.0%} was wanted, and {GAIN:.0%} above start and controls"
