@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,6 +34,8 @@ from textgan.updates import (
 
 if TYPE_CHECKING:  # it loads transformers
     from textgan.models.leak import Course
+
+Update = Callable[[int, Iterator[Tensor]], Logs]  # of a phase
 
 
 @dataclass(frozen=True)
@@ -133,20 +135,24 @@ class LeakGAN:
                 "goal_loss": players["manager"].minimise(-(quality * aligned * mask).sum(1).mean()),
             }
 
+        def with_leak(update: Update) -> Update:
+            """A phase whose D begins as the generator's leak: another run's, or the one early stopping has kept."""
+
+            def run(step: int, batches: Iterator[Tensor]) -> Logs:
+                if step == 0:
+                    follow(d.net, leak, keep=0.0)
+                return update(step, batches)
+
+            return run
+
         def alone(step: int, batches: Iterator[Tensor]) -> Logs:
-            if step == 0:
-                follow(d.net, leak, keep=0.0)  # of the generator that this run began with
             return judge(batches, 1)
 
         def learn(step: int, batches: Iterator[Tensor]) -> Logs:
-            if step == 0:
-                follow(d.net, leak, keep=0.0)  # where D has not been alone before
             logs = judge(batches, 1) if step % self.judge_every == 0 else {}
             return logs | imitate(next(batches), cosine(step, self.mle_steps, last=self.mle_final_rate))
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
-            if step == 0:
-                follow(d.net, leak, keep=0.0)  # of the weights that early stopping has kept
             fake = g.net.sample(self.batch, rng=rng)
             rewards = rollout_rewards(g.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
             quality = ranked(rewards, fake.mask, self.rank_sharpness)
@@ -156,9 +162,9 @@ class LeakGAN:
             return logs | judge(batches, self.discriminator_updates) | reward_logs(last_of(rewards, fake.mask))
 
         return (
-            Phase("judge", self.judge_steps, alone),
-            Phase("mle", self.mle_steps, learn, keep_best=self.early_stopping),
-            Phase("adversarial", self.adversarial_steps, play),
+            Phase("judge", self.judge_steps, with_leak(alone)),
+            Phase("mle", self.mle_steps, with_leak(learn), keep_best=self.early_stopping),
+            Phase("adversarial", self.adversarial_steps, with_leak(play)),
         )
 
 
