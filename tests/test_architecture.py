@@ -21,7 +21,7 @@ MODULES = {
 # A module may import from its own floor and below. Packages stand on one floor as a whole.
 FLOORS = {
     1: "autoload checkpoints discriminators errors generators grammar graphs machine manifest metrics models "
-    "objectives oracle processes readable sequences sources text windows",
+    "objectives oracle processes readable recurrent sequences sources text windows",
     2: "augmentation comparisons controls estimators evaluation lm updates",
     3: "adoption audits batches experiment judges labels laboratory loop opponents papers pools progress prompts "
     "quickstart recipes report runs selection selftest settings state sweeps training trl watch",

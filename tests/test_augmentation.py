@@ -26,8 +26,10 @@ from textgan.augmentation import (
     write_pool,
 )
 from textgan.augmentation.compare import differences, finding
+from textgan.augmentation.mix import pool_texts, weighted_texts
 from textgan.errors import InputError
 from textgan.lm import pretrain_small
+from textgan.text import read_text
 
 ODD = ["a\u2028b", "c\u2029d", "e\x85f", '"quoted" \\ text', "\U0001f600 \u6625\u7720", "a\u2028b"]
 
@@ -184,6 +186,27 @@ def test_the_mix_follows_from_the_seed() -> None:
 def test_a_larger_ratio_draws_the_smaller_ones_lines_and_more() -> None:
     small, large = (set(mix(REAL, POOL, ratio=ratio, seed=3)) for ratio in (1, 3))
     assert small < large
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [({}, True), ({"selected": None}, True), ({"selected": True}, True), ({"selected": False}, False),
+     ({"weight": 0}, False), ({"weight": None}, True), ({"selected": "no"}, None), ({"selected": math.nan}, None)],
+)  # fmt: skip
+def test_every_reader_of_rows_uses_the_same_ones(tmp_path: Path, said: dict[str, Any], used: bool | None) -> None:
+    rows = [{"text": "one", "weight": 2.0}, {"text": "two", **said}]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    readers: tuple[Callable[[], Any], ...] = (
+        lambda: read_text(file).lines, lambda: pool_texts(rows), lambda: pool_texts(file),
+        lambda: weighted_texts(rows)[0], lambda: weighted_texts(file)[0],
+    )  # fmt: skip
+    for read in readers:
+        if used is None:
+            with pytest.raises(InputError):
+                read()
+        else:
+            assert list(read()) == (["one", "two"] if used else ["one"])
 
 
 def test_only_selected_rows_are_drawn(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from textgan import recurrent
 from textgan.batches import Batches, TextSettings, hold_out, prepare
 from textgan.checkpoints import checkpoints, load_checkpoint, save_checkpoint, verify
 from textgan.discriminators import CNN, Bidirectional, MultiCNN, Recurrent
@@ -28,6 +29,7 @@ from textgan.processes import Share
 from textgan.recipes import MLE, RECIPES, SentiGAN, changed_fields, find_preset, from_dict, presets_of, to_dict
 from textgan.recipes.leakgan import LeakGAN
 from textgan.recipes.maskgan import MaskGAN
+from textgan.recurrent import PortableLSTM
 from textgan.runs import Run
 from textgan.sequences import EOS, PAD, mask_of
 from textgan.text import encode, train_tokenizer
@@ -619,6 +621,22 @@ def test_bf16_trains_and_says_so(recipe: type, tmp_path: Path) -> None:
     assert run.settings["precision"] == "bf16"
     assert all(value == value for row in run.log for value in row.values())  # no NaN
     assert len(run.sample_text(5)) == 5
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_an_lstm_runs_under_autocast_whatever_the_processor_has(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without AVX-512 torch's own stops there: "could not create a primitive descriptor"."""
+    if has and not recurrent.rounds_lstms():
+        pytest.skip("this processor has no bfloat16 LSTM")
+    if not has:
+        monkeypatch.setattr(recurrent, "rounds_lstms", lambda: False)
+    lstm, x, state = PortableLSTM(4, 8), torch.randn(5, 3, 4), (torch.randn(1, 3, 8), torch.randn(1, 3, 8))
+    exact = lstm(x, state)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out, _ = lstm(x, state)
+        torch.nn.Linear(8, 1)(out).sum().backward()
+    assert torch.allclose(out.float(), exact, atol=0.03)
+    assert all(weight.grad is not None for weight in lstm.parameters())
 
 
 def test_several_steps_under_one_autocast_are_each_at_the_weights_of_the_last() -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from textgan.errors import InputError
 from textgan.graphs import fixed_shapes, keep_recurrent
+from textgan.recurrent import PortableLSTM
 from textgan.sequences import embed, lengths_of
 from textgan.windows import looked_up_windows, pooled_windows
 
@@ -193,7 +194,7 @@ class RecurrentDiscriminator(StepDiscriminator):
     def __init__(self, vocab_size: int, spec: Recurrent) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, spec.embedding)
-        self.lstm = nn.LSTM(spec.embedding, spec.hidden, batch_first=True)
+        self.lstm = PortableLSTM(spec.embedding, spec.hidden, batch_first=True)
         self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(spec.hidden, 1)
 
     def train(self, mode: bool = True) -> RecurrentDiscriminator:

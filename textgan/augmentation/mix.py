@@ -18,6 +18,7 @@ from textgan.augmentation.pool import is_row, parse_row
 from textgan.augmentation.schedules import SCHEDULES, doses, in_order
 from textgan.errors import InputError
 from textgan.text import Text, digests, read_lines, read_text, spool
+from textgan.text.rows import is_used
 
 Source = str | Path | Sequence[str] | Text
 Pool = str | Path | Text | Iterable[str] | Iterable[Mapping[str, Any]]
@@ -198,8 +199,8 @@ def pool_texts(pool: Pool) -> Sequence[str]:
         return rows
     texts = spool(
         item if isinstance(item, str) else item["text"]
-        for item in rows
-        if isinstance(item, str) or (item.get("selected", True) and item.get("weight") != 0)
+        for number, item in enumerate(rows, start=1)
+        if isinstance(item, str) or is_used(item, f"row {number} of the pool")
     )
     return one_line_each(texts)
 
@@ -218,8 +219,8 @@ def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray | None]:
             if isinstance(row, str):
                 plain = True
                 yield row
-            elif row.get("selected", True) and row["text"].strip() and (one := _weight(row.get("weight", 1.0), number)):
-                weights.append(one)
+            elif is_used(row, f"row {number} of the pool") and row["text"].strip():
+                weights.append(_weight(row.get("weight"), number))
                 yield row["text"]
 
     found = one_line_each(spool(texts()))
@@ -274,6 +275,8 @@ def weighed(pool: str | Path | Text) -> Weighed | None:
 
 
 def _weight(value: Any, number: int) -> float:
+    if value is None:
+        return 1.0
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
         raise InputError(f"row {number} of the pool has the weight {value!r}; give a number of 0 or more")
     return float(value)

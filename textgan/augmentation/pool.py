@@ -169,7 +169,9 @@ def sound_row(row: Row, where: str, index: int) -> Row:
     """A row that has a "text", with defaults for what it lacks. Errors: InputError for values of another kind."""
     if lone := re.search("[\ud800-\udfff]", row["text"]):
         raise InputError(f"{where}: a half of a character (U+{ord(lone[0]):X}) stands in the text; mend the row")
-    row = {"source": "unknown", "seed": None, "index": index, "flags": [], "selected": True, "weight": 1.0, **row}
+    assumed = {"source": "unknown", "index": index, "flags": [], "selected": True, "weight": 1.0}
+    said = {key: value for key, value in row.items() if value is not None or key not in (*assumed, "id")}
+    row = {"seed": None, **assumed, **said}
     if row.get("scores", {}) is None:
         row["scores"] = {}
     for key, (sound, wanted) in KINDS.items():

@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 
 from textgan.graphs import keep_recurrent
 from textgan.models.stateful import State, StatefulForCausalLM
+from textgan.recurrent import PortableLSTM
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -40,8 +41,9 @@ class Aligned(nn.Module):
         self.hidden_id = config.vocab_size  # what stands for a hidden token
         self.words = nn.Embedding(config.vocab_size, config.embedding_size)
         self.visible = nn.Embedding(config.vocab_size + 1, config.embedding_size)
-        self.around = nn.LSTM(config.embedding_size, config.context_size // 2, batch_first=True, bidirectional=True)
-        self.along = nn.LSTM(config.embedding_size + 2 * (config.context_size // 2), config.hidden_size)
+        half = config.context_size // 2
+        self.around = PortableLSTM(config.embedding_size, half, batch_first=True, bidirectional=True)
+        self.along = PortableLSTM(config.embedding_size + 2 * half, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
     def train(self, mode: bool = True) -> Aligned:

@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig
 
 from textgan.discriminators import CNN, CNNDiscriminator, Reading
 from textgan.models.stateful import State, StatefulForCausalLM, unless_masked
+from textgan.recurrent import PortableLSTM
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -67,9 +68,9 @@ class LeakForCausalLM(StatefulForCausalLM):
             filters=tuple(config.leaked_filters), dropout=config.leaked_dropout,
         )  # fmt: skip
         self.leak = CNNDiscriminator(config.vocab_size, judge).requires_grad_(False)  # taught by its own game alone
-        self.manager, self.aim = nn.LSTM(size, config.hidden_size), nn.Linear(config.hidden_size, size)
+        self.manager, self.aim = PortableLSTM(size, config.hidden_size), nn.Linear(config.hidden_size, size)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.worker = nn.LSTM(config.embedding_size, config.hidden_size)
+        self.worker = PortableLSTM(config.embedding_size, config.hidden_size)
         self.heed = nn.Linear(size, config.goal_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear((config.hidden_size + 1) * config.goal_size, config.vocab_size, bias=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import PreTrainedConfig
 
 from textgan.models.stateful import State, StatefulForCausalLM
+from textgan.recurrent import PortableLSTM
 from textgan.sequences import BOS, EOS, PAD, embed
 
 
@@ -45,7 +48,7 @@ class LSTMForCausalLM(StatefulForCausalLM):
         sizes = [config.embedding_size] + [config.hidden_size] * config.num_layers
         out = config.embedding_size if config.tie_word_embeddings else config.hidden_size
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(PortableLSTM(a, b, batch_first=True) for a, b in pairwise(sizes))
         self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Identity() if out == config.hidden_size else nn.Linear(config.hidden_size, out)
         self.head = nn.Linear(out, config.vocab_size)

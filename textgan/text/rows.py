@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,22 @@ from textgan.manifest import MANIFEST, problems, read_manifest
 ROWS, REJECTED = "rows", "rejected"  # what the names of a pool's shards begin with: those to use, those not chosen
 
 
+def is_used(row: Mapping[str, Any], where: str) -> bool:
+    """Whether a row's text is one to use: it is selected, or does not say, and does not weigh nothing.
+
+    Errors: InputError, with `where`, for a "selected" that is neither true nor false.
+    """
+    if (selected := row.get("selected")) is not None and selected not in (True, False):
+        raise InputError(f'{where}: "selected" is {selected!r}; true or false was wanted')
+    return selected in (None, True) and row.get("weight") != 0
+
+
 def selected_text(row: Any, where: str) -> str | None:
     """A row's text; "" for one that is blank; None for one that is not selected, or weighs nothing."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise InputError(f'{where}: a JSON object with a string "text" was wanted')
     text: str = row["text"]
-    used = row.get("selected", True) is not False and row.get("weight") != 0
-    return text if used else "" if not text.strip() else None
+    return text if is_used(row, where) else "" if not text.strip() else None
 
 
 def parse(line: str, where: str) -> str | None:
