@@ -64,7 +64,7 @@ def test_a_file_of_rows_is_read_with_its_labels(form: str, tmp_path: Path) -> No
     else:
         more = [unused] if form == "jsonl" else []
         file.write_text("".join(json.dumps(row) + "\n" for row in rows + more))
-    a, b = prepare(LINES, LINES[:4], TextSettings(), classes=True), prepare(file, LINES[:4], TextSettings(), classes=True)
+    a, b = (prepare(text, LINES[:4], TextSettings(), classes=True) for text in (LINES, file))
     assert np.array_equal(a.train.ids, b.train.ids) and a.labels == b.labels
     recipe = SentiGAN(**SETTINGS | {"mle_steps": 1}, generator=LSTM(8, 16, dropout=0.0))  # type: ignore[arg-type]
     assert fit(recipe, file, valid=file, out=tmp_path / "run", progress=False).labels == a.labels

@@ -240,7 +240,7 @@ def test_ids_are_the_prompt_the_mark_and_the_rest_at_any_level(tokens: str) -> N
 def test_a_file_of_rows_is_read_with_its_prompts(tmp_path: Path) -> None:
     """A .jsonl is rows everywhere else, whose text alone is read."""
     halves = (line.split("\t") for line in LINES)
-    rows = [{"prompt": prompt, "completion": f" {rest}"} for prompt, rest in halves]  # JSON's two are joined as they are
+    rows = [{"prompt": prompt, "completion": f" {rest}"} for prompt, rest in halves]  # JSON's two are joined
     (file := tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     a, b = (prepare(x, LINES[:4], TextSettings(prompt="given")) for x in (LINES, file))
     assert np.array_equal(a.train.ids, b.train.ids)
