@@ -210,7 +210,7 @@ def command_line(
     Without options the grid is run and its table given; --list gives a command a job, --table the table alone.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="a command a job for a batch scheduler, and what it comes after")
+    parser.add_argument("--list", action="store_true", help="a command a job, and what it comes after")
     parser.add_argument("--table", action="store_true", help="the table of the results that are there, as Markdown")
     parser.add_argument("--only", metavar="TEXT", action="append", default=[], help="jobs whose name holds this")
     parser.add_argument("--job", metavar="NAME", help="this job alone, here")
