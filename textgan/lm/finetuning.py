@@ -95,7 +95,9 @@ def finetune(
     weight multiplies the loss of its tokens; the divisor stays the number of tokens, so that the gradient is that of
     the weighted text and does not hang on which lines meet in a step.
     lm: a hub name, a local folder, a .gguf file, or "small" ("small:LAYERSxWIDTH"): a GPT-2 of that size (2x128) with a
-    byte-level BPE of its own, pre-trained in out/base on `base_text` (None: `text`) for `base_steps`.
+    byte-level BPE of its own, pre-trained in out/base on `base_text` for `base_steps`. base_text None: `text`; of a
+    mixture all the real text that it was blended from, so that with and without synthetic lines, in whatever
+    proportion, a training starts from the same weights. A Feed without real text is an InputError then.
     The budget is steps; or tokens, of which whole steps are made; or real_passes, the steps in which each real line is
     seen so many times; or none of them, three passes over the text (20 to 3,000 steps).
     lr: None means 5e-5, or 1e-3 for a model made here; it warms up over a tenth of the steps and falls to 0. The
@@ -121,6 +123,7 @@ def finetune(
     steering = texts["valid"].lines if "valid" in texts else []
     if mixture and real_passes is not None and mixture.made.all():
         raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
+    base = _base(base_text, mixture, lines) if is_small(lm) else lines
     check_precision(precision)
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
@@ -131,7 +134,6 @@ def finetune(
             raise InputError(f"{out} already holds a {_what(out)}; give another --out")
         if is_small(lm):
             layers, width = small_size(str(lm))
-            base = texts["text"] if base_text is None else read_text(base_text)
             lm = pretrain_small(
                 base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
                 valid=texts.get("valid"), tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
@@ -280,6 +282,17 @@ def small_size(lm: str) -> tuple[int, int]:
     if layers < 1 or width < 1:
         raise InputError(f"{lm}: no such model; give small or small:LAYERSxWIDTH, as small:2x128")
     return layers, width
+
+
+def _base(chosen: Source | None, mixture: Feed | None, lines: Text) -> Text:
+    """What a small model is pre-trained on: real text alone."""
+    if chosen is not None:
+        return read_text(chosen)
+    if mixture is None:
+        return lines
+    if not mixture.base.lines:
+        raise InputError("a small model has no real text to be pre-trained on in this mixture; give base_text")
+    return mixture.base
 
 
 def _same(chosen: dict[str, Any]) -> dict[str, Any]:
