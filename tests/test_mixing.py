@@ -205,7 +205,9 @@ def test_a_pool_file_keeps_its_weights(tmp_path: Path) -> None:
 # What a small model is pre-trained on
 
 
-@pytest.mark.parametrize("plan", [MixPlan(1, schedule="two_stage"), MixPlan(1, regime="replace"), MixPlan(2, tokens=90)])
+@pytest.mark.parametrize(
+    "plan", [MixPlan(1, schedule="two_stage"), MixPlan(1, regime="replace"), MixPlan(2, tokens=90)]
+)
 def test_a_small_model_begins_with_the_same_weights_whatever_is_mixed_in(plan: MixPlan, tmp_path: Path) -> None:
     same: dict[str, Any] = {"test": VALID[:9], "steps": 2, "base_steps": 3, "tokens_per_step": 64}
     for name, text in (("alone", TRAIN), ("mixed", blend(TRAIN, MADE, plan))):
