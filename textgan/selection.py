@@ -11,15 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgan.augmentation.density import DensityRatio, fold_of, some
-from textgan.augmentation.filters import (
-    Filter,
-    HeldOut,
-    Screened,
-    held_out,
-    refuse_held_out,
-    screen,
-    usual_filters,
-)
+from textgan.augmentation.filters import Screened, screen, usual_filters
 from textgan.augmentation.folder import (
     FORMS,
     MANIFEST,
@@ -30,6 +22,7 @@ from textgan.augmentation.folder import (
     write_shards,
     writer_lines,
 )
+from textgan.augmentation.held_out import withhold
 from textgan.augmentation.mix import one_line_each
 from textgan.augmentation.opinion import Opinion, second_opinion
 from textgan.augmentation.pool import Row
@@ -99,9 +92,10 @@ def select(
     ratio: one that was fitted before, or what `DensityRatio.fit` is told; its body may be the D of a finished run
     (`opponents.Opponent`), which has seen the generator's training lines and as a rule knows less than a new one.
     judge: real lines for the second opinion; without it a quarter of `real` is kept for that. train: the generator's
-    text, copies of which are dropped. test: a text that no model may see; its copies are an error, or dropped. bounds:
-    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". licence: of the training text
-    (default: what the pool says). A row that is taken m times gets m times the weight.
+    text, copies of which are dropped. test: a text that no model may see: lines of it and near-duplicates of them are
+    an error in the pool and in the other texts, or dropped (`held_out.withhold`). bounds: what else `usual_filters` is
+    told (blocked, near, span). form: "jsonl" or "parquet". licence: of the training text (default: what the pool
+    says). A row that is taken m times gets m times the weight.
     Errors: InputError for a pool or an `out` that will not do; `out` is then as it was.
     """
     say = progress or (lambda line: None)
@@ -109,11 +103,14 @@ def select(
     if form not in FORMS:
         raise InputError(f"format {form!r} is not one of {', '.join(FORMS)}")
     given = {"real": real, "train": train, "test": test, "judge": judge}
-    texts = {name: read_text(source) for name, source in given.items() if source is not None}
+    inputs = {name: read_text(source) for name, source in given.items() if source is not None}
     rows, lines = _candidates(pool)
-    for text in texts.values():
+    for text in inputs.values():
         same_form(text.name, text.lines, lines)
-    filters = _filters(lines, texts, str(pool), drop_test_copies, bounds)
+    near = {"near": bounds["near"]} if "near" in bounds else {}
+    texts, of_test, told = withhold(inputs, lines, where=str(pool), drop=drop_test_copies, **near)
+    train_lines = texts["train"].lines if "train" in texts else None
+    filters = [*of_test, *usual_filters(texts["real"].lines, train=train_lines, **bounds)]
     say(f"{len(lines):,} texts: filters")
     screened = screen(lines, filters)
     kept = [lines[row] for row in screened.kept.tolist()]
@@ -139,7 +136,7 @@ def select(
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     of_d = fitted.diagnostics.warnings() if fitted else ()
     of_texts = [*_spaceless(texts["real"].lines, lines, seed), *_overlap(texts, fitted, source)]
-    warnings = [*of_texts, *of_d, *chosen.warnings]
+    warnings = [*told, *of_texts, *of_d, *chosen.warnings]
     funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
     done = Selection(funnel, chosen, fitted, opinion, list(dict.fromkeys(warnings)))
     plan = {
@@ -153,7 +150,7 @@ def select(
             _verdicts(pool, rows, fates), folder, form, lambda row: ROWS if row["selected"] else REJECTED
         )  # fmt: skip
         _page(done, lines, fates, folder / PAGE)
-        seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), plan))
+        seal_pool(folder, _provenance(pool, inputs, plan, done), _card(done, len(rows), plan))
 
     replace_folder(out, write)
     return done
@@ -187,21 +184,6 @@ def _candidates(pool: str | Path) -> tuple[np.ndarray, Sequence[str]]:
     if not lines:
         raise InputError(f"{pool}: holds no selected text; give a pool that `textgan generate` has written")
     return np.array(selected), lines
-
-
-def _filters(
-    lines: Sequence[str], texts: Mapping[str, Text], where: str, drop_test_copies: bool, bounds: Mapping[str, Any]
-) -> list[Filter]:
-    """The usual ones, and before them what keeps the test text out."""
-    known = texts["train"].lines if "train" in texts else None
-    usual = usual_filters(texts["real"].lines, train=known, **bounds)
-    if "test" not in texts:
-        return usual
-    kept_out = held_out(texts["test"].lines)
-    if drop_test_copies:
-        return [HeldOut(kept_out), *usual]
-    refuse_held_out(lines, kept_out, where=where)
-    return usual
 
 
 def _parted(texts: Mapping[str, Text], seed: int) -> tuple[Sequence[str], Sequence[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import NamedTuple, Protocol
@@ -196,33 +196,6 @@ class Blocklist:
     def __call__(self, lines: Sequence[str]) -> Reasons:
         hits = (self.pattern.search(line) for line in lines)
         return [f"blocklist: {' '.join(hit[0].split())}" if hit else None for hit in hits]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Lines of the test text, which no arm may see. `refuse_held_out` is the sterner form."""
-
-    test: frozenset[str]
-    name: str = "copies of test"
-
-    def __call__(self, lines: Sequence[str]) -> Reasons:
-        return ["copy of test" if folded(line) in self.test else None for line in lines]
-
-
-def held_out(test: Iterable[str]) -> frozenset[str]:
-    """The test text as `HeldOut` and `refuse_held_out` compare it."""
-    return frozenset(map(folded, test))
-
-
-def refuse_held_out(lines: Iterable[str], test: frozenset[str], *, where: str) -> None:
-    """Errors: InputError where a line of the test text, in whatever case and spaces, is among the lines."""
-    found: Iterator[tuple[int, str]] = ((row, line) for row, line in enumerate(lines, 1) if folded(line) in test)
-    if first := next(found, None):
-        many = 1 + sum(1 for _ in found)
-        raise InputError(
-            f"{where}: {many} texts stand in the test text (the first: row {first[0]}, {first[1]!r}); no model may see "
-            "them: take another test text, or drop them with --test-copies drop"
-        )
 
 
 def usual_filters(
