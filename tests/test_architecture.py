@@ -24,7 +24,7 @@ FLOORS = {
     "objectives oracle processes readable recurrent sequences sources text windows",
     2: "augmentation comparisons controls estimators evaluation lm updates",
     3: "adoption audits batches experiment judges labels laboratory loop opponents papers pools progress prompts "
-    "quickstart recipes report runs selection selftest settings state sweeps training trl watch",
+    "quickstart recipes report runs selection selftest settings state sweeps training trl verdicts watch",
     4: "__main__ cli cli_audit cli_commands cli_compare cli_experiment cli_lm cli_options cli_pool cli_rate cli_train "
     "cli_usage",
 }

@@ -16,9 +16,10 @@ import pytest
 from textgan import grammar
 from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_pool
 from textgan.augmentation.density import DensityRatio
+from textgan.augmentation.filters import Copies, PerplexityBand
 from textgan.augmentation.folder import data_card, seal_pool, write_shards
 from textgan.augmentation.opinion import MOST, opinion_of, placements, second_opinion, second_scores
-from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights
+from textgan.augmentation.select import DRS, MH, All, Resample, Threshold, TopK, Weights
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.report.funnel import funnel_plot
@@ -153,6 +154,67 @@ def test_weights_say_how_often_a_row_was_taken(done: Done, how: Any, tmp_path: P
     assert found.chosen.uneven == (len({round(row["weight"], 9) for row in rows}) > 1)
     if isinstance(how, Resample):
         assert {row["weight"] for row in rows} <= set(range(1, 900)) and max(row["weight"] for row in rows) > 1
+
+
+# What a row's scores say
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "how",
+    [TopK(0.5), Threshold(0.5), DRS(0.5), MH(4), Resample(300), Weights(), All()],
+    ids=lambda how: type(how).__name__,
+)
+def test_a_row_has_every_score_that_was_reckoned_of_it(done: Done, form: str, how: Any, tmp_path: Path) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra `data`)")
+    train, ratio = grammar.sample(100, 5), done.found.ratio
+    assert ratio is not None
+    options: dict[str, Any] = {"train": train, "judge": grammar.sample(9, 8), "form": form}
+    select(done.pool, REAL, tmp_path / "x", how=how, ratio=ratio, **options)
+    rows = list(read_pool(tmp_path / "x"))
+    judged = [row for row in rows if row["selected"] or row["reason"].startswith("not chosen")]
+    assert len(judged) > 300
+    wanted = ratio.scores([row["text"] for row in judged])
+    for name in ("d", "d_calibrated", "ratio"):
+        assert [row["scores"][name] for row in judged] == pytest.approx(wanted[name].tolist(), rel=1e-5, abs=1e-5)
+    assert wanted["ratio"] == pytest.approx(wanted["d_calibrated"] / (1 - wanted["d_calibrated"]))
+    copies, band = Copies(train), PerplexityBand(REAL)
+    for measure, stage in ((copies, "copy of train"), (band, "perplexity")):
+        seen = [row for row in rows if measure.score in row["scores"]]
+        values = measure.measure([row["text"] for row in seen])
+        assert [row["scores"][measure.score] for row in seen] == pytest.approx(values.tolist())
+        dropped = [row for row in rows if row.get("reason", "").startswith(stage)]
+        assert all(row in seen for row in [*judged, *dropped])  # what it was dropped by, too
+    assert {name for row in rows for name in row["scores"]} == {"longest_copy", "nll_lm", *wanted}
+    early = [row for row in rows if row.get("reason", "").partition(":")[0] in ("blank", "length", "charset")]
+    assert early and all(not row["scores"] for row in early)
+
+
+def test_scores_cost_no_second_look(done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each text that passed the filters is asked about once, and measured once by each filter."""
+    asked: Counter[str] = Counter()
+    ratio = done.found.ratio
+    assert ratio is not None
+
+    class Counting:
+        def logits(self, lines: Sequence[str]) -> np.ndarray:
+            asked.update(lines)
+            return np.zeros(len(lines))
+
+    monkeypatch.setattr(ratio, "judges", [Counting(), Counting()])
+    measured: Counter[str] = Counter()
+    once = PerplexityBand.measure
+    monkeypatch.setattr(PerplexityBand, "measure", lambda self, lines: (measured.update(lines), once(self, lines))[1])
+    select(done.pool, REAL, tmp_path / "x", how=TopK(0.5), ratio=ratio, judge=grammar.sample(9, 8))
+    passed = {row["text"] for row in read_pool(tmp_path / "x") if "ratio" in row["scores"]}
+    assert set(asked) == passed and set(asked.values()) == {1}
+    assert passed and all(measured[text] == 1 for text in passed - set(REAL))
+
+
+def test_without_d_and_without_training_text_a_row_has_what_there_is(done: Done, tmp_path: Path) -> None:
+    select(done.pool, REAL, tmp_path / "x", how=All(), judge=grammar.sample(9, 8))
+    assert {tuple(row["scores"]) for row in read_pool(tmp_path / "x")} == {(), ("nll_lm",)}
 
 
 # The second judge
