@@ -51,10 +51,10 @@ class Verdicts(NamedTuple):
             yield new if reason is None else {**new, "reason": reason}
 
 
-def free_folder(out: Path) -> Path:
+def free_folder(out: Path, flag: str = "--out") -> Path:
     """The folder itself. Errors: InputError where something is there already."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is there already; give a new folder as --out")
+        raise InputError(f"{out}: is there already; give a new folder as {flag}")
     return out
 
 
