@@ -19,7 +19,7 @@ from textgan.lm.loading import Lm, count_parameters, load_lm, save_lm, settle
 from textgan.lm.training import plan, seeded, train
 from textgan.lm.watching import Progress, Saving
 from textgan.machine import check_precision, pick_device
-from textgan.text import Text, make_folder, read_text, save_tokenizer, train_tokenizer
+from textgan.text import Text, folded, make_folder, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
 MADE_HERE = "small GPT-2 made here"
@@ -40,7 +40,8 @@ class FineTuned(NamedTuple):
     tokens predicted in them. best_step: the step whose weights were kept (lowest validation NLL; 0: the untuned ones).
     nll_per_token, nll_per_byte, perplexity: see DEFINITIONS. measured_on: "test", or "valid" where no test is given.
     before: the same figures of the untuned model. unk_rate: share of the measured tokens that are unknown words; above
-    0 the figures flatter the model. overlap: lines of valid and of test that are in the training text too.
+    0 the figures flatter the model. overlap: lines of valid and of test that are in the training text, or in that
+    of a small model's pre-training, too, in whatever case and spaces.
     curve: one dict an evaluation (step, loss, valid_nll). settings: all that was chosen.
     """
 
@@ -170,7 +171,7 @@ def finetune(
         after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
         result = FineTuned(
             out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
-            measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts),
+            measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts, base),
             curve=done.curve, settings=settings,
         )  # fmt: skip
         save_lm(base_lm, out, "finetune.json", result.to_json())
@@ -327,6 +328,7 @@ def _about(texts: dict[str, Text]) -> dict[str, Any]:
     return {name: {"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for name, text in texts.items()}
 
 
-def _overlap(texts: dict[str, Text]) -> dict[str, int]:
-    known = set(texts["text"].lines)
-    return {name: sum(line in known for line in texts[name].lines) for name in ("valid", "test") if name in texts}
+def _overlap(texts: dict[str, Text], base: Text) -> dict[str, int]:
+    known = {folded(line) for text in (texts["text"], base) for line in text.lines}
+    held = {name: texts[name].lines for name in ("valid", "test") if name in texts}
+    return {name: sum(folded(line) in known for line in lines) for name, lines in held.items()}
