@@ -162,9 +162,7 @@ class DensityRatio:
         write_json(folder / FACTS, {**self.settings, "knots": knots, "diagnostics": self.diagnostics._asdict()})
 
     @classmethod
-    def load(
-        cls, folder: str | Path, *, encoder: str | Path | None = None, given: Given | None = None
-    ) -> DensityRatio:
+    def load(cls, folder: str | Path, *, encoder: str | Path | None = None, given: Given | None = None) -> DensityRatio:
         """What `save` wrote; encoder: where the sentence encoder now is; given: the body, where `fit` was given one.
 
         Errors: InputError for anything else.
