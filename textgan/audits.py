@@ -35,6 +35,7 @@ from textgan.augmentation.audit.privacy import ORDER
 from textgan.augmentation.audit.sensitivity import Setting
 from textgan.augmentation.audit.shares import difference, distance_of, shares_of
 from textgan.augmentation.pool import is_row, parse_row
+from textgan.constraining import check_constrained, write_constrained
 from textgan.errors import InputError
 from textgan.metrics.reasons import Unmeasurable
 from textgan.opponents import Opponent
@@ -80,6 +81,8 @@ def audit(
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
+    constrained: str | Path | None = None,
+    by: str = "rake",
     say: Callable[[str], None] | None = None,
 ) -> Audit:
     """Audit a pool against the real text that its generator learnt from; writes out/audit.json and out/audit.html.
@@ -88,8 +91,12 @@ def audit(
     overlap and beside every group figure. lexicon: a file or a Lexicon (default: women and men). run, lm: a run,
     with its generator and its D, and a language model, for counterfactuals on real lines; scorers: more of them (lines
     -> (n,) numbers). canaries: the file of `plant_canaries`, whose exposure in `run` and presence in the pool are
-    looked up; they are taken out of `real`. n: words in a row that count as a copied run.
+    looked up; they are taken out of `real`. n: words in a row that count as a copied run. constrained: a new folder
+    for the selected rows brought to real text's shares, by "rake" (weights) or "quota" (fewer rows); see
+    `constraining.write_constrained`.
     """
+    if constrained is not None:
+        check_constrained(pool, Path(constrained), by)
     said = say or (lambda line: None)
     lexicon = lexicon if isinstance(lexicon, Lexicon) else load_lexicon(lexicon)
     rows, learnt = _read(pool), read_text(real)
@@ -109,14 +116,14 @@ def audit(
     groups = _groups(texts, lexicon, seed, absent)
     written = {name: texts[name][0] for name in (POOL, SELECTED) if name in texts}
     said("constraints and sensitivity")
-    constrained = _constrained(rows.chosen, lexicon, learnt.lines, seed, absent)
+    brought = _constrained(rows, lexicon, learnt.lines, seed, absent)
     settings = _settings(rows, learnt.lines, lexicon, seed, absent)
     said("counterfactuals and privacy")
     done = Audit(
         about=_about(rows, learnt, held, shared, lexicon, run, lm, n, seed),
         lexicon=lexicon,
         **groups,
-        constrained=constrained,
+        constrained=brought,
         counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
         overlap=_overlaps(written, learnt.lines, held, n, seed, absent),
@@ -128,6 +135,8 @@ def audit(
         folder = make_folder(out)
         write_lines(folder / "audit.html", page(done).rstrip("\n").split("\n"))
         write_json(folder / "audit.json", done.to_json())
+    if constrained is not None and isinstance(pool, str | Path):
+        write_constrained(done, pool, Path(constrained), learnt, by=by, seed=seed)
     return done
 
 
@@ -240,12 +249,12 @@ def _models(
 
 
 def _constrained(
-    chosen: Sequence[str], lexicon: Lexicon, real: Sequence[str], seed: int, absent: dict[str, str]
+    rows: _Pool, lexicon: Lexicon, real: Sequence[str], seed: int, absent: dict[str, str]
 ) -> dict[str, Constrained]:
-    found = {}
+    found, weights = {}, rows.weights[rows.selected]
     for name, way in (("raking", rake), ("quota", quota)):
         try:
-            found[name] = constrain(chosen, lexicon, real, by=way, seed=seed)
+            found[name] = constrain(rows.chosen, lexicon, real, by=way, seed=seed, weights=weights)
         except InputError as error:
             absent[f"{name} to real text's shares"] = str(error)
     return found
