@@ -22,7 +22,7 @@ import torch
 from textgan import grammar
 from textgan.errors import InputError
 from textgan.generators import LSTM
-from textgan.laboratory import cells, statistics
+from textgan.laboratory import cells, figures, statistics
 from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.cells import training_jobs
 from textgan.laboratory.lab import Lab, Place, Training
@@ -327,7 +327,7 @@ def test_copies_are_those_that_the_tuned_model_writes() -> None:
         count = {"real": 4, "selected": 7}.get(row["arm"], 0) + row["seed"] % 2
         lines = 50 if row["arm"] == "selected" else 100  # the others were blank: a share of what there is
         row["written"] = [{"temperature": t, "scored": lines, "scores": {"copies": count * t}} for t in (0.8, 1.0)]
-    found = statistics.copies_written(STUDY, rows, "selected", 100, "steps", 1.0)
+    found = statistics.gap(rows, "selected", 100, "steps", 1.0, figures.copied(100))
     assert found is not None and found.seeds == 8
     assert found.difference == pytest.approx(np.mean([(7 + s % 2) / 50 - (4 + s % 2) / 100 for s in range(8)]))
 
