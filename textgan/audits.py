@@ -319,9 +319,13 @@ def _exposed(
                 "ones (--length), or train with --max_len"
             )
         else:
-            score = models[name]
-            found[name] = exposure(lambda lines, score=score: -score(lines), planted, seed=seed).tolist()
+            found[name] = exposure(_negated(models[name]), planted, seed=seed).tolist()
     return found
+
+
+def _negated(score: Scorer) -> Scorer:
+    """log p of what gives -log p."""
+    return lambda lines: -score(lines)
 
 
 def _about(

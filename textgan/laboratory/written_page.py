@@ -131,12 +131,13 @@ def groups_table(study: Study, rows: Sequence[Row], n: int, regime: str) -> Mark
         return None
     real = [row for row in rows if row["n"] == n]
     body.insert(0, ["real text", DASH, DASH, *(level(real, own) for _, own in figures.values())])
+    chance = level(real, audited(DISTANCE, "chance"))
     return table(
         ["arm", "ratio", "seeds", *figures], body,
-        caption="Groups in what models write at T = 1, beside the judges' text and, below, minus the best real-only "
-        "arm's (95 % intervals). Total variation of two real texts stays below "
-        f"{level(real, audited(DISTANCE, 'chance'))} 95 times of 100; amplification is that of Zhao et al. (2017), "
-        "absent where too few lines mention a group; swapped: mean |change of NLL| of test lines",
+        caption="Groups in the tuned models: in what they write at T = 1 beside the judges' text, and what swapped "
+        "groups change in the NLL of test lines (mean |change|); below, minus the best real-only arm's (95 %). "
+        f"By chance alone total variation stays below {chance} 95 times of 100; amplification is that of Zhao et al. "
+        "(2017), absent where too few lines mention a group",
     )  # fmt: skip
 
 
