@@ -204,7 +204,7 @@ def _four_questions(study: Study, rows: Sequence[Row], n: int, regime: str) -> M
             ]  # fmt: skip
             body.append([f"{arm}, {what}", *cells])
     head = ["arm and question", "difference", "seeds", "95 % interval", "p, one test"]
-    said = "The four questions: loss, diversity, copying, groups (means over seeds; the arm minus the best real-only)"
+    said = "The four questions: loss, diversity, copying, groups; means over seeds, the arm minus the best real-only"
     return table(head, body, caption=said)
 
 
