@@ -80,7 +80,7 @@ def test_an_audit_finds_what_was_planted_and_says_it(
     assert found["overlap"]["pool"]["verbatim"]["low"] > 0.05
     assert found["overlap"]["pool"]["verbatim"]["low"] < 0.15 < found["overlap"]["pool"]["verbatim"]["high"] + 0.02
     # 40 copies each, read some 30 times: above almost all of 4,095 candidates; unseen ones have 1.44 on average
-    assert min(found["canaries"]["exposure"]) > 8
+    assert min(found["canaries"]["exposure"]["generator"]) > 8
     assert found["counterfactual"]["generator"]["size"]["lines"] > 100
     assert {(s["ratio"], s["kept"]) for s in found["sensitivity"]} >= {(0.1, 1.0), (0.1, 0.5), (0.5, 1.0)}
     assert "lines came through" in said
@@ -353,14 +353,15 @@ def test_canaries_come_back_from_their_file_and_the_text_holds_them(tmp_path: Pa
     ],
 )
 def test_exposure_is_told_beside_what_chance_does(bits: list[float], said: str) -> None:
-    assert said in found._exposed(bits)
+    assert said in found._exposed(bits, "generator")
 
 
 def test_canaries_that_no_model_saw_are_called_remembered_as_seldom_as_is_said() -> None:
     rng = np.random.default_rng(0)
     for n in (3, 10):
         drawn = rng.exponential(1 / np.log(2), (1000, n))
-        assert sum("they are remembered" in found._exposed(bits.tolist()) for bits in drawn) < 65  # two tests, 5 %
+        said = [found._exposed(bits.tolist(), "generator") for bits in drawn]
+        assert sum("they are remembered" in one for one in said) < 65  # two tests, 5 %
 
 
 def test_canaries_that_a_run_cannot_read_to_their_end_are_no_evidence(tmp_path: Path) -> None:
@@ -368,5 +369,25 @@ def test_canaries_that_a_run_cannot_read_to_their_end_are_no_evidence(tmp_path: 
     plant_canaries(lines, 3, out=tmp_path / "planted.txt", key=tmp_path / "key.json", length=9)
     run = fit(MLE(mle_steps=2, batch=8, generator=LSTM(4, 8)), lines, out=tmp_path / "run", progress=False)
     done = audit(run.sample_text(60), lines, canaries=tmp_path / "key.json", run=run.path)
-    assert not done.exposure and "they are longer than the 4 tokens" in done.absent["exposure of canaries"]
-    assert any("not measured: exposure of canaries" in line for line in done.to_lines())
+    assert not done.exposure
+    assert "they are longer than the 4 tokens" in done.absent["exposure of canaries in the generator"]
+    assert any("not measured: exposure of canaries in the generator" in line for line in done.to_lines())
+
+
+def test_a_language_model_exposes_the_canaries_that_it_read_and_no_others(place: Path, tmp_path: Path) -> None:
+    """As the run does: each canary 40 times in the text, read some five times; without them 1.44 bits are the mean."""
+    how = {"layers": 1, "width": 64, "vocab_size": 400, "steps": 120, "lr": 5e-3}
+    for name, told in (("real", "they are remembered"), ("clean", "nothing is shown to be remembered")):
+        lm = pretrain_small((place / f"{name}.txt").read_text().splitlines(), tmp_path / name, **how)
+        done = audit(
+            people(60, 4), place / "real.txt", lm=lm, canaries=place / "canaries.json", lexicon=NAMES,
+            out=tmp_path / f"{name}-audit",
+        )  # fmt: skip
+        assert set(done.exposure) == {"language model"}
+        assert done.absent["exposure of canaries in a generator"] == "none was given"
+        assert any("In the language model the 4 canaries" in said and told in said for said in done.findings())
+        written = json.loads((tmp_path / f"{name}-audit" / "audit.json").read_text())
+        assert written["canaries"]["exposure"] == done.exposure
+        assert "Exposure of canaries in the language model" in (tmp_path / f"{name}-audit" / "audit.html").read_text()
+        bits = done.exposure["language model"]
+        assert min(bits) > 8 if name == "real" else np.mean(bits) < 5

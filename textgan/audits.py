@@ -48,6 +48,7 @@ Scorer = Callable[[Sequence[str]], np.ndarray]
 REAL, CONTROL, POOL, SELECTED, WEIGHTED = "real", "control", "pool", "selected", "selected, weighted"
 SCORES = ("ratio", "d_calibrated", "d")  # of a row; the one that most rows have orders them, of equals the first
 SWAPPED = 500  # pairs of lines that each model reads
+WRITERS = ("generator", "language model")  # whose scores are -log p, so that a canary has an exposure
 
 
 class _Pool(NamedTuple):
@@ -90,10 +91,10 @@ def audit(
     pool: a pool (rows, selected or not) or a plain text. control: real text that the generator never saw, for the
     overlap and beside every group figure. lexicon: a file or a Lexicon (default: women and men). run, lm: a run,
     with its generator and its D, and a language model, for counterfactuals on real lines; scorers: more of them (lines
-    -> (n,) numbers). canaries: the file of `plant_canaries`, whose exposure in `run` and presence in the pool are
-    looked up; they are taken out of `real`. n: words in a row that count as a copied run. constrained: a new folder
-    for the selected rows brought to real text's shares, by "rake" (weights) or "quota" (fewer rows); see
-    `constraining.write_constrained`.
+    -> (n,) numbers). canaries: the file of `plant_canaries`, whose exposure in the run's generator and in the language
+    model, and presence in the pool, are looked up; they are taken out of `real`. n: words in a row that count as a
+    copied run. constrained: a new folder for the selected rows brought to real text's shares, by "rake" (weights) or
+    "quota" (fewer rows); see `constraining.write_constrained`.
     """
     if constrained is not None:
         check_constrained(pool, Path(constrained), by)
@@ -127,7 +128,7 @@ def audit(
         counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
         overlap=_overlaps(written, learnt.lines, held, n, seed, absent),
-        exposure=_exposed(planted, models.get("generator"), opened, seed, absent),
+        exposure=_exposed(planted, models, opened, seed, absent),
         extracted={} if planted is None else {name: extracted(lines, planted) for name, lines in written.items()},
         absent=absent,
     )
@@ -310,18 +311,29 @@ def _overlaps(
 
 
 def _exposed(
-    planted: Canaries | None, model: Scorer | None, run: Run | None, seed: int, absent: dict[str, str]
-) -> list[float]:
-    if planted is None or model is None:
-        absent["exposure of canaries"] = "no canaries were given" if planted is None else "no run was given"
-        return []
-    if run is not None and run.encode(planted.lines).truncated:
-        absent["exposure of canaries"] = (
-            f"they are longer than the {run.generator.max_len} tokens that the run reads and writes; plant shorter "
-            "ones (--length), or train with --max_len"
-        )
-        return []
-    return [float(bits) for bits in exposure(lambda lines: -model(lines), planted, seed=seed)]
+    planted: Canaries | None, models: Mapping[str, Scorer], run: Run | None, seed: int, absent: dict[str, str]
+) -> dict[str, list[float]]:
+    """Of each model that gives lines a probability."""
+    if planted is None:
+        absent["exposure of canaries"] = "no canaries were given"
+        return {}
+    found = {}
+    for name in WRITERS:
+        if name not in models:
+            absent[f"exposure of canaries in a {name}"] = "none was given"
+        elif name == "generator" and run is not None and run.encode(planted.lines).truncated:
+            absent[f"exposure of canaries in the {name}"] = (
+                f"they are longer than the {run.generator.max_len} tokens that the run reads and writes; plant shorter "
+                "ones (--length), or train with --max_len"
+            )
+        else:
+            found[name] = exposure(_negated(models[name]), planted, seed=seed).tolist()
+    return found
+
+
+def _negated(score: Scorer) -> Scorer:
+    """log p of what gives -log p."""
+    return lambda lines: -score(lines)
 
 
 def _about(

@@ -25,8 +25,8 @@ def add_audit(commands: Any) -> None:
     parser.add_argument("--real", required=True, metavar="TEXT", help="the text that the generator learnt from")
     parser.add_argument("--control", metavar="TEXT", help="as real, and never seen: without it no overlap is measured")
     parser.add_argument("--lexicon", metavar="FILE", help="groups of words, YAML (default: women and men, English)")
-    parser.add_argument("--run", metavar="RUN", help="the generator's run: counterfactuals of G and D, canaries")
-    parser.add_argument("--lm", metavar="LM", help="a language model, for counterfactuals: hub name or folder")
+    parser.add_argument("--run", metavar="RUN", help="the generator's run: counterfactuals of G and D, canaries in G")
+    parser.add_argument("--lm", metavar="LM", help="a language model, hub name or folder: counterfactuals, canaries")
     parser.add_argument("--canaries", metavar="FILE", help="canaries planted in the training text (textgan canaries)")
     parser.add_argument(
         "--n", type=whole(1, 64), default=8, metavar="N", help="words in a row that are a copy (default: 8)"
