@@ -35,7 +35,7 @@ from textgan.prompts import FILE as PROMPTS
 from textgan.prompts import GIVEN, check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
-from textgan.settings import Schedule, check_start, choose, refuse_other_settings, settings_of
+from textgan.settings import Schedule, check_start, choose, from_noise, refuse_other_settings, settings_of
 from textgan.state import State
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Recipe, check_recipe
@@ -140,6 +140,8 @@ def fit(
                 settings["threads"] = n
                 if anew:
                     bar.say(f"nothing to resume in {folder}; it begins anew")
+                if not resume and (cold := from_noise(chosen, settings)):
+                    bar.say(f"warning: {cold}")
                 try:
                     training.run(bar, asked)
                 except ConnectionError as error:
