@@ -413,8 +413,8 @@ def test_a_game_that_begins_with_noise_and_is_not_made_for_it_says_so(
     for name, more, noise in (("cold", [], True), ("warm", ["--start", start], False)):
         assert main(["train", "seqgan", "grammar:40", "--out", str(tmp_path / name), *game, *tiny, *more]) == 0
         assert ("warning: seqgan's game begins with noise" in capsys.readouterr().err) is noise
-    scratch = ["train", "scratchgan", "grammar:40", "--out", str(tmp_path / "scratch"), "--adversarial_steps", "1", *tiny]
-    assert main(scratch) == 0
+    scratch = ["--out", str(tmp_path / "scratch"), "--adversarial_steps", "1", *tiny]
+    assert main(["train", "scratchgan", "grammar:40", *scratch]) == 0
     assert "begins with noise" not in capsys.readouterr().err  # it is made for that
 
 

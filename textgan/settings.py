@@ -108,12 +108,12 @@ def check_start(run: Any, recipe: Recipe) -> None:
 def from_noise(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
     """What to say where a game begins with noise that is made for a trained generator; None where it does not."""
     usual = {entry.name: entry.default for entry in dataclasses.fields(recipe)}  # type: ignore[arg-type]
-    meant = isinstance(steps := usual.get("mle_steps"), int) and steps > 0 and getattr(recipe, "adversarial_steps", 0)
-    if not meant or recipe.mle_steps or {"start", "pretrained"} & settings.keys():  # type: ignore[attr-defined]
+    meant, steps = usual.get("mle_steps"), getattr(recipe, "mle_steps", 0)
+    if not meant or steps or not getattr(recipe, "adversarial_steps", 0) or {"start", "pretrained"} & settings.keys():
         return None
     return (
-        f"{recipe.name}'s game begins with noise: it has no steps of maximum likelihood; give --mle_steps, --start RUN, "
-        "or --generator pretrained --generator.path LM"
+        f"{recipe.name}'s game begins with noise, as it has no steps of maximum likelihood; give --mle_steps, "
+        "--start RUN, or --generator pretrained --generator.path LM"
     )
 
 
