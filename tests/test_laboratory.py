@@ -398,6 +398,34 @@ def test_no_rate_is_given_where_real_lines_gain_nothing() -> None:
     assert "worth" not in statistics.sentences(STUDY, rows)[0]
 
 
+def test_a_harm_beyond_what_was_looked_at_is_called_neither_bound() -> None:
+    """Fresh lines gain .02 for each 100, looked at up to 100: a loss of .5 is by the chord that of losing 2500."""
+    study = dataclasses.replace(STUDY, sweep=(), fresh_ratios=(0.5,))
+    rows = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "selected": 0.5}, noise=1e-9)
+    found = statistics.exchange(study, rows, "selected", 100, "steps", 1.0)
+    assert found is not None and (found.value, found.bound, found.low) == (-1000, "cut at", None)
+    said = statistics.sentences(study, rows)[0]
+    assert said.endswith("worth by the chord -1000 or fewer fresh real ones (no interval: beyond what was looked at).")
+    html = page(study, "abc", rows, {}, [], [said], {}, {})
+    assert "cut at \u22121,000" in html and "at least \u2212" not in html
+    rows = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "selected": -0.5}, noise=1e-9)
+    assert "worth at least 1000 fresh real ones (no interval:" in statistics.sentences(study, rows)[0]
+
+
+@pytest.mark.parametrize("effect", [-0.01, 0.01, 0.5])
+def test_under_three_seeds_no_worth_is_claimed(effect: float) -> None:
+    rows = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "fresh@2": -0.04, "selected": effect}, noise=1e-9, seeds=2)
+    study = dataclasses.replace(STUDY, seeds=2)
+    said = statistics.sentences(study, rows)
+    assert (
+        len(said) == 1
+        and said[0].endswith("(2 seeds: no claim).")
+        and "Exchange rate" not in page(study, "abc", rows, {}, [], said, {}, {})
+    )
+    three = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "fresh@2": -0.04, "selected": effect}, noise=1e-9, seeds=3)
+    assert [one.seeds for one in statistics.worths(study, three, 100, "steps")] == [3]
+
+
 def test_diversity_is_compared_at_the_quality_of_real_only_and_never_beyond_a_curve() -> None:
     rows = rows_of({"selected": 0.0})
     for row in rows:  # self-BLEU = 5 - LM-score, and .3 less for the arm: at equal quality the difference is -.3

@@ -21,11 +21,11 @@ from textgan.laboratory.statistics import (
     claimed,
     contrasts,
     copies_written,
-    exchange,
     group_shift,
     paired,
     shift,
     verdict,
+    worths,
 )
 from textgan.laboratory.study import REGIMES, Study
 from textgan.metrics.intervals import half_width
@@ -229,18 +229,16 @@ def _span(low: float | None, high: float | None, places: int = 5) -> str:
 
 def _worth_table(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup | None:
     body = []
-    for arm in study.arms:
-        worth = None if arm in (*REAL_ARMS, "fresh") else exchange(study, rows, arm, n, regime, study.ratio)
-        if worth is not None and np.isfinite(worth.value):
-            span = _span(worth.low, worth.high, 0)
-            rate = f"{worth.bound} {signed(worth.value, 0)}".strip()
-            body.append([arm, number(worth.lines), rate, span, number(worth.most)])
+    for worth in worths(study, rows, n, regime):
+        rate = f"{worth.bound} {signed(worth.value, 0)}".strip()
+        span = _span(worth.low, worth.high, 0)
+        body.append([worth.arm, number(worth.seeds), number(worth.lines), rate, span, number(worth.most)])
     if not body:
         return None
     return table(
-        ["arm", "lines added", "1000 of them are worth", "95 % interval", "most looked at"], body,
+        ["arm", "seeds", "lines added", "1000 of them are worth", "95 % interval", "most looked at"], body,
         caption="Exchange rate, in fresh real lines; below 0 they do harm. Where the curve of `fresh` was not measured "
-        "so low, it is a bound",
+        "so low, it is a bound; what is cut at the most that was looked at may be more and may be less",
     )  # fmt: skip
 
 
