@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -966,3 +968,61 @@ def test_a_single_job_waits_for_what_it_needs_and_the_test_text_for_all(tmp_path
         one_job(tmp_path, "test-real-r0-steps-N100-s0")
     with pytest.raises(InputError, match="no job of this experiment|trainings are to be done"):
         one_job(tmp_path, "nonsense")
+
+
+# -- what is kept of an experiment
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    """benchmarks/augmentation/run.py."""
+    spec = importlib.util.spec_from_file_location("kept_experiments", SMOKE.parent / "run.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))
+        spec.loader.exec_module(module)
+    return module
+
+
+def test_what_was_frozen_and_the_page_are_kept_without_a_machines_folders(
+    done: Lab, tmp_path: Path, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMOLLM2", "/models/it.gguf")
+    monkeypatch.setattr(script, "ROOT", done.out.parent)
+    reason = f"InputError: /models/it.gguf and {done.out}/x are not there"
+    script.keep(done.out, tmp_path / "smoke-100.0-1", {"failed": {"a job": reason}, "configuration": "abc"})
+    kept = {path.name.removeprefix("smoke-100.0-1"): path.read_text() for path in tmp_path.iterdir()}
+    assert set(kept) == {".jsonl", ".study.json", ".json", ".html"}
+    frozen = json.loads(kept[".study.json"])
+    digest = frozen.pop("hash")
+    assert hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:16] == digest
+    assert study_of(frozen["study"], "kept") == done.study and digest in kept[".html"]
+    assert json.loads(kept[".json"])["failed"]["a job"] == f"InputError: $SMOLLM2 and ./{done.out.name}/x are not there"
+    assert not any(folder in text for text in kept.values() for folder in (str(done.out), str(ROOT), str(Path.home())))
+    monkeypatch.setattr(script, "RESULTS", tmp_path)
+    monkeypatch.setattr(script, "POOLED", ())
+    rows, facts = script.kept()["smoke-100"]
+    assert script.study_kept("smoke-100", rows, facts + facts).seeds == 4  # two parts
+    lines, said = script.rows()
+    assert lines[2].startswith("| `smoke-100` | 2 | ") and any("against D's choice in 4 of 4 pools" in x for x in said)
+    monkeypatch.setattr(script, "LARGEST", 1000)
+    script.keep(done.out, tmp_path / "larger-100", {})
+    assert not (tmp_path / "larger-100.html").exists() and (tmp_path / "larger-100.study.json").exists()
+
+
+@pytest.mark.parametrize("path", sorted(SMOKE.parent.glob("*.yaml")), ids=lambda p: p.stem)
+def test_no_configuration_that_we_ship_names_a_folder_of_a_machine(path: Path) -> None:
+    study = read_study(path)
+    assert '"/' not in json.dumps([study.to_json(), study.recipes()])
+
+
+def test_the_table_says_on_how_many_seeds_it_rests_at_which_rates_and_what_each_arm_is_worth(script: Any) -> None:
+    lines, said = script.rows()
+    rows = {line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]}
+    assert rows["stopped-game-500"][1] == "4 (before-selected, selected 3)" and rows["cpu-100"][1] == "8"
+    assert rows["teacher-again-100"][2] == "0.0005 on 8 (lacks a smaller one)" and rows["chosen-500"][2] == "0.001 on 4"
+    of_game = [line for line in said if line.startswith("* **stopped-game-500**")]
+    assert any("before 245 (165 to 325)" in line and "selected 311 (165 to 457) on 3 seeds" in line for line in of_game)
+    edge = "the real-only arm's rate is at the edge of its grid (0.0005 on 8 of 8 seeds): it may not be tuned; add a "
+    assert any(edge + "smaller one" in line for line in said if line.startswith("* **teacher-again-100**"))
