@@ -28,6 +28,7 @@ os.environ.setdefault("TEXTGAN_DATA", str(ROOT.parent / "shared" / "data"))
 
 from textgan.errors import InputError  # noqa: E402
 from textgan.experiment import commit, read_results, versions  # noqa: E402
+from textgan.laboratory.arms import ARMS  # noqa: E402
 from textgan.laboratory.checks import doubtful, edges, rates, tuned, unequal  # noqa: E402
 from textgan.laboratory.running import run_study  # noqa: E402
 from textgan.laboratory.statistics import (  # noqa: E402
@@ -175,7 +176,8 @@ def _worth(study: Study, rows: list[dict[str, Any]]) -> list[str]:
 
 def _checked(study: Study, rows: list[dict[str, Any]]) -> list[str]:
     """How real-only was tuned, and warnings."""
-    pools = {f"select-{row['arm']}-s{row['seed']}": row["selection"] for row in rows if "selection" in row}
+    chosen = [row for row in rows if "selection" in row]
+    pools = {f"select-{ARMS[row['arm']].temperature}-s{row['seed']}": row["selection"] for row in chosen}
     return [*tuned(study, rows), *unequal(study, rows), *doubtful(pools)]
 
 

@@ -6,7 +6,7 @@ From the rows of results.jsonl. Rows that were kept before some of this stood in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from textgan.laboratory.arms import ARMS
@@ -105,8 +105,9 @@ def budgets(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup | 
         mine = [row for row in rows if (row["arm"], row["n"], row["regime"], row["ratio"]) == (arm, n, *at)]
         if mine := [row for row in mine if "tokens" in row]:
             cells = [_span([row[key] for row in mine]) for key in ("steps", "tokens", "best_step")]
-            rates_of = [row["rate"] for row in mine if "rate" in row]
-            body.append([arm, number(len(mine)), *cells, _span(rates_of) if rates_of else DASH])
+            chosen = [row["rate"] for row in mine if "rate" in row]
+            cells.append(_span(chosen, lambda rate: f"{rate:g}") if chosen else DASH)
+            body.append([arm, number(len(mine)), *cells])
     if not body:
         return None
     equal = "they are not equal" if unequal(study, [row for row in rows if row["n"] == n]) else "equal to the token"
@@ -118,9 +119,8 @@ def budgets(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup | 
     return table(head, body, caption=f"Budgets at equal {regime}: {said} (least to most over the seeds)")
 
 
-def _span(values: Sequence[float]) -> str:
-    ends = [number(end) for end in (min(values), max(values))]
-    return " to ".join(dict.fromkeys(ends))
+def _span(values: Sequence[float], written: Callable[[float], str] = number) -> str:
+    return " to ".join(dict.fromkeys(written(end) for end in (min(values), max(values))))
 
 
 def chosen_by_d(row: Row, trained: Mapping[str, Row]) -> dict[str, Any]:
