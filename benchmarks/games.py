@@ -29,12 +29,20 @@ from textgan.generators import GeneratorSpec  # noqa: E402
 SEEDS = (0, 1, 2)
 CONTROLLED = ("seqgan", "relgan")
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
-VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the games that begin as the papers do
+VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the games that begin as the papers do, where they have the fields
     "": {},
+    "-no-baseline": {"fields": {"baseline": False}},  # as in the papers: rewards above 0 sharpen G, whoever D likes
+    "-no-baseline-constant": {"fields": {"baseline": False}, "control": "constant"},
+    "-no-baseline-shuffled": {"fields": {"baseline": False}, "control": "shuffled"},
     "-long": {"times": 10},
     "-judged": {"times": 5, "fields": {"judge_steps": 3000, "discriminator_updates": 30}},
 }
 NEVER = Schedule(log_every=1, eval_every=10**6, save_every=10**6)
+
+
+def known_fields(recipe: Any) -> set[str]:
+    """The names of a recipe's fields."""
+    return {field.name for field in dataclasses.fields(recipe)}
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Ground:
         base = self.settings(name)
         if type(type(base)().generator) is type(self.generator):
             changes["generator"] = self.generator
-        known = {field.name for field in dataclasses.fields(base)}
+        known = known_fields(base)
         return dataclasses.replace(base, **{key: value for key, value in changes.items() if key in known})
 
     def fit(self, recipe: Any, seed: int, out: Path, **options: Any) -> Run:
@@ -147,6 +155,7 @@ class Ground:
             (f"{name}-from-papers{word}", self.game, {"recipe": name, "begins": "mle-papers"} | more, "mle-papers")
             for name in self.papers
             for word, more in VARIANTS.items()
+            if set(more.get("fields", ())) <= known_fields(self.settings(name))
         ]
         cells.append(("mle-equal", self.equal, {}, EQUAL))
         job = self.word + "{}-{}"

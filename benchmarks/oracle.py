@@ -13,12 +13,11 @@ early-stopped maximum likelihood; "from-papers" from `mle-papers`, which is over
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
 from fronts import seeded, seeds_of, spread
-from games import ROOT, Ground
+from games import ROOT, Ground, known_fields
 
 from textgan import Run, oracle, recipes
 from textgan.cli import guarded
@@ -52,8 +51,8 @@ def settings(name: str) -> Any:
     kind = recipes.find_recipe(name)
     if preset := recipes.presets_of(kind).get("paper-oracle"):
         return preset
-    known = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{"generator_lr": 1e-2} if "generator_lr" in known and name not in OWN_RATES else {})
+    faster = "generator_lr" in known_fields(kind) and name not in OWN_RATES
+    return kind(**{"generator_lr": 1e-2} if faster else {})
 
 
 def measured(length: int, run: Run, seed: int) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def ground(length: int) -> Ground:
         settings=settings,
         generator=SIZES,
         likelihoods=MLE,
-        budget={"judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5},
+        budget={"judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5, "baseline": True},
         seconds=GAME,
         eval_every=EPOCH,
         measured=partial(measured, length),

@@ -40,7 +40,8 @@ WAYS: dict[str, Selector] = {
     "all": All(), "top half": TopK(0.5), "drs half": DRS(0.5), "drs exact": DRS(None), "mh 20": MH(20),
     "resample": Resample(2000), "weights": Weights(1.0, 0.0, float("inf")), "weights, flattened": Weights(),
 }  # fmt: skip
-SHOWN = [*((f"oracle-{t}-", "log_p") for t in TEMPERATURES), ("biased-", "habits"), ("grammar-", "grammatical")]
+SHOWN = [*((f"oracle-{t}-", "log_p") for t in TEMPERATURES), ("biased-", "habits"),
+         *(("grammar-", key) for key in ("grammatical", "words"))]  # fmt: skip
 Row = dict[str, Any]
 
 

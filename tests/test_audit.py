@@ -273,6 +273,21 @@ def test_raking_one_group_weighs_by_the_ratio_of_shares() -> None:
     assert done.effective_sample == pytest.approx(100**2 / (20 * 2.5**2 + 80 * 0.625**2))
 
 
+def test_raking_multiplies_the_weights_that_rows_have() -> None:
+    pool = ["a woman runs"] * 2 + ["a dog runs"] * 2
+    before = np.array([1.0, 3.0, 2.0, 2.0])  # half of the weight is hers
+    done = constrain(pool, GENDER, {"female": 0.2}, weights=before)
+    assert done.weights == pytest.approx(np.array([0.2 * 1 / 4, 0.2 * 3 / 4, 0.4, 0.4]) * 4)
+    assert constrain(pool, GENDER, {"female": 0.5}, weights=before).weights == pytest.approx(before / 2)
+    kept = constrain(pool, GENDER, {"female": 0.5}, weights=np.array([0.0, 1.0, 1.0, 1.0]))
+    assert kept.rows.tolist() == [1, 2, 3] and kept.weights == pytest.approx(np.array([2.0, 1.0, 1.0]) * 3 / 4)
+    with pytest.raises(InputError, match="the rows weigh unlike, and a quota counts rows; rake them"):
+        constrain(pool, GENDER, {"female": 0.2}, by=quota, weights=before)
+    assert constrain(pool, GENDER, {"female": 0.5}, by=quota, weights=np.full(4, 7.0)).rows.tolist() == [0, 1, 2, 3]
+    with pytest.raises(InputError, match="weights of 0 or more, and not all 0"):
+        constrain(pool, GENDER, {"female": 0.2}, weights=-before)
+
+
 def test_real_text_is_a_target_too() -> None:
     done = constrain(company(500, 1), GENDER, ["she runs", "he runs", "a dog runs", "a dog runs"])
     assert done.target == {"female": 0.25, "male": 0.25}

@@ -1,6 +1,7 @@
 """One call audits a pool: what was planted in it stands in the tables, the JSON and the page, and the page is inert."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 
 from textgan import grammar
 from textgan.audits import audit
-from textgan.augmentation import pool_rows, write_pool
+from textgan.augmentation import pool_rows, read_pool, verify_pool, write_pool
 from textgan.augmentation.audit import Lexicon, found, plant_canaries, read_canaries
+from textgan.augmentation.folder import FORMS, seal_pool, write_shards
 from textgan.cli import main
 from textgan.discriminators import CNN
 from textgan.errors import InputError
@@ -78,7 +80,7 @@ def test_an_audit_finds_what_was_planted_and_says_it(
     assert found["overlap"]["pool"]["verbatim"]["low"] > 0.05
     assert found["overlap"]["pool"]["verbatim"]["low"] < 0.15 < found["overlap"]["pool"]["verbatim"]["high"] + 0.02
     # 40 copies each, read some 30 times: above almost all of 4,095 candidates; unseen ones have 1.44 on average
-    assert min(found["canaries"]["exposure"]) > 8
+    assert min(found["canaries"]["exposure"]["generator"]) > 8
     assert found["counterfactual"]["generator"]["size"]["lines"] > 100
     assert {(s["ratio"], s["kept"]) for s in found["sensitivity"]} >= {(0.1, 1.0), (0.1, 0.5), (0.5, 1.0)}
     assert "lines came through" in said
@@ -212,6 +214,120 @@ def test_very_little_text_is_audited_without_figures_that_cannot_be_had(tmp_path
     json.loads((tmp_path / "audit.json").read_text(), parse_constant=lambda name: pytest.fail(name))
 
 
+# The constrained pool
+
+
+@pytest.fixture
+def few_women(tmp_path: Path) -> Path:
+    """A pool folder of 300 rows of which 240 are selected, with few women and scores; and real text beside it."""
+    rows = list(pool_rows(people(300, 4, female=0.05), source="gan"))
+    for row in rows:
+        row["scores"] = {"ratio": 0.5, "d": -1.0}
+        row |= {} if row["index"] % 5 else {"selected": False, "weight": 0.0, "reason": "length: 1 words"}
+    (tmp_path / "pool").mkdir()
+    write_shards(iter(rows), tmp_path / "pool", "jsonl", lambda row: "rows" if row["selected"] else "rejected")
+    source = {"run": "r", "recipe": "mle", "sha256": "ab" * 32}
+    seal_pool(tmp_path / "pool", {"plan": {"source": source, "licence": "mit"}}, ["a card"])
+    (tmp_path / "real.txt").write_text("\n".join(people(400, 1)) + "\n")
+    (tmp_path / "names.yaml").write_text("groups: {female: [zara], male: [zeno]}")
+    return tmp_path
+
+
+def shares_in(pool: Path) -> dict[str, float]:
+    """Of the weight of a pool's rows that are used, counted by hand."""
+    rows = [row for row in read_pool(pool) if row["selected"]]
+    whole = sum(row["weight"] for row in rows)
+    return {name: sum(row["weight"] for row in rows if name in row["text"]) / whole for name in ("zara", "zeno")}
+
+
+@pytest.mark.parametrize("by", ["rake", "quota"])
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_the_constrained_pool_has_the_shares_of_real_text(
+    few_women: Path, by: str, form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(few_women)
+    pool = Path("pool")
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra `data`)")
+        FORMS["parquet"].write(read_pool("pool"), Path("pool.parquet"))
+        pool = Path("pool.parquet")
+    asked = f"audit {pool} --real real.txt --lexicon names.yaml --out a --constrained new --by {by}"
+    assert main(asked.split()) == 0
+    said = capsys.readouterr().out
+    real = [sum(name in line for line in people(400, 1)) / 400 for name in ("zara", "zeno")]
+    before, after, rows = shares_in(pool), shares_in(Path("new")), list(read_pool("new"))
+    kept = [row for row in rows if row["selected"]]
+    assert abs(before["zara"] - real[0]) > 0.1
+    assert [*after.values()] == pytest.approx(real, abs=1e-9 if by == "rake" else 1 / len(kept))
+    assert verify_pool("new") == [] and {path.suffix for path in Path("new").glob("rows-*")} == {f".{form}"}
+    assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in read_pool(pool))  # every row is there
+    reasons = Counter(row.get("reason") for row in rows)
+    assert reasons["length: 1 words"] == 60 and reasons[None] == len(kept)
+    if by == "rake":
+        assert len(kept) == 240 and len({row["weight"] for row in kept}) == 3  # hers, his and nobody's
+        assert np.mean([row["weight"] for row in kept]) == pytest.approx(1)
+        assert "--weight-by density_ratio" in said
+    else:
+        assert {row["weight"] for row in kept} == {1.0} and reasons["not chosen by quota"] == 240 - len(kept) > 0
+        assert "--weight-by density_ratio" not in said
+    assert all(row["scores"] == {"ratio": 0.5, "d": -1.0} for row in rows)
+    made, audited = (json.loads(Path(path).read_text()) for path in ("new/provenance.json", "a/audit.json"))
+    found = audited["constrained"]["raking" if by == "rake" else "quota"]
+    assert (made["plan"]["by"], made["achieved"], made["plan"]["target"]) == (by, found["achieved"], found["target"])
+    assert made["inputs"]["real"]["lines"] == 400 and made["funnel"][f"kept by {by}"] == len(kept)
+    card = Path("new/README.md").read_text()
+    how = "weighted by raking" if by == "rake" else "drawn by quota"
+    assert (
+        f"{how}, so that groups are mentioned as often as in real.txt: female {100 * before['zara']:.2f} % bef" in card
+    )
+    if form == "jsonl":  # a file alone does not say who wrote it
+        assert "license: mit" in card and "written by run r" in card
+
+
+def test_rows_that_weigh_unlike_are_raked_from_there_and_not_counted(
+    few_women: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(few_women)
+    rows = [row | {"weight": row["weight"] * (1 + row["index"] % 3)} for row in read_pool("pool")]
+    write_pool(rows, "p.jsonl")
+    asked = "audit p.jsonl --real real.txt --lexicon names.yaml --out a --constrained new"
+    assert main([*asked.split(), "--by", "quota"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "textgan: error: --constrained: the rows weigh unlike, and a quota counts"
+    )
+    assert Path("a/audit.json").exists() and not Path("new").exists()
+    assert main(asked.split()) == 0
+    real = [sum(name in line for line in people(400, 1)) / 400 for name in ("zara", "zeno")]
+    assert [*shares_in(Path("new")).values()] == pytest.approx(real, abs=1e-9)
+    was = {row["id"]: row["weight"] for row in rows}
+    moved = {round(row["weight"] / was[row["id"]], 9) for row in read_pool("new") if row["selected"]}
+    assert len(moved) == 3  # one factor for hers, his and nobody's
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("pool --by quota", 2, "--by is about the constrained pool; give --constrained NEWPOOL"),
+        ("pool --constrained new --by half", 2, "--by: 'half' is not one of rake, quota"),
+        ("real.txt --constrained new", 1, "real.txt: lines are no rows to be weighed; --constrained needs a folder"),
+        ("pool --constrained pool", 1, "pool: is there already; give a new folder as --constrained"),
+        ("pool --constrained a", 1, "a: is there already; give a new folder as --constrained"),
+        ("men.jsonl --constrained new", 1, "cannot be had: no row mentions female; generate more or leave it out"),
+    ],
+)
+def test_a_constrained_pool_that_cannot_be_is_one_line(
+    few_women: Path, line: str, code: int, said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(few_women)
+    write_pool(pool_rows(people(60, 4, female=0), source="gan"), "men.jsonl")
+    before = {path: path.read_bytes() for path in Path("pool").iterdir()}
+    assert main(["audit", *line.split(), "--real", "real.txt", "--lexicon", "names.yaml", "--out", "a"]) == code
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and not Path("new").exists()
+    assert {path: path.read_bytes() for path in Path("pool").iterdir()} == before
+
+
 def test_canaries_come_back_from_their_file_and_the_text_holds_them(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("\n".join(people(200, 1)) + "\n")
@@ -237,14 +353,15 @@ def test_canaries_come_back_from_their_file_and_the_text_holds_them(tmp_path: Pa
     ],
 )
 def test_exposure_is_told_beside_what_chance_does(bits: list[float], said: str) -> None:
-    assert said in found._exposed(bits)
+    assert said in found._exposed(bits, "generator")
 
 
 def test_canaries_that_no_model_saw_are_called_remembered_as_seldom_as_is_said() -> None:
     rng = np.random.default_rng(0)
     for n in (3, 10):
         drawn = rng.exponential(1 / np.log(2), (1000, n))
-        assert sum("they are remembered" in found._exposed(bits.tolist()) for bits in drawn) < 65  # two tests, 5 %
+        said = [found._exposed(bits.tolist(), "generator") for bits in drawn]
+        assert sum("they are remembered" in one for one in said) < 65  # two tests, 5 %
 
 
 def test_canaries_that_a_run_cannot_read_to_their_end_are_no_evidence(tmp_path: Path) -> None:
@@ -252,5 +369,25 @@ def test_canaries_that_a_run_cannot_read_to_their_end_are_no_evidence(tmp_path: 
     plant_canaries(lines, 3, out=tmp_path / "planted.txt", key=tmp_path / "key.json", length=9)
     run = fit(MLE(mle_steps=2, batch=8, generator=LSTM(4, 8)), lines, out=tmp_path / "run", progress=False)
     done = audit(run.sample_text(60), lines, canaries=tmp_path / "key.json", run=run.path)
-    assert not done.exposure and "they are longer than the 4 tokens" in done.absent["exposure of canaries"]
-    assert any("not measured: exposure of canaries" in line for line in done.to_lines())
+    assert not done.exposure
+    assert "they are longer than the 4 tokens" in done.absent["exposure of canaries in the generator"]
+    assert any("not measured: exposure of canaries in the generator" in line for line in done.to_lines())
+
+
+def test_a_language_model_exposes_the_canaries_that_it_read_and_no_others(place: Path, tmp_path: Path) -> None:
+    """As the run does: each canary 40 times in the text, read some five times; without them 1.44 bits are the mean."""
+    how = {"layers": 1, "width": 64, "vocab_size": 400, "steps": 120, "lr": 5e-3}
+    for name, told in (("real", "they are remembered"), ("clean", "nothing is shown to be remembered")):
+        lm = pretrain_small((place / f"{name}.txt").read_text().splitlines(), tmp_path / name, **how)
+        done = audit(
+            people(60, 4), place / "real.txt", lm=lm, canaries=place / "canaries.json", lexicon=NAMES,
+            out=tmp_path / f"{name}-audit",
+        )  # fmt: skip
+        assert set(done.exposure) == {"language model"}
+        assert done.absent["exposure of canaries in a generator"] == "none was given"
+        assert any("In the language model the 4 canaries" in said and told in said for said in done.findings())
+        written = json.loads((tmp_path / f"{name}-audit" / "audit.json").read_text())
+        assert written["canaries"]["exposure"] == done.exposure
+        assert "Exposure of canaries in the language model" in (tmp_path / f"{name}-audit" / "audit.html").read_text()
+        bits = done.exposure["language model"]
+        assert min(bits) > 8 if name == "real" else np.mean(bits) < 5

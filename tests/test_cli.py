@@ -402,6 +402,22 @@ def test_what_is_written_takes_the_place_of_nothing_that_is_read(
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
+def test_a_game_that_begins_with_noise_and_is_not_made_for_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TextGAIL's preset has no maximum likelihood, as its paper's G is a trained GPT-2."""
+    tiny = ["--batch", "8", "--generator.embedding", "4", "--generator.hidden", "4"]
+    game = ["--mle_steps", "0", "--judge_steps", "0", "--adversarial_steps", "1", "--rollouts", "1"]
+    start = str(tmp_path / "mle")
+    assert main(["train", "mle", "grammar:40", "--out", start, "--mle_steps", "1", *tiny]) == 0
+    for name, more, noise in (("cold", [], True), ("warm", ["--start", start], False)):
+        assert main(["train", "seqgan", "grammar:40", "--out", str(tmp_path / name), *game, *tiny, *more]) == 0
+        assert ("warning: seqgan's game begins with noise" in capsys.readouterr().err) is noise
+    scratch = ["--out", str(tmp_path / "scratch"), "--adversarial_steps", "1", *tiny]
+    assert main(["train", "scratchgan", "grammar:40", *scratch]) == 0
+    assert "begins with noise" not in capsys.readouterr().err  # it is made for that
+
+
 def test_what_spoils_a_figure_is_told_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, other, glued = (tmp_path / name for name in ("own.txt", "other.txt", "glued.txt"))
     own.write_text("\n".join(grammar.sample(80)))

@@ -99,6 +99,13 @@ def test_finetune_follows_the_weights_that_a_mix_has_written() -> None:
     assert kept["rows"] == "m.jsonl" and kept["effective_sample"] == pytest.approx(36**2 / (30 + 91 / 12.25))
 
 
+def test_a_small_model_is_pre_trained_on_the_text_without_the_pool() -> None:
+    for name, pool in (("alone", ""), ("mixed", "--pool grammar:30:3 --ratio 1 --schedule two_stage")):
+        assert run(f"finetune small:1x8 grammar:30 {pool} --valid grammar:9:1 --steps 1 --out {name}") == 0
+    base = [Path(name, "base", "model.safetensors").read_bytes() for name in ("alone", "mixed")]
+    assert base[0] == base[1]
+
+
 def test_standard_input_is_read_alike_with_weights_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
     weighed("p.jsonl")
     for name, how in (("plain", ""), ("weighed", "--weight-by density_ratio")):

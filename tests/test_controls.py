@@ -44,6 +44,19 @@ def test_a_constant_reward_leaves_the_generator_where_it_was(recipe: type, tmp_p
     assert constant.settings["control"] == "constant" and "control" not in true.settings
 
 
+def test_without_a_baseline_a_constant_reward_sharpens_the_generator(tmp_path: Path) -> None:
+    """Each step makes what was drawn likelier. SeqGAN's paper has no baseline: its gain needs no D."""
+    changes = {"adversarial_steps": 8, "mle_steps": 100, "mle_lr": 0.02, "generator_lr": 0.05, "rollouts": 1}
+    nll = {
+        name: -play(SeqGAN, tmp_path / name, "constant", **changes | more).log_probs(LINES)[0].mean()
+        for name, more in (("start", {"adversarial_steps": 0}), ("with", {}), ("without", {"baseline": False}))
+    }
+    assert nll["with"] == nll["start"]
+    sharp, even = (Run.open(tmp_path / name) for name in ("without", "start"))
+    own = {run.path.name: -run.log_probs(run.sample_text(200, seed=1))[0].mean() for run in (sharp, even)}
+    assert own["without"] < own["start"] - 0.3  # nats a sentence
+
+
 @pytest.mark.parametrize("batch", [24, 32, 128])
 def test_a_constant_reward_moves_nothing_under_bfloat16(batch: int, tmp_path: Path) -> None:
     """MaliGAN's normalised weights are 1, in eight bits 1.0078 of 24 sentences: a push of all of them alike."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -126,6 +127,14 @@ def test_a_grid_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
         run_grid([Job("a", work, {}, ("b",))], tmp_path)
     with pytest.raises(InputError, match="--backend 'slurm' is not one of loky, dask, ray"):
         run_grid([Job("a", work, {"x": 1})], tmp_path, backend="slurm")
+    with pytest.raises(InputError, match="--workers 0 does nothing; give 1 or more"):
+        run_grid([Job("a", work, {"x": 1})], tmp_path, workers=0)
+
+
+def test_dask_without_a_scheduler_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask is an extra")
+    with pytest.raises(InputError, match="--backend dask: there is no client; give --address HOST:PORT"):
+        run_grid([Job("a", counted(tmp_path), {"x": 1})], tmp_path, backend="dask")
 
 
 def test_the_list_is_of_commands_each_of_which_does_its_job(
@@ -139,11 +148,11 @@ def test_the_list_is_of_commands_each_of_which_does_its_job(
         return command_line(jobs, tmp_path, lambda: "the table", "about", arguments)
 
     lines = said("--list").splitlines()
-    assert [line.split()[1:] for line in lines] == [["bench.py", "--job", "a-1"], ["bench.py", "--job", "b-2"]]
+    assert [line.split(" ", 1)[1] for line in lines] == ["bench.py --job a-1", "bench.py --job b-2  # after a-1"]
     assert said("--list", "--only", "b-") == lines[1]
     with pytest.raises(InputError, match="a-1 must be done before"):
         said("--job", "b-2")
-    assert [said(*line.split()[2:]) for line in lines] == ["a-1: done", "b-2: done"]
+    assert [said(*shlex.split(line, comments=True)[2:]) for line in lines] == ["a-1: done", "b-2: done"]
     assert said("--table") == "the table"
     with pytest.raises(InputError, match="'c' is no job of this grid"):
         said("--job", "c")

@@ -16,18 +16,16 @@ from textgan.augmentation.filters import (
     Copies,
     Duplicates,
     Filter,
-    HeldOut,
     Length,
     NearDuplicates,
     PerplexityBand,
     Repetition,
-    held_out,
-    refuse_held_out,
     screen,
     usual_filters,
 )
+from textgan.augmentation.held_out import HeldOut, withhold
 from textgan.errors import InputError
-from textgan.text import first_of_near_duplicates
+from textgan.text import Text, first_of_near_duplicates, read_text
 
 TRAIN = ["the cat sat on the mat .", "a dog ran in the park ."]
 
@@ -58,7 +56,9 @@ def test_lines_that_stand_twice_leave_the_band_where_it_was() -> None:
         (Copies(TRAIN, share=0.5), ["so the cat sat by"], ["copy of train: 3 of 5 words"]),
         (Blocklist(["bad word", "c++"]), ["a Bad  WORD here", "a bad wordy one", "in C++ .", "cc++"],
          ["blocklist: Bad WORD", None, "blocklist: C++", None]),
-        (HeldOut(held_out(["a b"])), ["A b", "a b c"], ["copy of test", None]),
+        # a full stop is no word; 4 of 5 words are common, 3 of 5 are not enough; a copy is one after a near one, too
+        (HeldOut(["a b c e .", "a b c d ."]), ["A b  c d .", "a b c d", "a b c d f", "a b c x y"],
+         ["copy of test", "near-copy of test: a b c d .", "near-copy of test: a b c d .", None]),
     ],
     ids=lambda value: type(value).__name__ if callable(value) else "",
 )  # fmt: skip
@@ -132,14 +132,41 @@ def test_the_usual_filters_leave_real_text_alone_and_drop_planted_faults() -> No
     assert done.funnel[-1][1] == len(done.kept) == sum(reason is None for reason in done.reasons)
 
 
-def test_test_lines_are_refused_by_name() -> None:
+def text(lines: list[str], name: str) -> Text:
+    return read_text(lines)._replace(name=name)
+
+
+def test_the_test_text_is_kept_out_of_every_text_by_name() -> None:
+    test, pool = text(["the cat sat on the mat .", "a dog ran ."], "t.txt"), ["x y", "a  DOG ran"]
+    free = {"real": text(["one line"], "r.txt"), "train": text(["another one"], "tr.txt")}
+    assert withhold({"real": test}, pool, where="p") == ({"real": test}, [], [])  # without a test text: as they came
+    assert withhold({**free, "test": test}, ["x y"], where="p") == ({**free, "test": test}, [], [])
     with pytest.raises(InputError) as error:
-        refuse_held_out(["x", "A b", "a  B", "y"], held_out(["a b", "c"]), where="p.jsonl")
+        withhold({**free, "test": test}, pool, where="p.jsonl")
     assert str(error.value) == (
-        "p.jsonl: 2 texts stand in the test text (the first: row 2, 'A b'); no model may see them: take another test "
-        "text, or drop them with --test-copies drop"
+        "1 of 2 lines of p.jsonl stand in the --test text, or nearly (the first: line 2, 'a  DOG ran'); "
+        "no model may see them: take another test text, or drop them with --test-copies drop"
     )
-    refuse_held_out(["x"], held_out(["a b"]), where="p.jsonl")
+    for role, why in (("real", "D must not"), ("judge", "the judge must not"), ("train", "the generator has learnt")):
+        held = text(["a line", "the cat sat on the mat", "A dog ran ."], "h.txt")
+        said = rf"2 of 3 lines of --{role} h.txt stand in the --test text, or nearly \(the first: line 2, '.*'\); {why}"
+        with pytest.raises(InputError, match=said):
+            withhold({**free, role: held, "test": test}, ["x"], where="p")
+        kept, filters, warnings = withhold({**free, role: held, "test": test}, ["x"], where="p", drop=True)
+        assert kept[role].lines == (held.lines if role == "train" else ["a line"])
+        assert len(warnings) == 1 and warnings[0].startswith(f"2 of 3 lines of --{role} h.txt stand in the --test text")
+        assert [check.name for check in filters] == ["copies of test"]
+    with pytest.raises(
+        InputError, match="2 of 2 lines of --real t.txt stand in the --test text, or nearly; give other"
+    ):
+        withhold({"real": test, "test": test}, ["x"], where="p", drop=True)
+
+
+def test_a_lower_jaccard_index_keeps_more_out() -> None:
+    test = {"real": text(["z"], "r"), "test": text(["a b c d e f"], "t")}
+    withhold(test, ["a b c d"], where="p")  # 4 of 6 words
+    with pytest.raises(InputError, match="1 of 1 lines of p stand"):
+        withhold(test, ["a b c d"], where="p", near=0.6)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,25 @@ def test_json_lines_are_read_like_tabs() -> None:
     assert a.labels == b.labels
 
 
+@pytest.mark.parametrize("form", ["jsonl", "json", "parquet"])
+def test_a_file_of_rows_is_read_with_its_labels(form: str, tmp_path: Path) -> None:
+    """A .jsonl is rows everywhere else, whose text alone is read."""
+    rows = [{"label": label, "text": text} for label, text in (x.split("\t") for x in LINES)]
+    unused = {"label": "third", "text": "not of it", "selected": False}
+    file = tmp_path / f"rows.{form}"
+    if form == "parquet":
+        arrow = pytest.importorskip("pyarrow", reason="parquet is read by pyarrow, of the extra `data`")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.Table.from_pylist([row | {"selected": True} for row in rows] + [unused]), file)
+    else:
+        more = [unused] if form == "jsonl" else []
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows + more))
+    a, b = (prepare(text, LINES[:4], TextSettings(), classes=True) for text in (LINES, file))
+    assert np.array_equal(a.train.ids, b.train.ids) and a.labels == b.labels
+    recipe = SentiGAN(**SETTINGS | {"mle_steps": 1}, generator=LSTM(8, 16, dropout=0.0))  # type: ignore[arg-type]
+    assert fit(recipe, file, valid=file, out=tmp_path / "run", progress=False).labels == a.labels
+
+
 def test_each_label_has_its_own_text(run: Run) -> None:
     for label, word, other in (("up", "yes", "no"), ("down", "no", "yes")):
         words = " ".join(run.sample_text(100, label=label)).split()

@@ -22,20 +22,23 @@ import pytest
 import torch
 
 from textgan import grammar
+from textgan.augmentation.audit import Lexicon, load_lexicon, shares, total_variation
 from textgan.cli import main
 from textgan.errors import InputError
+from textgan.evaluation import evaluate
 from textgan.generators import LSTM
-from textgan.laboratory import cells, checks, statistics
+from textgan.laboratory import cells, checks, figures, statistics
 from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.cells import training_jobs
 from textgan.laboratory.lab import Lab, Place, Training
-from textgan.laboratory.opening import BINS, line_nats
+from textgan.laboratory.opening import BINS, _swapped, _written, groups_written, line_nats
 from textgan.laboratory.page import page
 from textgan.laboratory.running import freeze, one_job, open_test, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
 from textgan.laboratory.standing import so_far, standing
 from textgan.laboratory.study import SPLITS, Games, Selection, Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
+from textgan.metrics import Frechet, Mauve
 from textgan.metrics.intervals import half_width
 from textgan.text import read_text, save_tokenizer, train_tokenizer
 
@@ -330,7 +333,7 @@ def test_copies_are_those_that_the_tuned_model_writes() -> None:
         count = {"real": 4, "selected": 7}.get(row["arm"], 0) + row["seed"] % 2
         lines = 50 if row["arm"] == "selected" else 100  # the others were blank: a share of what there is
         row["written"] = [{"temperature": t, "scored": lines, "scores": {"copies": count * t}} for t in (0.8, 1.0)]
-    found = statistics.copies_written(STUDY, rows, "selected", 100, "steps", 1.0)
+    found = statistics.gap(rows, "selected", 100, "steps", 1.0, figures.copied(100))
     assert found is not None and found.seeds == 8
     assert found.difference == pytest.approx(np.mean([(7 + s % 2) / 50 - (4 + s % 2) / 100 for s in range(8)]))
 
@@ -560,13 +563,141 @@ def test_shares_of_copies_stand_under_their_own_heads_and_count_a_text_once() ->
     found = html[html.index("copies of the training lines") :]
     heads = re.findall(r"<th[^>]*>([^<]*)</th>", found)[:7]
     assert heads[:5] == ["arm", "8-grams control", "8-grams train", "lines control", "lines train"]
-    cells_of = {name: re.findall(r"<td[^>]*>([^<]*)</td>", found[found.index(f"{name}, N = 100") :])[:4]
-                for name in ("gan", "selected")}  # fmt: skip
-    assert [float(cell.split()[0]) for cell in cells_of["gan"]] == [0.0625, 0.125, 0.25, 0.5]
-    assert [float(cell.split()[0]) for cell in cells_of["selected"][2:]] == [0.25, 0.5]
+    shown = {name: re.findall(r"<td[^>]*>([^<]*)</td>", found[found.index(f"{name}, N = 100") :])[:4]
+             for name in ("gan", "selected")}  # fmt: skip
+    assert [float(cell.split()[0]) for cell in shown["gan"]] == [0.0625, 0.125, 0.25, 0.5]
+    assert [float(cell.split()[0]) for cell in shown["selected"][2:]] == [0.25, 0.5]
+
+
+def written_of(row: dict[str, Any], women: float, mauve: float) -> dict[str, Any]:
+    """The row with what its model wrote at T = 1, the judges' text and the N lines having .5 and .4 women."""
+    plain = {
+        "temperature": 1.0, "blank": 0, "scored": 100, "scores": {"MAUVE": mauve, "Frechet": 2 - mauve},
+        "real": {"MAUVE": 0.96, "Frechet": 1.0}, "groups": {"women": {"written": women, "real": 0.5, "learnt": 0.4}},
+        "total_variation": {"written": 0.5 - women, "real": 0.03, "chance": 0.07},
+        "amplification": {"written": 0.3 - women, "real": -0.02},
+    }  # fmt: skip
+    return row | {"written": [{"temperature": 0.8, "scores": {"MAUVE": 0.1}}, plain], "swapped": {"size": women}}
+
+
+def biased_rows(effects: dict[str, float]) -> list[dict[str, Any]]:
+    """Rows of models that write .4 women, less by their effect; MAUVE is .9, less by it; seeds differ, pairs hardly."""
+    rng, rows = np.random.default_rng(1), []
+    level = 0.05 * rng.standard_normal(8)
+    for row in rows_of(dict.fromkeys(effects, 0.0)):
+        less = effects.get(row["arm"], effects.get(f"{row['arm']}@{row['ratio']:g}", 0.0))
+        at = level[row["seed"]] + 0.001 * rng.standard_normal()
+        rows.append(written_of(row, 0.4 + at - less, 0.9 + at - less))
+    return rows
+
+
+def test_what_a_tuned_model_writes_of_whom_is_set_beside_what_the_best_real_only_model_writes() -> None:
+    rows = biased_rows({"selected": 0.1, "fresh": 0.0})
+    known = {"women": figures.share("women"), "far": figures.audited("total_variation"), "swaps": figures.swapped,
+             "lean": figures.audited("amplification"), "MAUVE": figures.likeness("MAUVE")}  # fmt: skip
+    found = {name: statistics.gap(rows, "selected", 100, "steps", 1.0, value) for name, value in known.items()}
+    for name, sign in (("women", -1), ("far", 1), ("swaps", -1), ("lean", 1), ("MAUVE", -1)):
+        one = found[name]
+        assert one is not None and one.low is not None and one.high is not None and one.seeds == 8
+        assert one.low < 0.1 * sign < one.high and one.high - one.low < 0.01, name  # the seeds' own spread is .05
+    own = statistics.gap(rows, "fresh", 100, "steps", 1.0, figures.share("women"))
+    assert own is not None and own.low is not None and own.high is not None and own.low < 0 < own.high
+    for row in rows:
+        if (row["arm"], row["seed"]) == ("selected", 3):
+            row["written"] = []
+    fewer = statistics.gap(rows, "selected", 100, "steps", 1.0, figures.share("women"))
+    assert fewer is not None and (fewer.seeds, fewer.low, fewer.p) == (7, None, None)
+
+
+def cells_of(html: str, caption: str, row: str) -> list[str]:
+    """The words of a row of a page's table."""
+    table = html[html.index(f"<caption><span>{caption}") :].split("</table>")[0]
+    line = next(one for one in table.split("<tr")[1:] if row in one)
+    return [re.sub(r"<[^>]*>", " ", cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)]
+
+
+def test_the_page_tells_groups_at_every_ratio_and_likeness_beside_real_texts_own() -> None:
+    study = dataclasses.replace(STUDY, arms=("real", "matched", "duplicated", "selected", "fresh"))
+    rows = biased_rows({"selected@1": 0.1, "selected@2": 0.2, "fresh": 0.0})
+    html = page(study, "abc", rows, {}, [], ["said"], {}, {})
+    question = cells_of(html, "The four questions", "selected, H4: written lines on women")
+    assert float(question[1].replace("\u2212", "-")) == pytest.approx(-0.1, abs=0.002) and question[2] == "8"
+    for name in ("total variation of the written", "amplification in the written", "swapped groups"):
+        assert f"selected, H4: {name}" in html
+    table = html[html.index("<caption><span>Groups in the tuned models") :].split("</table>")[0]
+    lines = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)[:2] for line in table.split("<tr")[1:]]
+    assert [line[1] for line in lines if line[0] == "selected"] == ["1", "2"]
+    assert re.search(r"stays below 0?\.07\d* 95 times", table)
+    own = cells_of(html, "Groups in the tuned models", "real text")[3:6]
+    assert own == ["0.5000", "0.0300", "\u22120.0200"]
+    assert "Groups, over how much is added" in html
+    near = cells_of(html, "Likeness of what models write", ">selected<")
+    assert near[3] == "0.9600" and near[6] == "1"
+    gaps = [float(cell.replace("\u2212", "-").split()[0]) for cell in (near[4], near[7])]
+    assert gaps == pytest.approx([-0.1, 0.1], abs=0.002)
+    assert cells_of(html, "Likeness of what models write", ">real<")[4] == "\u2013"  # it is what is to be beaten
+
+
+def test_rows_that_lack_a_figure_have_it_nowhere_on_the_page_and_never_as_0() -> None:
+    """Rows of before it was measured, or of too few lines for it."""
+    rows = rows_of({"selected": -0.02})
+    bare = page(STUDY, "abc", rows, {}, [], ["said"], {}, {})
+    for name in ("MAUVE", "total variation", "amplification", "swapped groups", "Groups in the"):
+        assert name not in bare
+    few = [written_of(row, 0.4, 0.9) for row in rows]
+    for row in few:
+        row["written"][1] |= {"amplification": {}, "scores": {"Frechet": 1.0}, "real": {"Frechet": 1.0}}
+        del row["swapped"]
+    html = page(STUDY, "abc", few, {}, [], ["said"], {}, {})
+    assert "H4: amplification" not in html and "H4: swapped" not in html and "H4: total variation" in html
+    assert cells_of(html, "Likeness of what models write", ">selected<")[2:5] == ["\u2013"] * 3
 
 
 # -- what is measured on the test text
+
+PEOPLE = Lexicon({"female": ["zara"], "male": ["zeno"]}, [("zara", "zeno")])
+
+
+def people(n: int, women: float, seed: int) -> list[str]:
+    """Lines of which a share speaks of Zara, who sings, and .3 of Zeno, who dances; one of five the other way."""
+    rng = np.random.default_rng(seed)
+    who = rng.choice(["zara", "zeno", "one"], size=n, p=[women, 0.3, 0.7 - women]).tolist()
+    odd = (rng.random(n) < 0.2).tolist()
+    does = [("sings", "dances")[(name == "zeno") ^ turn] for name, turn in zip(who, odd, strict=True)]
+    return [f"{name} {verb} {place}" for place, (name, verb) in enumerate(zip(who, does, strict=True))]
+
+
+def test_groups_written_are_told_from_the_judges_text_as_far_as_they_are_and_a_fair_draw_is_not() -> None:
+    judge, test, learnt = people(2000, 0.2, 1), people(900, 0.2, 2), people(100, 0.2, 3)
+    fair = groups_written(people(600, 0.2, 4), judge, learnt, test, PEOPLE, 0)
+    skewed = groups_written(people(600, 0.05, 5), judge, learnt, test, PEOPLE, 0)
+    found = skewed["groups"]["female"]
+    assert found["written"] == pytest.approx(0.05, abs=0.03) and found["real"] == pytest.approx(0.2, abs=0.03)
+    assert found["learnt"] == sum("zara" in line for line in learnt) / 100
+    far, near = skewed["total_variation"], fair["total_variation"]
+    assert far["written"] == pytest.approx(0.15, abs=0.04) and far["chance"] < far["written"]
+    assert near["written"] < 0.06 and near["real"] < 0.06 and far["real"] == near["real"]  # one draw of the test text
+    always = [line.replace("zara dances", "zara sings").replace("zeno sings", "zeno dances") for line in
+              people(600, 0.2, 6)]  # fmt: skip
+    lean = groups_written(always, judge, learnt, test, PEOPLE, 0)["amplification"]
+    assert lean["written"] > 0.15 > 0.05 > abs(lean["real"])  # from 4 of 5 to all: .2
+    few = groups_written(people(30, 0.2, 7), judge, learnt, test[:20], PEOPLE, 0)
+    assert few["amplification"] == {} and set(few["total_variation"]) == {"written", "chance"}
+
+
+def test_swapped_lines_move_a_language_model_by_the_mean_of_each_pairs_own_difference(tmp_path: Path) -> None:
+    lines = people(60, 0.4, 1)
+    lm = load_lm(pretrain_small(lines, tmp_path, layers=1, width=16, vocab_size=300, steps=20), device="cpu")
+    found = _swapped(lm, PEOPLE, [*lines, lines[0]])["swapped"]
+    other = {"zara": "zeno", "zeno": "zara"}
+    pairs = [(line, " ".join(other.get(word, word) for word in line.split())) for line in lines]
+    moved = [
+        abs(np.subtract(*(nll(lm.model, lm.tokenizer, [line]).total for line in pair)))
+        for pair in pairs if pair[0] != pair[1]
+    ]  # fmt: skip
+    assert found["lines"] == len(moved) and found["size"] == pytest.approx(np.mean(moved), rel=1e-4)
+    assert set(found["toward"]) == {"female > male", "male > female"}
+    assert _swapped(lm, PEOPLE, ["one sings", *lines[:5]]) == {}
 
 
 def test_tokens_that_a_model_never_writes_have_no_probability_on_the_test_text_either(tmp_path: Path) -> None:
@@ -687,6 +818,34 @@ def test_arms_have_equal_tokens_in_one_regime_and_equal_real_tokens_in_the_other
             assert found[row["training"]]["steps"] == round(study.tuning.steps * growth), row["arm"]
             lengths.add(growth)
     assert len(lengths) > 2  # synthetic lines are longer and shorter than real ones, and their passes alike
+
+
+def test_what_each_arm_writes_is_set_beside_the_judges_text_by_the_packages_own_measures(done: Lab) -> None:
+    lexicon, judge = load_lexicon(), done.split("judge")
+    for row in rows_in(done.out):
+        plain = figures.plain(row)
+        place = Place(*(row[key] for key in Place._fields))
+        lines = read_text(done.model(done.training(place)) / "written.txt").lines
+        women = shares(lines, lexicon)["female"].share
+        assert plain["groups"]["female"]["written"] == women and plain["scored"] == len(lines) == 30
+        assert plain["groups"]["female"]["real"] == shares(judge, lexicon)["female"].share > 0
+        assert plain["total_variation"]["written"] == total_variation(lines, judge, lexicon).value
+        assert 0 < plain["scores"]["MAUVE"] <= 1 and plain["scores"]["Frechet"] > 0 < row["swapped"]["size"]
+        assert set(plain["real"]) == {"MAUVE", "Frechet"} and not {"real", "groups"} & row["written"][0].keys()
+    alone = evaluate(lines, judge, metrics=(Mauve(), Frechet()), groups=0)  # of the last one
+    for scores, name in ((alone.scores, "scores"), (alone.real, "real")):
+        for score in scores:
+            assert plain[name][score.name] == pytest.approx(score.value, rel=1e-9)
+    html = (done.out / "report.html").read_text()
+    assert "Likeness of what models write" in html and "Groups in the tuned models" in html
+
+
+def test_of_too_few_lines_there_is_no_mauve(done: Lab) -> None:
+    lab = Lab(done.out)
+    lab.__dict__["study"] = dataclasses.replace(done.study, writing=dataclasses.replace(done.study.writing, n=12))
+    lm, real = load_lm(lab.base, device="cpu"), lab.real(100, 0)
+    plain = _written(lab, load_lexicon(), lm, real, lab.split("test"), lab.work, 0)[1]
+    assert "MAUVE" not in plain["scores"] and set(plain["real"]) == {"Frechet"} and plain["amplification"] == {}
 
 
 def test_arms_of_a_pair_share_their_real_lines_and_no_other_seed_has_them(done: Lab) -> None:

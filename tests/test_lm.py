@@ -234,6 +234,18 @@ def test_finetune_lowers_the_held_out_nll_and_says_all_about_it(base: Path, tmp_
     assert {"lm", "steps", "tokens", "nll_per_token", "nll_per_byte", "perplexity", "best_step"} <= written.keys()
 
 
+def test_held_out_lines_in_the_training_text_are_counted_in_whatever_case_and_wherever_they_were_read(
+    base: Path, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"steps": 1, "tokens_per_step": 100}
+    valid = ["  Two CATS sleep .", "it rains .", "nobody came ."]
+    done = finetune(base, [*REAL, "two cats sleep ."], valid=valid, out=tmp_path / "a", **how)
+    assert done.overlap == {"valid": 1}
+    read = {"base_text": [*REAL, "it rains ."], "base_steps": 1}
+    done = finetune("small:1x16", [*REAL, "two cats sleep ."], valid=valid, out=tmp_path / "b", **read, **how)
+    assert done.overlap == {"valid": 2}
+
+
 def test_the_folder_is_a_hugging_face_model_with_the_reported_nll(base: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

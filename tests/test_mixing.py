@@ -202,6 +202,34 @@ def test_a_pool_file_keeps_its_weights(tmp_path: Path) -> None:
     assert one.weights.tolist() == other.weights.tolist()
 
 
+# What a small model is pre-trained on
+
+
+@pytest.mark.parametrize(
+    "plan", [MixPlan(1, schedule="two_stage"), MixPlan(1, regime="replace"), MixPlan(2, tokens=90)]
+)
+def test_a_small_model_begins_with_the_same_weights_whatever_is_mixed_in(plan: MixPlan, tmp_path: Path) -> None:
+    same: dict[str, Any] = {"test": VALID[:9], "steps": 2, "base_steps": 3, "tokens_per_step": 64}
+    for name, text in (("alone", TRAIN), ("mixed", blend(TRAIN, MADE, plan))):
+        finetune("small:1x16", text, out=tmp_path / name, **same)
+    one, other = (tmp_path / name / "base" for name in ("alone", "mixed"))
+    assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes()
+    tuned = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("alone", "mixed")]
+    assert tuned[0] != tuned[1]
+
+
+def test_a_mixture_without_real_text_pre_trains_nothing(tmp_path: Path) -> None:
+    mixture = blend(TRAIN, MADE, MixPlan(1))
+    bare = mixture._replace(base=mixture.base._replace(lines=[]))
+    same: dict[str, Any] = {"valid": VALID[:9], "steps": 1, "base_steps": 3, "tokens_per_step": 64}
+    with pytest.raises(InputError, match="no real text to be pre-trained on in this mixture; give base_text"):
+        finetune("small:1x16", bare, out=tmp_path / "o", **same)
+    assert not (tmp_path / "o").exists()
+    finetune("small:1x16", bare, out=tmp_path / "o", base_text=TRAIN, **same)
+
+
 # Budgets
 
 

@@ -88,7 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_run_on_an_oracle_writes_sentences_of_its_length_and_logs_their_nll(run: Run) -> None:
     truth = oracle.load("random-5x4-3")
     assert run.settings["oracle"] == {"name": "random-5x4-3", "sha256": truth.sha256}
-    assert run.settings["tokens"]["max_len"] == 6
+    assert run.settings["tokens"]["max_len"] == 6 and run.settings["corpus"]["truncated"] == 0
     first, *_, last = (row["nll_oracle"] for row in run.log if "nll_oracle" in row)
     assert last < first - 0.3
     assert {len(line.split()) for line in run.sample_text(200, temperature=3)} == {6}

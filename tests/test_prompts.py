@@ -237,6 +237,15 @@ def test_ids_are_the_prompt_the_mark_and_the_rest_at_any_level(tokens: str) -> N
     )
 
 
+def test_a_file_of_rows_is_read_with_its_prompts(tmp_path: Path) -> None:
+    """A .jsonl is rows everywhere else, whose text alone is read."""
+    halves = (line.split("\t") for line in LINES)
+    rows = [{"prompt": prompt, "completion": f" {rest}"} for prompt, rest in halves]  # JSON's two are joined
+    (file := tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    a, b = (prepare(x, LINES[:4], TextSettings(prompt="given")) for x in (LINES, file))
+    assert np.array_equal(a.train.ids, b.train.ids)
+
+
 def test_the_first_tokens_of_each_line_can_be_its_prompt() -> None:
     data = prepare(["a b c d", "a b", "c"], ["a b <go> c"], TextSettings(prompt=2))
     mark, a, b, c, d = data.tokenizer.get_vocab_size() - 1, *(data.tokenizer.token_to_id(x) for x in "abcd")

@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +16,10 @@ import pytest
 from textgan import grammar
 from textgan.augmentation import mix, pool_rows, read_pool, verify_pool, write_pool
 from textgan.augmentation.density import DensityRatio
+from textgan.augmentation.filters import Copies, PerplexityBand
 from textgan.augmentation.folder import data_card, seal_pool, write_shards
 from textgan.augmentation.opinion import MOST, opinion_of, placements, second_opinion, second_scores
-from textgan.augmentation.select import DRS, MH, All, Resample, TopK, Weights
+from textgan.augmentation.select import DRS, MH, All, Resample, Threshold, TopK, Weights
 from textgan.cli import main
 from textgan.errors import InputError
 from textgan.report.funnel import funnel_plot
@@ -154,6 +156,67 @@ def test_weights_say_how_often_a_row_was_taken(done: Done, how: Any, tmp_path: P
         assert {row["weight"] for row in rows} <= set(range(1, 900)) and max(row["weight"] for row in rows) > 1
 
 
+# What a row's scores say
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "how",
+    [TopK(0.5), Threshold(0.5), DRS(0.5), MH(4), Resample(300), Weights(), All()],
+    ids=lambda how: type(how).__name__,
+)
+def test_a_row_has_every_score_that_was_reckoned_of_it(done: Done, form: str, how: Any, tmp_path: Path) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra `data`)")
+    train, ratio = grammar.sample(100, 5), done.found.ratio
+    assert ratio is not None
+    options: dict[str, Any] = {"train": train, "judge": grammar.sample(9, 8), "form": form}
+    select(done.pool, REAL, tmp_path / "x", how=how, ratio=ratio, **options)
+    rows = list(read_pool(tmp_path / "x"))
+    judged = [row for row in rows if row["selected"] or row["reason"].startswith("not chosen")]
+    assert len(judged) > 300
+    wanted = ratio.scores([row["text"] for row in judged])
+    for name in ("d", "d_calibrated", "ratio"):
+        assert [row["scores"][name] for row in judged] == pytest.approx(wanted[name].tolist(), rel=1e-5, abs=1e-5)
+    assert wanted["ratio"] == pytest.approx(wanted["d_calibrated"] / (1 - wanted["d_calibrated"]))
+    copies, band = Copies(train), PerplexityBand(REAL)
+    for measure, stage in ((copies, "copy of train"), (band, "perplexity")):
+        seen = [row for row in rows if measure.score in row["scores"]]
+        values = measure.measure([row["text"] for row in seen])
+        assert [row["scores"][measure.score] for row in seen] == pytest.approx(values.tolist())
+        dropped = [row for row in rows if row.get("reason", "").startswith(stage)]
+        assert all(row in seen for row in [*judged, *dropped])  # what it was dropped by, too
+    assert {name for row in rows for name in row["scores"]} == {"longest_copy", "nll_lm", *wanted}
+    early = [row for row in rows if row.get("reason", "").partition(":")[0] in ("blank", "length", "charset")]
+    assert early and all(not row["scores"] for row in early)
+
+
+def test_scores_cost_no_second_look(done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each text that passed the filters is asked about once, and measured once by each filter."""
+    asked: Counter[str] = Counter()
+    ratio = done.found.ratio
+    assert ratio is not None
+
+    class Counting:
+        def logits(self, lines: Sequence[str]) -> np.ndarray:
+            asked.update(lines)
+            return np.zeros(len(lines))
+
+    monkeypatch.setattr(ratio, "judges", [Counting(), Counting()])
+    measured: Counter[str] = Counter()
+    once = PerplexityBand.measure
+    monkeypatch.setattr(PerplexityBand, "measure", lambda self, lines: (measured.update(lines), once(self, lines))[1])
+    select(done.pool, REAL, tmp_path / "x", how=TopK(0.5), ratio=ratio, judge=grammar.sample(9, 8))
+    passed = {row["text"] for row in read_pool(tmp_path / "x") if "ratio" in row["scores"]}
+    assert set(asked) == passed and set(asked.values()) == {1}
+    assert passed and all(measured[text] == 1 for text in passed - set(REAL))
+
+
+def test_without_d_and_without_training_text_a_row_has_what_there_is(done: Done, tmp_path: Path) -> None:
+    select(done.pool, REAL, tmp_path / "x", how=All(), judge=grammar.sample(9, 8))
+    assert {tuple(row["scores"]) for row in read_pool(tmp_path / "x")} == {(), ("nll_lm",)}
+
+
 # The second judge
 
 
@@ -250,14 +313,56 @@ def test_a_second_judge_draws_its_real_lines(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_copies_of_the_test_text_are_an_error_or_dropped(tmp_path: Path) -> None:
-    texts = biased(200, 3)
+    texts = [*biased(200, 3), "purple horses never sleep here at noon", "purple horses never sleep here"]
     write_pool(pool_rows(texts, source="gan"), tmp_path / "p.jsonl")
-    test, free = [texts[7].upper(), "unseen"], grammar.sample(30, 9)
-    with pytest.raises(InputError, match=r"1 texts stand in the test text \(the first: row 8, "):
-        select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, judge=free)
+    test, free = ["Purple horses never sleep here at noon .", "unseen"], grammar.sample(30, 9)
+    with pytest.raises(
+        InputError, match=r"^2 of 202 lines of .*p.jsonl stand in the --test text, or nearly \(the first"
+    ):
+        select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, judge=free, near=0.7)
     assert not (tmp_path / "x").exists()
-    select(tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, drop_test_copies=True, judge=free)
-    assert [row["text"] for row in read_pool(tmp_path / "x") if row.get("reason") == "copy of test"] == [texts[7]]
+    found = select(
+        tmp_path / "p.jsonl", REAL, tmp_path / "x", how=All(), test=test, drop_test_copies=True, judge=free, near=0.7
+    )
+    reason = f"near-copy of test: {test[0]}"
+    assert [row["text"] for row in read_pool(tmp_path / "x") if row.get("reason") == reason] == texts[-2:]
+    assert dict(found.funnel)["candidates"] - dict(found.funnel)["copies of test"] == 2
+    assert not any("--test" in line for line in found.warnings)
+
+
+def test_d_does_not_learn_from_the_test_text(done: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What 10,000 captions share with 10,000 others, short lines, is an error until the user says: leave them out."""
+    lines = ["a purple horse sleeps at noon .", "nobody came to the old house today"]
+    (tmp_path / "test.txt").write_text("\n".join(lines))
+    (tmp_path / "real.txt").write_text("\n".join([*REAL[:300], "A purple horse sleeps at noon"]))
+    (tmp_path / "judge.txt").write_text("\n".join([*grammar.sample(150, 6), lines[1]]))
+    base = f"select {done.pool} --test {tmp_path / 'test.txt'} --folds 2 --calibration platt --out {tmp_path / 'x'} "
+    for given, where, row in (
+        ("--real {}/test.txt", "2 of 2 lines of --real test.txt", 1),
+        ("--real {}/real.txt", "1 of 301 lines of --real real.txt", 301),
+        ("--real grammar:400 --judge {}/judge.txt", "1 of 151 lines of --judge judge.txt", 151),
+        ("--real grammar:400 --train {}/test.txt", "2 of 2 lines of --train test.txt", 1),
+    ):
+        assert main([*base.split(), *given.format(tmp_path).split()]) == 1
+        said = capsys.readouterr().err
+        wanted = f"textgan: error: {where} stand in the --test text, or nearly (the first: line {row}, "
+        assert said.startswith(wanted) and said.count("\n") == 1 and "--test-copies drop" in said
+        assert not (tmp_path / "x").exists()
+    read: list[Sequence[str]] = []
+    given = f"--real {tmp_path}/real.txt --judge {tmp_path}/judge.txt --train {tmp_path}/test.txt --test-copies drop"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "textgan.selection.DensityRatio.fit", lambda real, fake, **_: read.append(real) or done.found.ratio
+        )
+        patch.setattr("textgan.selection.second_opinion", lambda real, *_, **__: read.append(real))
+        assert main([*base.split(), *given.split()]) == 0
+    for text in read:
+        assert len(text) >= 150 and not any("purple" in line or "nobody" in line for line in text)
+    said = capsys.readouterr().out
+    assert "warning: 1 of 301 lines of --real real.txt stand in the --test text, or nearly: they were left out" in said
+    assert "warning: 2 of 2 lines of --train test.txt stand in the --test text, or nearly: the generator has" in said
+    inputs = json.loads((tmp_path / "x" / "provenance.json").read_text())["inputs"]
+    assert inputs["real"]["lines"] == 301  # the file as it came, by its hash
 
 
 def test_rows_without_scores_are_chosen_from_and_a_newline_is_refused_before_anything_is_trained(
@@ -352,9 +457,7 @@ def test_the_command_tells_the_funnel_and_keeps_the_ratio(
     command = f"select {done.pool} --real grammar:{len(REAL)}:1 --out {tmp_path / 'x'} --how top --share .25 --near .9 "
     assert main([*command.split(), "--ratio", str(tmp_path / "ratio"), "--judge", "grammar:30:9"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].split() == ["generated", "706"] and any(
-        line.startswith("There were too few texts") for line in said
-    )
+    assert said[0].split() == ["generated", "706"] and any(line.startswith("There were too few texts") for line in said)
     assert any(line.startswith("D: AUC 0.") for line in said)
     assert DensityRatio.load(tmp_path / "ratio").diagnostics == done.found.ratio.diagnostics
 

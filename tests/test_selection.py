@@ -72,6 +72,51 @@ def test_the_true_ratio_mends_a_proposal_that_is_too_warm(how: Selector) -> None
     assert error < abs(before - true) / 4  # and the interval is narrow enough to tell
 
 
+@cache
+def far_proposals() -> tuple[np.ndarray, np.ndarray, float]:
+    """Of 24,000 sentences, nine in ten of which the grammar cannot say: how many habits each has, p / q but for a
+    factor, and E_p[habits].
+
+    A sentence x is drawn with b(x), in proportion to p(x) / true_ratio(x), and with chance .9 written backwards. No
+    sentence reads backwards (the full stop would come first), so q(x) = .1 b(x) where p(x) > 0, and p / q is in
+    proportion to true_ratio(x) there, and 0 elsewhere.
+    """
+
+    def habits(lines: list[str]) -> np.ndarray:
+        return np.array([float(sum(habit in line for habit in HABITS)) for line in lines])
+
+    rng = random.Random(1)
+    said = [line if rng.random() < 0.1 else " ".join(line.split()[::-1]) for line in biased(24_000, 1)]
+    possible = np.isfinite([grammar.log_prob(line) for line in said])
+    ratio = np.where(possible, [true_ratio(line) for line in said], 0.0)
+    return habits(said), ratio, float(habits(grammar.sample(100_000, 99)).mean())
+
+
+@pytest.mark.parametrize(
+    "how", [DRS(share=None), MH(steps=150), Resample(4000), Weights(flatten=1, high=math.inf)],
+    ids=lambda how: type(how).__name__,
+)  # fmt: skip
+def test_the_true_ratio_mends_a_proposal_of_which_a_tenth_is_grammatical(how: Selector) -> None:
+    habits, ratio, true = far_proposals()
+    before, error = mean_and_error(habits, choose(np.ones(len(habits)), how=All()))
+    assert abs(before - true) > 50 * error
+    chosen = choose(ratio, how=how)
+    assert ratio[chosen.index[chosen.weights > 0]].min() > 0  # nothing that the grammar cannot say
+    after, error = mean_and_error(habits, chosen)
+    assert abs(after - true) < 3 * error
+    assert error < abs(before - true) / 6  # and the interval is narrow enough to tell
+
+
+def test_chains_that_are_too_short_keep_what_they_began_with() -> None:
+    """As many as meet no grammatical proposal in 1 + 20 draws end at an ungrammatical one."""
+    habits, ratio, true = far_proposals()
+    chosen = choose(ratio, how=MH(20))
+    left, chance = float((ratio[chosen.index] == 0).mean()), float((ratio == 0).mean()) ** 21
+    assert left == pytest.approx(chance, abs=4 * math.sqrt(chance * (1 - chance) / len(chosen.index)))
+    after, error = mean_and_error(habits, chosen)
+    assert true - after > 10 * error  # and the others have not gone far
+
+
 def test_a_share_trades_bias_for_texts() -> None:
     log_p, log_ratio, true = proposals()
     away, taken = [], []

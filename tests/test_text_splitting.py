@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from textgan.errors import InputError
-from textgan.text import near_duplicates, split
+from textgan.text import near_copies, near_duplicates, split
 
 
 def test_near_duplicates_are_those_of_the_slow_definition() -> None:
@@ -20,6 +20,22 @@ def test_near_duplicates_are_those_of_the_slow_definition() -> None:
         found = near_duplicates(lines, threshold=threshold)
         assert (np.equal.outer(found, found) == np.equal.outer(label, label)).all()
         assert sorted(set(found.tolist())) == list(range(len(set(label))))
+
+
+def test_near_copies_are_those_of_the_slow_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textgan.text.splitting.WORK", 200)  # many blocks
+    rng = np.random.default_rng(2)
+    lines, others = (
+        [" ".join(rng.choice(list("abcdefghijk"), rng.integers(1, 9))) for _ in range(n)] for n in (200, 150)
+    )
+    sets, known = ([set(line.split()) for line in part] for part in (lines, others))
+    for threshold in (0.5, 0.8, 1.0):
+        like = [[len(one & other) >= threshold * len(one | other) - 1e-12 for other in known] for one in sets]
+        slow = [row.index(True) if any(row) else -1 for row in like]
+        assert near_copies(lines, others, threshold=threshold).tolist() == slow
+    assert -1 in slow and max(slow) > 100  # the last threshold's: there was something to find, and to leave
+    assert near_copies(["A  b .", "..."], ["x", "a b"]).tolist() == [1, -1]
+    assert near_copies([], ["a"]).tolist() == [] and near_copies(["a"], []).tolist() == [-1]
 
 
 def test_parts_have_the_sizes_asked_for_and_share_no_near_duplicates() -> None:

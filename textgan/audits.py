@@ -35,6 +35,7 @@ from textgan.augmentation.audit.privacy import ORDER
 from textgan.augmentation.audit.sensitivity import Setting
 from textgan.augmentation.audit.shares import difference, distance_of, shares_of
 from textgan.augmentation.pool import is_row, parse_row
+from textgan.constraining import check_constrained, write_constrained
 from textgan.errors import InputError
 from textgan.metrics.reasons import Unmeasurable
 from textgan.opponents import Opponent
@@ -47,6 +48,7 @@ Scorer = Callable[[Sequence[str]], np.ndarray]
 REAL, CONTROL, POOL, SELECTED, WEIGHTED = "real", "control", "pool", "selected", "selected, weighted"
 SCORES = ("ratio", "d_calibrated", "d")  # of a row; the one that most rows have orders them, of equals the first
 SWAPPED = 500  # pairs of lines that each model reads
+WRITERS = ("generator", "language model")  # whose scores are -log p, so that a canary has an exposure
 
 
 class _Pool(NamedTuple):
@@ -80,6 +82,8 @@ def audit(
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
+    constrained: str | Path | None = None,
+    by: str = "rake",
     say: Callable[[str], None] | None = None,
 ) -> Audit:
     """Audit a pool against the real text that its generator learnt from; writes out/audit.json and out/audit.html.
@@ -87,9 +91,13 @@ def audit(
     pool: a pool (rows, selected or not) or a plain text. control: real text that the generator never saw, for the
     overlap and beside every group figure. lexicon: a file or a Lexicon (default: women and men). run, lm: a run,
     with its generator and its D, and a language model, for counterfactuals on real lines; scorers: more of them (lines
-    -> (n,) numbers). canaries: the file of `plant_canaries`, whose exposure in `run` and presence in the pool are
-    looked up; they are taken out of `real`. n: words in a row that count as a copied run.
+    -> (n,) numbers). canaries: the file of `plant_canaries`, whose exposure in the run's generator and in the language
+    model, and presence in the pool, are looked up; they are taken out of `real`. n: words in a row that count as a
+    copied run. constrained: a new folder for the selected rows brought to real text's shares, by "rake" (weights) or
+    "quota" (fewer rows); see `constraining.write_constrained`.
     """
+    if constrained is not None:
+        check_constrained(pool, Path(constrained), by)
     said = say or (lambda line: None)
     lexicon = lexicon if isinstance(lexicon, Lexicon) else load_lexicon(lexicon)
     rows, learnt = _read(pool), read_text(real)
@@ -109,18 +117,18 @@ def audit(
     groups = _groups(texts, lexicon, seed, absent)
     written = {name: texts[name][0] for name in (POOL, SELECTED) if name in texts}
     said("constraints and sensitivity")
-    constrained = _constrained(rows.chosen, lexicon, learnt.lines, seed, absent)
+    brought = _constrained(rows, lexicon, learnt.lines, seed, absent)
     settings = _settings(rows, learnt.lines, lexicon, seed, absent)
     said("counterfactuals and privacy")
     done = Audit(
         about=_about(rows, learnt, held, shared, lexicon, run, lm, n, seed),
         lexicon=lexicon,
         **groups,
-        constrained=constrained,
+        constrained=brought,
         counterfactual=_swapped(learnt.lines, lexicon, models, seed, absent),
         sensitivity=settings,
         overlap=_overlaps(written, learnt.lines, held, n, seed, absent),
-        exposure=_exposed(planted, models.get("generator"), opened, seed, absent),
+        exposure=_exposed(planted, models, opened, seed, absent),
         extracted={} if planted is None else {name: extracted(lines, planted) for name, lines in written.items()},
         absent=absent,
     )
@@ -128,6 +136,8 @@ def audit(
         folder = make_folder(out)
         write_lines(folder / "audit.html", page(done).rstrip("\n").split("\n"))
         write_json(folder / "audit.json", done.to_json())
+    if constrained is not None and isinstance(pool, str | Path):
+        write_constrained(done, pool, Path(constrained), learnt, by=by, seed=seed)
     return done
 
 
@@ -240,12 +250,12 @@ def _models(
 
 
 def _constrained(
-    chosen: Sequence[str], lexicon: Lexicon, real: Sequence[str], seed: int, absent: dict[str, str]
+    rows: _Pool, lexicon: Lexicon, real: Sequence[str], seed: int, absent: dict[str, str]
 ) -> dict[str, Constrained]:
-    found = {}
+    found, weights = {}, rows.weights[rows.selected]
     for name, way in (("raking", rake), ("quota", quota)):
         try:
-            found[name] = constrain(chosen, lexicon, real, by=way, seed=seed)
+            found[name] = constrain(rows.chosen, lexicon, real, by=way, seed=seed, weights=weights)
         except InputError as error:
             absent[f"{name} to real text's shares"] = str(error)
     return found
@@ -301,18 +311,29 @@ def _overlaps(
 
 
 def _exposed(
-    planted: Canaries | None, model: Scorer | None, run: Run | None, seed: int, absent: dict[str, str]
-) -> list[float]:
-    if planted is None or model is None:
-        absent["exposure of canaries"] = "no canaries were given" if planted is None else "no run was given"
-        return []
-    if run is not None and run.encode(planted.lines).truncated:
-        absent["exposure of canaries"] = (
-            f"they are longer than the {run.generator.max_len} tokens that the run reads and writes; plant shorter "
-            "ones (--length), or train with --max_len"
-        )
-        return []
-    return [float(bits) for bits in exposure(lambda lines: -model(lines), planted, seed=seed)]
+    planted: Canaries | None, models: Mapping[str, Scorer], run: Run | None, seed: int, absent: dict[str, str]
+) -> dict[str, list[float]]:
+    """Of each model that gives lines a probability."""
+    if planted is None:
+        absent["exposure of canaries"] = "no canaries were given"
+        return {}
+    found = {}
+    for name in WRITERS:
+        if name not in models:
+            absent[f"exposure of canaries in a {name}"] = "none was given"
+        elif name == "generator" and run is not None and run.encode(planted.lines).truncated:
+            absent[f"exposure of canaries in the {name}"] = (
+                f"they are longer than the {run.generator.max_len} tokens that the run reads and writes; plant shorter "
+                "ones (--length), or train with --max_len"
+            )
+        else:
+            found[name] = exposure(_negated(models[name]), planted, seed=seed).tolist()
+    return found
+
+
+def _negated(score: Scorer) -> Scorer:
+    """log p of what gives -log p."""
+    return lambda lines: -score(lines)
 
 
 def _about(

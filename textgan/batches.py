@@ -20,6 +20,7 @@ from textgan.labels import count_labels, label_facts, labels_of, token_of, unlab
 from textgan.oracle import Oracle, Truth, truth_of
 from textgan.processes import ALONE, Share
 from textgan.prompts import (
+    GIVEN,
     MARK,
     NONE,
     cut_prompted,
@@ -126,8 +127,8 @@ def prepare(
         raise InputError("a pretrained generator brings its tokens; leave --tokens, --vocab_size and --min_count out")
     if settings.max_len is not None and settings.max_len < 1:
         raise InputError(f"--max_len {settings.max_len} must be at least 1")
-    text = read_text(corpus, errors=settings.encoding_errors)
-    other = None if valid is None else read_text(valid, errors=settings.encoding_errors)
+    how: dict[str, Any] = {"errors": settings.encoding_errors, "whole": classes or settings.prompt == GIVEN}
+    text, other = read_text(corpus, **how), None if valid is None else read_text(valid, **how)
     if classes:
         return _prepared_labelled(text, other, settings, recipe, tokenizer)
     if settings.prompt != NONE:
@@ -174,12 +175,13 @@ def _prepared(
             lines, level=settings.tokens, vocab_size=settings.vocab_size, min_count=settings.min_count
         )
     train, max_len = _encoded(tokenizer, lines, max_len, folder)
+    cut = 0.0 if isinstance(truth, Oracle) else train.truncated  # an oracle's sentences lose no word, but the end mark
     held_out = encode(tokenizer, held, max_len=max_len)
     if other is not None:
         valid_facts["in_training"] = int(np.isin(digests(held), digests(lines)).sum())
     facts = {
         "corpus": _facts(text)
-        | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": train.truncated}
+        | {"training_lines": len(lines), "unk_rate": train.unk_rate, "truncated": cut}
         | {"median": int(np.median(train.lengths))},
         "valid": valid_facts | {"unk_rate": held_out.unk_rate},
         "tokens": {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textgan.cli_options import add_device, add_seed
-from textgan.cli_usage import apart, complain, file, folder, once_from_standard_input, whole
+from textgan.cli_usage import apart, complain, file, folder, once_from_standard_input, usage_error, whole
 
 
 def add_audit(commands: Any) -> None:
@@ -25,8 +25,8 @@ def add_audit(commands: Any) -> None:
     parser.add_argument("--real", required=True, metavar="TEXT", help="the text that the generator learnt from")
     parser.add_argument("--control", metavar="TEXT", help="as real, and never seen: without it no overlap is measured")
     parser.add_argument("--lexicon", metavar="FILE", help="groups of words, YAML (default: women and men, English)")
-    parser.add_argument("--run", metavar="RUN", help="the generator's run: counterfactuals of G and D, canaries")
-    parser.add_argument("--lm", metavar="LM", help="a language model, for counterfactuals: hub name or folder")
+    parser.add_argument("--run", metavar="RUN", help="the generator's run: counterfactuals of G and D, canaries in G")
+    parser.add_argument("--lm", metavar="LM", help="a language model, hub name or folder: counterfactuals, canaries")
     parser.add_argument("--canaries", metavar="FILE", help="canaries planted in the training text (textgan canaries)")
     parser.add_argument(
         "--n", type=whole(1, 64), default=8, metavar="N", help="words in a row that are a copy (default: 8)"
@@ -34,9 +34,18 @@ def add_audit(commands: Any) -> None:
     add_seed(parser)
     add_device(parser, "of the run's generator and the language model: auto, cpu or cuda")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="gets audit.json and audit.html")
+    parser.add_argument(
+        "--constrained", type=folder, metavar="NEWPOOL", help="gets the selected rows, brought to the shares of TEXT"
+    )
+    parser.add_argument(
+        "--by", choices=("rake", "quota"), metavar="HOW",
+        help="of --constrained: rake (weights on rows) or quota (fewer rows) (default: rake)",
+    )  # fmt: skip
 
 
 def _run_audit(options: argparse.Namespace) -> None:
+    if options.by and not options.constrained:
+        usage_error("textgan audit", "--by is about the constrained pool; give --constrained NEWPOOL")
     once_from_standard_input("textgan audit", options.pool, options.real, options.control)
     from textgan.audits import audit
 
@@ -52,9 +61,16 @@ def _run_audit(options: argparse.Namespace) -> None:
         seed=options.seed,
         device=options.device,
         out=options.out,
+        constrained=options.constrained,
+        by=options.by or "rake",
         say=complain if sys.stderr.isatty() else None,
     )
     print("\n".join(done.to_lines()))
+    if options.constrained:
+        made = done.constrained["quota" if options.by == "quota" else "raking"]
+        print(f"{options.constrained}: {len(made.rows):,} rows, worth {made.effective_sample:,.0f} of equal weight")
+        if options.by != "quota":
+            print("The rows weigh unlike: give `mix` and `finetune` --weight-by density_ratio, or that is lost.")
     print(Path(options.out) / "audit.html")
 
 

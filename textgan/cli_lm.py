@@ -177,7 +177,9 @@ def add_finetune(commands: Any) -> None:
         help="learning rate (default: 5e-5; 1e-3 for a small model, 2e-4 for LoRA)",
     )  # fmt: skip
     parser.add_argument("--lora", type=whole(1, 4096), metavar="RANK", help="train adapters of this rank; needs peft")
-    parser.add_argument("--base-text", metavar="FILE", help="what a small model is pre-trained on (default: TEXT)")
+    parser.add_argument(
+        "--base-text", metavar="FILE", help="what a small model is pre-trained on (default: TEXT without POOL)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what was stopped in DIR, exactly")
     parser.add_argument(
         "--save-every", type=whole(1, 10**9), metavar="N", help="steps between checkpoints (default: one a minute)"

@@ -130,10 +130,10 @@ def add_select(commands: Any) -> None:
     drop.add_argument(
         "--span", type=whole(1, 64), metavar="N", help="drop texts that share N words in a row with TRAIN"
     )
-    drop.add_argument("--test", metavar="TEXT", help="text that no model may see; a copy of it is an error")
+    drop.add_argument("--test", metavar="TEXT", help="text that no model may see, nor a near copy of it")
     drop.add_argument(
         "--test-copies", choices=("error", "drop"), default="error", metavar="HOW",
-        help="error, or drop copies of --test (default: error)",
+        help="copies of --test in POOL or a text: error, or drop (default: error)",
     )  # fmt: skip
     drop.add_argument("--block", metavar="FILE", help="words and phrases that may not occur, one a line")
     drop.add_argument(

@@ -149,6 +149,15 @@ def position_baseline(rewards: Tensor, mask: Tensor) -> Tensor:
     return here.where(others > 0, alone[:, None]) * mask
 
 
+def advantages(rewards: Tensor, mask: Tensor, *, baseline: bool = True) -> Tensor:
+    """Rewards above `position_baseline`, (B, T); without it as they are, as the early papers have them.
+
+    Rewards that are all above 0 make what was sampled likelier whoever wrote it: their mean sharpens G, whatever D
+    says (benchmarks/RESULTS.md).
+    """
+    return above(rewards, position_baseline(rewards, mask)) if baseline else rewards
+
+
 def above(rewards: Tensor, baseline: Tensor | float) -> Tensor:
     """rewards - baseline, 0 where they differ by rounding alone, of which Adam would make steps of full size."""
     gap = rewards - baseline

@@ -59,6 +59,8 @@ def run_grid(
     """
     from joblib import Parallel
 
+    if workers == 0:
+        raise InputError("--workers 0 does nothing; give 1 or more, or -1 for one on each processor")
     folder, said = make_folder(results), progress or (lambda line: None)
     outcome: dict[str, str] = {}
     waves = list(_waves(jobs))
@@ -208,7 +210,7 @@ def command_line(
     Without options the grid is run and its table given; --list gives a command a job, --table the table alone.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="the commands for a batch scheduler, one job a line")
+    parser.add_argument("--list", action="store_true", help="a command a job, and what it comes after")
     parser.add_argument("--table", action="store_true", help="the table of the results that are there, as Markdown")
     parser.add_argument("--only", metavar="TEXT", action="append", default=[], help="jobs whose name holds this")
     parser.add_argument("--job", metavar="NAME", help="this job alone, here")
@@ -231,7 +233,8 @@ def command_line(
     wanted = [job for job in jobs if not options.only or any(part in job.name for part in options.only)]
     if options.list:
         program = shlex.join([Path(sys.executable).name, os.path.relpath(sys.argv[0])])
-        return "\n".join(f"{program} --job {job.name}" for job in wanted)
+        after = {job.name: f"  # after {' '.join(job.needs)}" if job.needs else "" for job in wanted}
+        return "\n".join(f"{program} --job {name}{needs}" for name, needs in after.items())
     with_needs = _with_needs(wanted, jobs)
 
     def say(line: str) -> None:
@@ -302,14 +305,19 @@ def _backend(backend: str, address: str | None) -> Iterator[None]:
         raise InputError(f"--backend {backend!r} is not one of {', '.join(BACKENDS)}")
     with contextlib.ExitStack() as stack:
         try:
-            if backend == "dask" and address is not None:
-                from distributed import Client
+            if backend == "dask":
+                from distributed import Client, default_client
 
-                stack.enter_context(Client(address))
+                if address is not None:
+                    stack.enter_context(Client(address))
+                else:
+                    default_client()
             elif backend == "ray":
                 from ray.util.joblib import register_ray
 
                 register_ray()
+        except ValueError:
+            raise InputError("--backend dask: there is no client; give --address HOST:PORT of a scheduler") from None
         except ImportError as error:
             raise InputError(f"--backend {backend} needs {error.name}; pip install 'textgan[{backend}]'") from error
         stack.enter_context(parallel_config(backend=backend))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,43 +11,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgan.augmentation.density import DensityRatio, fold_of, some
-from textgan.augmentation.filters import (
-    Filter,
-    HeldOut,
-    Screened,
-    held_out,
-    refuse_held_out,
-    screen,
-    usual_filters,
-)
-from textgan.augmentation.folder import (
-    FORMS,
-    MANIFEST,
-    data_card,
-    origin,
-    read_pool,
-    seal_pool,
-    write_shards,
-    writer_lines,
-)
-from textgan.augmentation.mix import one_line_each
+from textgan.augmentation.filters import Screened, screen, usual_filters
+from textgan.augmentation.folder import FORMS, data_card, origin, writer_lines
+from textgan.augmentation.held_out import withhold
 from textgan.augmentation.opinion import Opinion, second_opinion
-from textgan.augmentation.pool import Row
 from textgan.augmentation.select import DRS, SELECTORS, All, Chosen, Selector, choose
-from textgan.checkpoints import replace_folder
 from textgan.errors import InputError
 from textgan.evaluation import SEEN, unspaced
-from textgan.experiment import commit, versions
-from textgan.manifest import facts
 from textgan.metrics import NgramIndex
 from textgan.readable import number
 from textgan.report.funnel import selection_page
-from textgan.text import Text, folded, read_text, same_form, spool, write_lines
-from textgan.text.rows import REJECTED, ROWS
+from textgan.text import Text, folded, read_text, same_form
+from textgan.verdicts import Verdicts, candidates_of, free_folder, write_chosen
 
 PAGE = "funnel.html"
 EACH = 3  # texts of each fate that the page shows
 USUAL = DRS(0.5)
+SCORES = (
+    "scores, as far as a row came: d, D's raw logit; d_calibrated, the probability that the text is real where half of "
+    "all are; ratio, p_data / p_G; longest_copy, words in a row shared with a training line; nll_lm, nats a word under "
+    "a Kneser-Ney model of the real lines"
+)
 FAKES = 3  # written texts that D is trained on, for each real one
 
 Source = str | Path | Sequence[str] | Text
@@ -92,30 +76,34 @@ def select(
     progress: Callable[[str], None] | None = None,
     **bounds: Any,
 ) -> Selection:
-    """Write the pool anew as the folder `out`, with a verdict and a reason, a ratio and a weight in each row; those
-    that were not chosen stand in files of their own.
+    """Write the pool anew as the folder `out`, with a verdict and a reason, scores and a weight in each row; those that
+    were not chosen stand in files of their own. The scores are whatever was reckoned of a row (`pool` says which).
 
     real: lines that the generator has not seen: the filters' bounds are drawn after them, and D learns from them.
     ratio: one that was fitted before, or what `DensityRatio.fit` is told; its body may be the D of a finished run
     (`opponents.Opponent`), which has seen the generator's training lines and as a rule knows less than a new one.
     judge: real lines for the second opinion; without it a quarter of `real` is kept for that. train: the generator's
-    text, copies of which are dropped. test: a text that no model may see; its copies are an error, or dropped. bounds:
-    what else `usual_filters` is told (blocked, near, span). form: "jsonl" or "parquet". licence: of the training text
-    (default: what the pool says). A row that is taken m times gets m times the weight.
+    text, copies of which are dropped. test: a text that no model may see: lines of it and near-duplicates of them are
+    an error in the pool and in the other texts, or dropped (`held_out.withhold`). bounds: what else `usual_filters` is
+    told (blocked, near, span). form: "jsonl" or "parquet". licence: of the training text (default: what the pool
+    says). A row that is taken m times gets m times the weight.
     Errors: InputError for a pool or an `out` that will not do; `out` is then as it was.
     """
     say = progress or (lambda line: None)
-    out = _free(Path(out))
+    out = free_folder(Path(out))
     if form not in FORMS:
         raise InputError(f"format {form!r} is not one of {', '.join(FORMS)}")
     given = {"real": real, "train": train, "test": test, "judge": judge}
-    texts = {name: read_text(source) for name, source in given.items() if source is not None}
-    rows, lines = _candidates(pool)
-    for text in texts.values():
+    inputs = {name: read_text(source) for name, source in given.items() if source is not None}
+    candidates = candidates_of(pool)
+    lines = candidates.lines
+    for text in inputs.values():
         same_form(text.name, text.lines, lines)
-    filters = _filters(lines, texts, str(pool), drop_test_copies, bounds)
+    near = {"near": bounds["near"]} if "near" in bounds else {}
+    texts, of_test, told = withhold(inputs, lines, where=str(pool), drop=drop_test_copies, **near)
+    train_lines = texts["train"].lines if "train" in texts else None
     say(f"{len(lines):,} texts: filters")
-    screened = screen(lines, filters)
+    screened = screen(lines, [*of_test, *usual_filters(texts["real"].lines, train=train_lines, **bounds)])
     kept = [lines[row] for row in screened.kept.tolist()]
     if not kept:
         left = ", ".join(f"{name} {count}" for name, count in screened.funnel)
@@ -128,10 +116,10 @@ def select(
         except InputError as error:
             raise InputError(f"{error} (of {len(lines):,} texts the filters have left {len(kept):,})") from None
     fitted = ratio if isinstance(ratio, DensityRatio) else None
-    values = fitted.ratio(kept) if fitted else None
-    chosen = choose(np.ones(len(kept)) if values is None else values, how=how, seed=seed)
-    taken = np.unique(chosen.index)
-    say(f"{len(taken):,} texts: a second opinion")
+    scores = fitted.scores(kept) if fitted else {}
+    chosen = choose(scores.get("ratio", np.ones(len(kept))), how=how, seed=seed)
+    taken = len(np.unique(chosen.index))
+    say(f"{taken:,} texts: a second opinion")
     weights = np.bincount(chosen.index, chosen.weights, len(kept))
     opinion = second_opinion(for_judge, kept, weights, seed=seed)
     known = origin(pool)
@@ -139,69 +127,19 @@ def select(
     name = next(word for word, kind in SELECTORS.items() if isinstance(how, kind))
     of_d = fitted.diagnostics.warnings() if fitted else ()
     of_texts = [*_spaceless(texts["real"].lines, lines, seed), *_overlap(texts, fitted, source)]
-    warnings = [*of_texts, *of_d, *chosen.warnings]
-    funnel = [("generated", len(rows)), *screened.funnel, (f"chosen by {name}", len(taken))]
+    warnings = [*told, *of_texts, *of_d, *chosen.warnings]
+    funnel = [("generated", len(candidates.selected)), *screened.funnel, (f"chosen by {name}", taken)]
     done = Selection(funnel, chosen, fitted, opinion, list(dict.fromkeys(warnings)))
     plan = {
         "how": {"name": name, **asdict(how)}, "near": bounds.get("near"), "span": bounds.get("span"), "format": form,
         "seed": seed, "ratio": fitted.settings if fitted else None, "source": source, "licence": licence,
     }  # fmt: skip
-    fates = [*_fates(screened, values, weights, name)]
-
-    def write(folder: Path) -> None:
-        write_shards(
-            _verdicts(pool, rows, fates), folder, form, lambda row: ROWS if row["selected"] else REJECTED
-        )  # fmt: skip
-        _page(done, lines, fates, folder / PAGE)
-        seal_pool(folder, _provenance(pool, texts, plan, done), _card(done, len(rows), plan))
-
-    replace_folder(out, write)
+    verdicts = _verdicts(screened, scores, weights, name)
+    write_chosen(
+        candidates, verdicts, out, form=form, provenance=_provenance(plan, done), inputs=inputs,
+        card=_card(done, plan), pages={PAGE: _page(done, lines, verdicts)},
+    )  # fmt: skip
     return done
-
-
-class Fate(NamedTuple):
-    """What has become of a candidate: why it was dropped (None: it was not), its ratio where it has one, its weight."""
-
-    reason: str | None
-    ratio: float | None
-    weight: float
-
-
-def _free(out: Path) -> Path:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is there already; give a new folder as --out")
-    return out
-
-
-def _candidates(pool: str | Path) -> tuple[np.ndarray, Sequence[str]]:
-    """(n,) bool: which rows of the pool are selected so far; and their texts."""
-    selected: list[bool] = []
-
-    def texts() -> Iterator[str]:
-        for row in read_pool(pool):
-            selected.append(bool(row["selected"] and row["text"].strip()))
-            if selected[-1]:
-                yield row["text"]
-
-    lines = one_line_each(spool(texts()))
-    if not lines:
-        raise InputError(f"{pool}: holds no selected text; give a pool that `textgan generate` has written")
-    return np.array(selected), lines
-
-
-def _filters(
-    lines: Sequence[str], texts: Mapping[str, Text], where: str, drop_test_copies: bool, bounds: Mapping[str, Any]
-) -> list[Filter]:
-    """The usual ones, and before them what keeps the test text out."""
-    known = texts["train"].lines if "train" in texts else None
-    usual = usual_filters(texts["real"].lines, train=known, **bounds)
-    if "test" not in texts:
-        return usual
-    kept_out = held_out(texts["test"].lines)
-    if drop_test_copies:
-        return [HeldOut(kept_out), *usual]
-    refuse_held_out(lines, kept_out, where=where)
-    return usual
 
 
 def _parted(texts: Mapping[str, Text], seed: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -248,30 +186,20 @@ def _overlap(texts: Mapping[str, Text], ratio: DensityRatio | None, source: Mapp
     ]
 
 
-def _fates(screened: Screened, ratio: np.ndarray | None, weights: np.ndarray, name: str) -> Iterator[Fate]:
-    """One for each candidate, in order; weights (k,) of those that passed the filters."""
-    at = dict(zip(screened.kept.tolist(), range(len(screened.kept)), strict=True))
-    for row, reason in enumerate(screened.reasons):
-        if reason is not None:
-            yield Fate(reason, None, 0.0)
-            continue
-        weight, value = float(weights[at[row]]), None if ratio is None else float(ratio[at[row]])
-        yield Fate(None if weight > 0 else f"not chosen by {name}", value, weight)
+def _verdicts(screened: Screened, scores: Mapping[str, np.ndarray], weights: np.ndarray, name: str) -> Verdicts:
+    """Of all candidates; scores and weights (k,) are those of the ones that passed the filters."""
+    n, kept = len(screened.reasons), screened.kept
 
+    def of_all(values: np.ndarray, otherwise: float) -> np.ndarray:
+        found = np.full(n, otherwise)
+        found[kept] = values
+        return found
 
-def _verdicts(pool: str | Path, selected: np.ndarray, fates: Sequence[Fate]) -> Iterator[Row]:
-    """The pool's rows once more, each with what has become of it."""
-    following = iter(fates)
-    for was, row in zip(selected.tolist(), read_pool(pool), strict=True):
-        if not was:
-            reason = row.get("reason") or ", ".join(row["flags"]) or "not selected before"
-            yield {**row, "selected": False, "weight": 0.0, "reason": reason}
-            continue
-        fate = next(following)
-        new = {**row, "selected": fate.reason is None, "weight": fate.weight}
-        if fate.ratio is not None:
-            new["scores"] = {**row.get("scores", {}), "ratio": fate.ratio}
-        yield new if fate.reason is None else {**new, "reason": fate.reason}
+    reasons = list(screened.reasons)
+    for row in kept[weights == 0].tolist():
+        reasons[row] = f"not chosen by {name}"
+    of_d = {score: of_all(values, np.nan) for score, values in scores.items()}
+    return Verdicts(reasons, of_all(weights, 0.0), {**screened.scores, **of_d})
 
 
 def _said(done: Selection) -> list[str]:
@@ -288,48 +216,41 @@ def _said(done: Selection) -> list[str]:
     ]
 
 
-def _page(done: Selection, lines: Sequence[str], fates: Sequence[Fate], path: Path) -> None:
+def _page(done: Selection, lines: Sequence[str], verdicts: Verdicts) -> list[str]:
     known = done.ratio.diagnostics._asdict() if done.ratio else {}
     known |= {"acceptance": done.chosen.acceptance, "effective sample of what was chosen": done.chosen.effective_sample}
     figures = [[key.replace("_", " "), number(float(value))] for key, value in known.items()]
     counted: Counter[str] = Counter()
     samples = []
-    for line, fate in zip(lines, fates, strict=True):
-        reason = fate.reason or "chosen"
-        counted[reason.partition(":")[0]] += 1
-        if counted[reason.partition(":")[0]] <= EACH:
-            samples.append((line, number(fate.ratio), reason))
+    for row, (line, reason) in enumerate(zip(lines, verdicts.reasons, strict=True)):
+        fate = (reason or "chosen").partition(":")[0]
+        counted[fate] += 1
+        if counted[fate] <= EACH:
+            ratio = verdicts.scores["ratio"][row] if "ratio" in verdicts.scores else np.nan
+            samples.append((line, number(None if np.isnan(ratio) else float(ratio)), reason or "chosen"))
     samples.sort(key=lambda row: row[2])
     page = selection_page(done.funnel, said=_said(done), facts=figures, warnings=done.warnings, samples=samples)
-    write_lines(path, page.rstrip("\n").split("\n"))
+    return page.rstrip("\n").split("\n")
 
 
-def _provenance(
-    pool: str | Path, texts: Mapping[str, Text], settings: Mapping[str, Any], done: Selection
-) -> dict[str, Any]:
-    source = Path(pool) / MANIFEST if Path(pool).is_dir() else Path(pool)
+def _provenance(settings: Mapping[str, Any], done: Selection) -> dict[str, Any]:
     return {
         "textgan": "select",
         "plan": dict(settings),
-        "inputs": {
-            "pool": {"name": Path(pool).name, **facts(source)},
-            **{key: {"name": t.name, "sha256": t.sha256, "lines": len(t.lines)} for key, t in texts.items()},
-        },
         "funnel": dict(done.funnel),
         "diagnostics": done.ratio.diagnostics._asdict() if done.ratio else None,
         "opinion": done.opinion._asdict() if done.opinion else None,
         "acceptance": done.chosen.acceptance,
         "effective_sample": done.chosen.effective_sample,
         "warnings": done.warnings,
-        "commit": commit(),
-        "versions": versions(),
     }
 
 
-def _card(done: Selection, rows: int, plan: Mapping[str, Any]) -> list[str]:
+def _card(done: Selection, plan: Mapping[str, Any]) -> list[str]:
     about = [*_said(done), *(f"warning: {line}" for line in done.warnings)]
-    about += writer_lines(plan["source"], plan["licence"])
+    about += [SCORES, *writer_lines(plan["source"], plan["licence"])]
     title = f"{done.funnel[-1][1]:,} selected texts"
+    rows = done.funnel[0][1]
     rejected = rows - done.funnel[-1][1]
     return data_card(
         title, about=about, rows=rows, form=plan["format"], licence=plan["licence"], funnel=done.funnel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -102,6 +103,18 @@ def check_start(run: Any, recipe: Recipe) -> None:
     ]
     if wanted:
         raise InputError(f"--start {run.path} has another generator; give {' '.join(wanted)}")
+
+
+def from_noise(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
+    """What to say where a game begins with noise that is made for a trained generator; None where it does not."""
+    usual = {entry.name: entry.default for entry in dataclasses.fields(recipe)}  # type: ignore[arg-type]
+    meant, steps = usual.get("mle_steps"), getattr(recipe, "mle_steps", 0)
+    if not meant or steps or not getattr(recipe, "adversarial_steps", 0) or {"start", "pretrained"} & settings.keys():
+        return None
+    return (
+        f"{recipe.name}'s game begins with noise, as it has no steps of maximum likelihood; give --mle_steps, "
+        "--start RUN, or --generator pretrained --generator.path LM"
+    )
 
 
 def refuse_other_settings(old: dict[str, Any], new: dict[str, Any]) -> None:

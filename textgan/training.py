@@ -32,10 +32,10 @@ from textgan.manifest import write_manifest
 from textgan.processes import average, gather, sharing
 from textgan.progress import Progress
 from textgan.prompts import FILE as PROMPTS
-from textgan.prompts import check_prompt, save_prompts
+from textgan.prompts import GIVEN, check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
-from textgan.settings import Schedule, check_start, choose, refuse_other_settings, settings_of
+from textgan.settings import Schedule, check_start, choose, from_noise, refuse_other_settings, settings_of
 from textgan.state import State
 from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Recipe, check_recipe
@@ -99,7 +99,9 @@ def fit(
     if not resume and (folder / "recipe.json").exists():
         raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
     errors = text.encoding_errors
-    read, held = read_text(corpus, errors=errors), None if valid is None else read_text(valid, errors=errors)
+    classes = getattr(chosen, "classes", False)
+    how: dict[str, Any] = {"errors": errors, "whole": classes or text.prompt == GIVEN}
+    read, held = read_text(corpus, **how), None if valid is None else read_text(valid, **how)
     make_folder(folder)
     accelerator = machine.accelerator(device, precision)
     if chosen.batch % accelerator.num_processes:
@@ -111,7 +113,6 @@ def fit(
     board = folder / "tensorboard" if tensorboard and main else None
     with locked(folder) if main else nullcontext():
         with accelerator.main_process_first():  # what the first one keeps in the folder, the others find there
-            classes = getattr(chosen, "classes", False)
             adopted = adopt(chosen, folder)
             facts |= adopted.facts
             data = prepare(
@@ -139,6 +140,8 @@ def fit(
                 settings["threads"] = n
                 if anew:
                     bar.say(f"nothing to resume in {folder}; it begins anew")
+                if not resume and (cold := from_noise(chosen, settings)):
+                    bar.say(f"warning: {cold}")
                 try:
                     training.run(bar, asked)
                 except ConnectionError as error:

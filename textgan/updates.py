@@ -31,6 +31,7 @@ FIELDS = {
     "adversarial_steps": "rounds of the game",
     "discriminator_updates": "steps of D a round",
     "rollouts": "completions of each prefix",
+    "baseline": "rewards less the other sentences' mean there (papers: none, so that any reward sharpens G)",
     "rollout_keep": "share of the old weights that the roll-out policy keeps each round (SeqGAN: 0.8)",
     "mle_lr": "learning rate of maximum likelihood at the start",
     "mle_final_rate": "share of mle_lr that its cosine ends at; 1 is a constant rate (papers)",

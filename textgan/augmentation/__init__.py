@@ -1,6 +1,7 @@
 """Augmentation: synthetic text with provenance, mixed with real text, and what that does to a language model.
 
-pool, folder: rows, one file or many. filters, density (calibration, bodies), select: which texts are taken, and why.
+pool, folder: rows, one file or many. filters, held_out, density (calibration, bodies), select: which texts are taken,
+and why.
 mix, schedules, pairs: real and synthetic text together. compare: a language model with and without.
 audit/: groups, copying. rating/: what people say.
 """

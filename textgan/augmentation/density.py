@@ -131,13 +131,27 @@ class DensityRatio:
 
     def ratio(self, texts: Sequence[str]) -> np.ndarray:
         """(n,) float64, above 0: how many times likelier each text is in the real language than from the generator."""
-        return np.exp(self.log_ratio(texts))
+        return self.scores(texts)["ratio"]
 
     def log_ratio(self, texts: Sequence[str]) -> np.ndarray:
         """(n,) float64, log p_data - log p_G in nats: calibrated log odds, freed from the share of real texts."""
-        scores = judged(self.judges, texts, fold_of(texts, len(self.judges), self.settings["seed"]))
-        prior = np.log(self.diagnostics.fake / self.diagnostics.real)
-        return log_odds(self.calibration, scores) + prior
+        return self._log_ratio(self._logits(texts))
+
+    def scores(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """What D says of each text, by the names that it has among a row's scores; (n,) float64 each, from one look.
+
+        d: the raw logit of the D that has not seen the text, higher for what looks real. ratio: p_data / p_G.
+        d_calibrated: ratio / (1 + ratio), the probability that the text is real where half of all texts are.
+        """
+        logits = self._logits(texts)
+        log_ratio = self._log_ratio(logits)
+        return {"d": logits, "d_calibrated": 1 / (1 + np.exp(-log_ratio)), "ratio": np.exp(log_ratio)}
+
+    def _logits(self, texts: Sequence[str]) -> np.ndarray:
+        return judged(self.judges, texts, fold_of(texts, len(self.judges), self.settings["seed"]))
+
+    def _log_ratio(self, logits: np.ndarray) -> np.ndarray:
+        return log_odds(self.calibration, logits) + np.log(self.diagnostics.fake / self.diagnostics.real)
 
     def save(self, folder: str | Path) -> None:
         """Write it into a folder. The sentence encoder stays where it is, and its folder is remembered."""
@@ -148,9 +162,7 @@ class DensityRatio:
         write_json(folder / FACTS, {**self.settings, "knots": knots, "diagnostics": self.diagnostics._asdict()})
 
     @classmethod
-    def load(
-        cls, folder: str | Path, *, encoder: str | Path | None = None, given: Given | None = None
-    ) -> DensityRatio:
+    def load(cls, folder: str | Path, *, encoder: str | Path | None = None, given: Given | None = None) -> DensityRatio:
         """What `save` wrote; encoder: where the sentence encoder now is; given: the body, where `fit` was given one.
 
         Errors: InputError for anything else.

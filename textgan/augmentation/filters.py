@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,13 +31,28 @@ class Filter(Protocol):
     def __call__(self, lines: Sequence[str]) -> Reasons: ...
 
 
+@runtime_checkable
+class Measure(Filter, Protocol):
+    """A filter that goes by a number of each line, which is worth keeping: `score` names it in a row's scores.
+
+    measure(lines): (n,) float64. reasons(lines, values): as the filter itself, of lines that have been measured.
+    """
+
+    score: str
+
+    def measure(self, lines: Sequence[str]) -> np.ndarray: ...
+    def reasons(self, lines: Sequence[str], values: np.ndarray) -> Reasons: ...
+
+
 class Screened(NamedTuple):
     """kept: (k,) int64 rows that passed all filters, ascending. reasons: one a line, None where it is kept.
-    funnel: (name, lines left) after each filter, beginning with all."""
+    funnel: (name, lines left) after each filter, beginning with all. scores: what the filters have measured, by the
+    name of the score, (n,) float64, NaN for lines that had been dropped before."""
 
     kept: np.ndarray
     reasons: list[str | None]
     funnel: list[tuple[str, int]]
+    scores: dict[str, np.ndarray]
 
 
 def screen(lines: Sequence[str], filters: Iterable[Filter]) -> Screened:
@@ -45,13 +60,21 @@ def screen(lines: Sequence[str], filters: Iterable[Filter]) -> Screened:
     reasons: list[str | None] = [None] * len(lines)
     kept = np.arange(len(lines))
     funnel = [("candidates", len(lines))]
+    scores: dict[str, np.ndarray] = {}
     for check in filters:
-        found = check([lines[row] for row in kept.tolist()]) if len(kept) else []
+        left = [lines[row] for row in kept.tolist()]
+        if isinstance(check, Measure) and left:
+            values = check.measure(left)
+            scores[check.score] = np.full(len(lines), np.nan)
+            scores[check.score][kept] = values
+            found = check.reasons(left, values)
+        else:
+            found = check(left) if left else []
         for row, reason in zip(kept.tolist(), found, strict=True):
             reasons[row] = reason
         kept = kept[np.fromiter((reason is None for reason in found), dtype=bool, count=len(kept))]
         funnel.append((check.name, len(kept)))
-    return Screened(kept, reasons, funnel)
+    return Screened(kept, reasons, funnel, scores)
 
 
 @dataclass(frozen=True)
@@ -115,7 +138,7 @@ class PerplexityBand:
     everybody says.
     """
 
-    name = "perplexity"
+    name, score = "perplexity", "nll_lm"
 
     def __init__(
         self, real: Sequence[str], *, order: int = 4, outside: float = OUTSIDE, tokenise: str = "words"
@@ -124,16 +147,18 @@ class PerplexityBand:
         if len(lines) < 2:
             raise InputError("a perplexity band is drawn after real lines; give 2 or more that differ")
         self.model = KneserNey(lines[::2], order=order, tokenise=tokenise)
-        self.low, self.high = np.quantile(self.nll(lines[1::2]), [outside, 1 - outside])
+        self.low, self.high = np.quantile(self.measure(lines[1::2]), [outside, 1 - outside])
 
-    def nll(self, lines: Sequence[str]) -> np.ndarray:
+    def measure(self, lines: Sequence[str]) -> np.ndarray:
         """(n,) nats a word, the end counted."""
         logs, words = self.model.log_probs(list(lines))
         return -logs / words
 
+    def reasons(self, lines: Sequence[str], values: np.ndarray) -> Reasons:
+        return [None if self.low <= x <= self.high else f"perplexity: {x:.2f} nats a word" for x in values.tolist()]
+
     def __call__(self, lines: Sequence[str]) -> Reasons:
-        found = self.nll(lines).tolist()
-        return [None if self.low <= x <= self.high else f"perplexity: {x:.2f} nats a word" for x in found]
+        return self.reasons(lines, self.measure(lines))
 
 
 @dataclass(frozen=True)
@@ -164,17 +189,23 @@ class NearDuplicates:
 class Copies:
     """Lines of which one training line holds a run of at least `share` of their words, or of `span` words."""
 
-    name = "copies of train"
+    name, score = "copies of train", "longest_copy"
 
     def __init__(self, train: Sequence[str], *, share: float = 1.0, span: int | None = None) -> None:
         if not 0 < share <= 1 or (span is not None and span < 1):
             raise InputError(f"copies: share {share:g} within (0, 1] and a span of 1 word or more were wanted")
         self.train, self.share, self.span = NgramIndex([folded(line) for line in train]), share, span
 
+    def measure(self, lines: Sequence[str]) -> np.ndarray:
+        """(n,) words of the longest run that each line shares with one training line, at most LONGEST."""
+        return longest_spans(NgramIndex([folded(line) for line in lines]), self.train, LONGEST).astype(np.float64)
+
+    def reasons(self, lines: Sequence[str], values: np.ndarray) -> Reasons:
+        sizes = [len(line.split()) for line in lines]
+        return [self._reason(span, size) for span, size in zip(values.astype(int).tolist(), sizes, strict=True)]
+
     def __call__(self, lines: Sequence[str]) -> Reasons:
-        text = NgramIndex([folded(line) for line in lines])
-        spans = longest_spans(text, self.train, LONGEST).tolist()
-        return [self._reason(span, size) for span, size in zip(spans, text.lengths.tolist(), strict=True)]
+        return self.reasons(lines, self.measure(lines))
 
     def _reason(self, span: int, size: int) -> str | None:
         least = min(self.share * size, LONGEST, self.span or LONGEST)
@@ -196,33 +227,6 @@ class Blocklist:
     def __call__(self, lines: Sequence[str]) -> Reasons:
         hits = (self.pattern.search(line) for line in lines)
         return [f"blocklist: {' '.join(hit[0].split())}" if hit else None for hit in hits]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Lines of the test text, which no arm may see. `refuse_held_out` is the sterner form."""
-
-    test: frozenset[str]
-    name: str = "copies of test"
-
-    def __call__(self, lines: Sequence[str]) -> Reasons:
-        return ["copy of test" if folded(line) in self.test else None for line in lines]
-
-
-def held_out(test: Iterable[str]) -> frozenset[str]:
-    """The test text as `HeldOut` and `refuse_held_out` compare it."""
-    return frozenset(map(folded, test))
-
-
-def refuse_held_out(lines: Iterable[str], test: frozenset[str], *, where: str) -> None:
-    """Errors: InputError where a line of the test text, in whatever case and spaces, is among the lines."""
-    found: Iterator[tuple[int, str]] = ((row, line) for row, line in enumerate(lines, 1) if folded(line) in test)
-    if first := next(found, None):
-        many = 1 + sum(1 for _ in found)
-        raise InputError(
-            f"{where}: {many} texts stand in the test text (the first: row {first[0]}, {first[1]!r}); no model may see "
-            "them: take another test text, or drop them with --test-copies drop"
-        )
 
 
 def usual_filters(

@@ -21,7 +21,9 @@ from textgan.text.rows import REJECTED, ROWS, arrow, shards_of
 
 PROVENANCE, CARD = "provenance.json", "README.md"
 SHARD = 1 << 16  # rows
-SCORES = ("ratio", "nll_lm", "longest_copy", "nearest_train_jaccard")  # columns of a parquet pool's scores
+# Columns of a parquet pool's scores, which are what a selection writes (pool.py says what they are). The design's
+# nearest_train_jaccard is not among them: no filter looks for the nearest training line, and to look costs n x train.
+SCORES = ("d", "d_calibrated", "ratio", "nll_lm", "longest_copy")
 COLUMNS = ("id", "text", "source", "generator", "run", "seed", "index", "temperature", "scores", "flags", "selected",
            "weight", "reason")  # fmt: skip
 NONE = ("run", "seed", "temperature")  # keys of a row that may have no value

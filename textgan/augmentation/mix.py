@@ -17,7 +17,7 @@ from textgan.augmentation.folder import has_rows, read_pool
 from textgan.augmentation.pool import is_row, parse_row
 from textgan.augmentation.schedules import SCHEDULES, doses, in_order
 from textgan.errors import InputError
-from textgan.text import Text, digests, read_lines, read_text, spool
+from textgan.text import Text, digests, read_text, spool
 from textgan.text.rows import is_used
 
 Source = str | Path | Sequence[str] | Text
@@ -82,8 +82,9 @@ class Mixture(NamedTuple):
 
     real: real lines in the mix. synthetic: the synthetic lines in it. overlap: how many of those equal a real line.
     tokens: all tokens by the counter used. pool: selected lines there were to draw from.
-    made: (lines,) bool, which of the lines are synthetic. weights: (lines,) float64, what each counts in the loss, or
-    None where all count alike.
+    made: (lines,) bool, which of the lines are synthetic. base: the real text that it was blended from, all of it,
+    whatever regime and budget have left in the mix. weights: (lines,) float64, what each counts in the loss, or None
+    where all count alike.
     """
 
     lines: Sequence[str]
@@ -94,6 +95,7 @@ class Mixture(NamedTuple):
     pool: int
     plan: MixPlan
     made: np.ndarray
+    base: Text
     weights: np.ndarray | None = None
 
     def doses(self, overall: float, steps: int, tokens: int) -> np.ndarray | None:
@@ -133,7 +135,8 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
 
     The order of the lines is the schedule's: shuffled; or all synthetic lines first; or fewer and fewer of them.
     """
-    real_lines = read_lines(real)
+    base = read_text(real)
+    real_lines = base.lines
     texts, weights = weighted_texts(pool) if plan.weight_by == "density_ratio" else (pool_texts(pool), None)
     if weights is None and plan.weight_by == "density_ratio":
         raise InputError("plain lines have no weights; give pool rows (.jsonl) or weight by none")
@@ -159,6 +162,7 @@ def blend(real: Source, pool: Pool, plan: MixPlan, *, count: Callable[[str], int
         pool=len(texts),
         plan=plan,
         made=made,
+        base=base,
         weights=None if weights is None else _normalised(weights[drawn], made),
     )
 
@@ -254,6 +258,11 @@ class Weighed(NamedTuple):
     def made(self) -> np.ndarray:
         """(lines,) bool: none is told apart as synthetic."""
         return np.zeros(len(self.lines), dtype=bool)
+
+    @property
+    def base(self) -> Text:
+        """All lines, as none is told apart."""
+        return read_text(self.lines)._replace(name=self.name)
 
     def doses(self, overall: float, steps: int, tokens: int) -> None:
         """The lines are shuffled together."""

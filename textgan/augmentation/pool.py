@@ -2,7 +2,10 @@
 
 A row says which text it is, which generator wrote it, from which run, seed and temperature, and what is known about it:
 `{"id", "text", "source", "generator": {"name", "sha256"}, "run", "seed", "index", "temperature", "scores": {},
-"flags": [], "selected": true, "weight": 1.0}`. Rows are plain dictionaries, so later stages may add keys; every reader
+"flags": [], "selected": true, "weight": 1.0}`. A selection adds what it has reckoned to the scores, as far as a row
+came: d (D's raw logit), d_calibrated (the probability that the text is real where half of all are), ratio (p_data /
+p_G), longest_copy (words in a row that one training line has, too; at most 64) and nll_lm (nats a word under the
+Kneser-Ney model of the filter "perplexity"). Rows are plain dictionaries, so later stages may add keys; every reader
 here passes unknown keys on.
 """
 

@@ -122,7 +122,10 @@ class MH:
     """Metropolis-Hastings: each text taken is the end of a chain of `steps` proposals of its own.
 
     A proposal y replaces x with probability min(1, r(y) / r(x)), as in the independence sampler; r must be calibrated.
-    Turner et al. 2019, eq. 5. n texts give n / (steps + 1). Differs: chains begin at a proposal and not at a real text.
+    Turner et al. 2019, eq. 5. n texts give n / (steps + 1). Differs: chains begin at a proposal and not at a real text,
+    so a chain must be long enough to forget it: after k steps the ends differ from p_data by at most (1 - mean r / max
+    r)^k in total variation (Mengersen & Tweedie 1996, theorem 2.1), and where one proposal in m has a ratio above 0, a
+    share (1 - 1/m)^(k + 1) of the chains has met none.
     """
 
     steps: int = 20

@@ -6,13 +6,14 @@ percentile bootstrap of three to eight of them covers 75 to 89 % where it says 9
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from textgan.errors import InputError
 from textgan.laboratory.arms import REAL_ARMS
+from textgan.laboratory.figures import Figure, Row, plain, score
 from textgan.laboratory.study import Study
 from textgan.metrics.fronts import Point, interpolate
 from textgan.metrics.intervals import half_width, holm, two_sided_p
@@ -41,8 +42,6 @@ GRID = 400
 ENOUGH, PAIRS = 3, 6  # seeds for an interval; for Wilcoxon's test to be able to reject at 5 %
 MATCHED = ("self-BLEU-3", "self-BLEU-4", "distinct-4", "novel-4-grams")
 QUALITY = "LM-score"
-
-Row = Mapping[str, Any]
 
 
 class Paired(NamedTuple):
@@ -295,7 +294,7 @@ def at_equal_quality(
     for metric in MATCHED:
         gaps = []
         for seed in seeds:
-            at = next((_score(w, QUALITY) for w in base[seed]["written"] if w["temperature"] == 1.0), None)
+            at = score(plain(base[seed]), QUALITY)
             pair = [None if at is None else _at(row["written"], metric, at) for row in (ours[seed], base[seed])]
             if pair[0] is not None and pair[1] is not None:
                 gaps.append(pair[0] - pair[1])
@@ -305,25 +304,25 @@ def at_equal_quality(
     return found
 
 
-def copies_written(study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float) -> Paired | None:
-    """The share of copies of the N real lines in what the tuned model writes at T = 1: the arm minus the best real-only
-    one."""
+def gap(rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float, figure: Figure) -> Paired | None:
+    """A figure of the arm's row minus that of the best real-only one's, paired by seed, in the figure's own unit.
+
+    Where a seed's rows lack the figure there is neither interval nor p: the seeds that are left are no fair draw.
+    """
     best = best_real(rows, n, regime, ratio)
-    counts = [
-        {seed: _copied(written, study.writing.n) for seed, row in _place(rows, name, n, regime, ratio).items()
-         for written in row["written"] if written["temperature"] == 1.0}
-        for name in (arm, best)
-    ]  # fmt: skip
-    pairs = [(counts[0][seed], counts[1][seed]) for seed in sorted(counts[0].keys() & counts[1].keys())]
+    ours, base = _place(rows, arm, n, regime, ratio), _place(rows, best, n, regime, ratio)
+    seeds = sorted(ours.keys() & base.keys())
+    pairs = [(figure(ours[seed]), figure(base[seed])) for seed in seeds]
     gaps = [one - other for one, other in pairs if one is not None and other is not None]
-    return _mean(gaps)._replace(a=arm, b=f"{BEST} ({best})") if gaps else None
+    if not gaps:
+        return None
+    found = _mean(gaps)._replace(a=arm, b=f"{BEST} ({best})")
+    return found if len(gaps) == len(seeds) else found._replace(low=None, high=None, p=None)
 
 
-def shift(
-    rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float, value: Callable[[Row], float | None]
-) -> Paired | None:
+def shift(rows: Sequence[Row], arm: str, n: int, regime: str, ratio: float, figure: Figure) -> Paired | None:
     """A figure of an arm's synthetic text that is 0 where nothing is amiss, with Student's interval over seeds."""
-    values = [x for row in _place(rows, arm, n, regime, ratio).values() if (x := value(row)) is not None]
+    values = [x for row in _place(rows, arm, n, regime, ratio).values() if (x := figure(row)) is not None]
     return _mean(values)._replace(a=arm) if values else None
 
 
@@ -338,32 +337,12 @@ def _mean(values: Sequence[float]) -> Paired:
     return found._replace(low=mean - half, high=mean + half, p=two_sided_p(mean, error, freedom))
 
 
-def _copied(written: Row, n: int) -> float | None:
-    """Copies over the lines that were counted: those of n that are not blank, where as many judges' lines are there."""
-    count, counted = _score(written, "copies"), written.get("scored", n - written.get("blank", 0))
-    return None if count is None or not counted else count / counted
-
-
-def group_shift(group: str) -> Callable[[Row], float | None]:
-    """Share of the lines that mention a group: synthetic minus real."""
-
-    def value(row: Row) -> float | None:
-        found = row.get("groups", {}).get(group)
-        return None if found is None else found["synthetic"] - found["real"]
-
-    return value
-
-
-def _score(written: Row, name: str) -> float | None:
-    return written.get("scores", {}).get(name)
-
-
 def _at(written: Sequence[Row], metric: str, quality: float) -> float | None:
     """A metric's value where LM-score is `quality`; None outside of the curve."""
     points = [
         Point(w["temperature"], x, y)
         for w in written
-        if (x := _score(w, QUALITY)) is not None and (y := _score(w, metric)) is not None
+        if (x := score(w, QUALITY)) is not None and (y := score(w, metric)) is not None
     ]
     try:
         return float(interpolate(points, np.array([quality]))[0])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from textgan.lm.likelihood import Piece, collate, pieces
 from textgan.lm.loading import Lm
+from textgan.text import Text
 
 Part = tuple[Piece, int, int]  # predict the targets a to b of a piece
 
@@ -18,6 +19,8 @@ class Feed(Protocol):
     """Real and synthetic lines with a plan of when they are seen and what they count; `augmentation.Mixture` is one.
 
     made: (lines,) bool, which are synthetic. weights: (lines,) float64, what its tokens count in the loss, or None.
+    base: the real text, in its own order, that a small model is pre-trained on before it sees the lines; its lines may
+    be none.
     doses(overall, steps, tokens): synthetic tokens of each step, (steps,) int64, where `overall` is their share in the
     lines; None: the kinds are not told apart.
     """
@@ -28,6 +31,8 @@ class Feed(Protocol):
     def made(self) -> np.ndarray: ...
     @property
     def weights(self) -> np.ndarray | None: ...
+    @property
+    def base(self) -> Text: ...
     def doses(self, overall: float, steps: int, tokens: int) -> np.ndarray | None: ...
     def to_json(self) -> dict[str, Any]: ...
 

@@ -19,7 +19,7 @@ from textgan.lm.loading import Lm, count_parameters, load_lm, save_lm, settle
 from textgan.lm.training import plan, seeded, train
 from textgan.lm.watching import Progress, Saving
 from textgan.machine import check_precision, pick_device
-from textgan.text import Text, make_folder, read_text, save_tokenizer, train_tokenizer
+from textgan.text import Text, folded, make_folder, read_text, save_tokenizer, train_tokenizer
 
 Source = str | Path | Sequence[str] | Text
 MADE_HERE = "small GPT-2 made here"
@@ -40,7 +40,8 @@ class FineTuned(NamedTuple):
     tokens predicted in them. best_step: the step whose weights were kept (lowest validation NLL; 0: the untuned ones).
     nll_per_token, nll_per_byte, perplexity: see DEFINITIONS. measured_on: "test", or "valid" where no test is given.
     before: the same figures of the untuned model. unk_rate: share of the measured tokens that are unknown words; above
-    0 the figures flatter the model. overlap: lines of valid and of test that are in the training text too.
+    0 the figures flatter the model. overlap: lines of valid and of test that are in the training text, or in that
+    of a small model's pre-training, too, in whatever case and spaces.
     curve: one dict an evaluation (step, loss, valid_nll). settings: all that was chosen.
     """
 
@@ -95,7 +96,9 @@ def finetune(
     weight multiplies the loss of its tokens; the divisor stays the number of tokens, so that the gradient is that of
     the weighted text and does not hang on which lines meet in a step.
     lm: a hub name, a local folder, a .gguf file, or "small" ("small:LAYERSxWIDTH"): a GPT-2 of that size (2x128) with a
-    byte-level BPE of its own, pre-trained in out/base on `base_text` (None: `text`) for `base_steps`.
+    byte-level BPE of its own, pre-trained in out/base on `base_text` for `base_steps`. base_text None: `text`; of a
+    mixture all the real text that it was blended from, so that with and without synthetic lines, in whatever
+    proportion, a training starts from the same weights. A Feed without real text is an InputError then.
     The budget is steps; or tokens, of which whole steps are made; or real_passes, the steps in which each real line is
     seen so many times; or none of them, three passes over the text (20 to 3,000 steps).
     lr: None means 5e-5, or 1e-3 for a model made here; it warms up over a tenth of the steps and falls to 0. The
@@ -121,6 +124,7 @@ def finetune(
     steering = texts["valid"].lines if "valid" in texts else []
     if mixture and real_passes is not None and mixture.made.all():
         raise InputError("real_passes cannot be counted, as the mixture holds no real line; give steps or tokens")
+    base = _base(base_text, mixture, lines) if is_small(lm) else lines
     check_precision(precision)
     budget = chosen_budget(tokens_per_step, steps=steps, tokens=tokens, real_passes=real_passes)
     out = make_folder(out)
@@ -131,7 +135,6 @@ def finetune(
             raise InputError(f"{out} already holds a {_what(out)}; give another --out")
         if is_small(lm):
             layers, width = small_size(str(lm))
-            base = texts["text"] if base_text is None else read_text(base_text)
             lm = pretrain_small(
                 base, out / "base", layers=layers, width=width, steps=base_steps, seed=seed, device=device,
                 valid=texts.get("valid"), tokens_per_step=tokens_per_step, resume=resume, save_every=save_every,
@@ -168,7 +171,7 @@ def finetune(
         after = nll(base_lm.model, base_lm.tokenizer, texts[held].lines)
         result = FineTuned(
             out, base_lm.name, done.steps, done.steps * tokens_per_step, done.best_step, **after.figures(),
-            measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts),
+            measured_on=held, before=before.figures(), unk_rate=after.unk_rate, overlap=_overlap(texts, base),
             curve=done.curve, settings=settings,
         )  # fmt: skip
         save_lm(base_lm, out, "finetune.json", result.to_json())
@@ -282,6 +285,17 @@ def small_size(lm: str) -> tuple[int, int]:
     return layers, width
 
 
+def _base(chosen: Source | None, mixture: Feed | None, lines: Text) -> Text:
+    """What a small model is pre-trained on: real text alone."""
+    if chosen is not None:
+        return read_text(chosen)
+    if mixture is None:
+        return lines
+    if not mixture.base.lines:
+        raise InputError("a small model has no real text to be pre-trained on in this mixture; give base_text")
+    return mixture.base
+
+
 def _same(chosen: dict[str, Any]) -> dict[str, Any]:
     """What a resumed training must share with the stopped one, as it comes back from JSON."""
     found: dict[str, Any] = json.loads(json.dumps(chosen))
@@ -314,6 +328,7 @@ def _about(texts: dict[str, Text]) -> dict[str, Any]:
     return {name: {"name": text.name, "sha256": text.sha256, "lines": len(text.lines)} for name, text in texts.items()}
 
 
-def _overlap(texts: dict[str, Text]) -> dict[str, int]:
-    known = set(texts["text"].lines)
-    return {name: sum(line in known for line in texts[name].lines) for name in ("valid", "test") if name in texts}
+def _overlap(texts: dict[str, Text], base: Text) -> dict[str, int]:
+    known = {folded(line) for text in (texts["text"], base) for line in text.lines}
+    held = {name: texts[name].lines for name in ("valid", "test") if name in texts}
+    return {name: sum(folded(line) in known for line in lines) for name, lines in held.items()}

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from textgan.estimators import above, discounted_returns, position_baseline
+from textgan.estimators import advantages, discounted_returns
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.objectives import RELATIVISTIC
 from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM
@@ -94,7 +94,7 @@ class DPGAN:
             with torch.no_grad(), evaluating(d.net):
                 words, sentence = novelty(fake.tokens)
             rewards = sentence[:, None] * fake.mask + discounted_returns(words, fake.mask, gamma=self.gamma)  # (B, T)
-            logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
+            logs = policy_step(g, fake, advantages(rewards, fake.mask))
             return logs | judge_steps(batches, self.discriminator_updates) | reward_logs(sentence)
 
         return (

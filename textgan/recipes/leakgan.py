@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.errors import InputError
-from textgan.estimators import above, last_of, position_baseline, reinforce, rollout_rewards
+from textgan.estimators import advantages, last_of, reinforce, rollout_rewards
 from textgan.generators import Generator, GeneratorSpec, Leak
 from textgan.objectives import NON_SATURATING
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN
@@ -129,9 +129,8 @@ class LeakGAN:
             course = along(g.net.eval(), tokens)
             log_probs = g.net.read_off(course.hidden, tokens, mask)
             intrinsic, aligned = followed(course, steps), foreseen(course, steps)
-            advantages = above(intrinsic, position_baseline(intrinsic, mask))
             return {
-                "g_loss": g.minimise(reinforce(log_probs, advantages, mask)),
+                "g_loss": g.minimise(reinforce(log_probs, advantages(intrinsic, mask), mask)),
                 "goal_loss": players["manager"].minimise(-(quality * aligned * mask).sum(1).mean()),
             }
 

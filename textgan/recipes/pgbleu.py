@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from textgan.estimators import Score, above, last_of, position_baseline, rollout_rewards
+from textgan.estimators import Score, advantages, last_of, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.metrics.ngrams import NgramIndex, sentence_bleu
 from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM, TEXYGEN
@@ -35,7 +35,8 @@ class PGBLEU:
 
     R(x) = BLEU-order(x; the next batch of the training stream), by roll-outs for a token. A prompt is part of x, as it
     is of the references; the mark behind it is none.
-    Differs: new references each round (all at once would reward any copy alike); a leave-one-out baseline.
+    Differs: new references each round (all at once would reward any copy alike); a leave-one-out baseline but
+    in the presets.
 
     Args (the others are `updates.FIELDS`):
         batch: sentences a step, and real ones that BLEU is measured against
@@ -52,6 +53,7 @@ class PGBLEU:
     adversarial_steps: int = 200
     rollouts: int = 4
     rollout_keep: float = 0.8
+    baseline: bool = True
     order: int = 4
     mle_lr: float = 3e-3
     mle_final_rate: float = 0.0
@@ -72,7 +74,7 @@ class PGBLEU:
             fake = g.net.sample(self.batch, rng=rng)
             score = bleu_against(gather(next(batches)), order=self.order, mark=g.net.mark)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
-            logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
+            logs = policy_step(g, fake, advantages(rewards, fake.mask, baseline=self.baseline))
             return logs | reward_logs(last_of(rewards, fake.mask))
 
         return (
@@ -99,7 +101,7 @@ def _words(tokens: Tensor, mark: int | None) -> list[list[str]]:
     return [[str(x) for x in row if x not in (PAD, EOS, mark)] for row in tokens.tolist()]
 
 
-REAL = PGBLEU(**TEXYGEN, rollouts=16, rollout_keep=0.8)
+REAL = PGBLEU(**TEXYGEN, rollouts=16, rollout_keep=0.8, baseline=False)
 PRESETS = {
     "paper-oracle": PGBLEU(  # SeqGAN's section 4: its generator, pre-training and roll-outs
         **CONSTANT_ADAM,
@@ -107,6 +109,7 @@ PRESETS = {
         adversarial_steps=200,
         rollouts=16,
         rollout_keep=0.8,
+        baseline=False,
         generator_lr=1e-2,
         generator=SMALL_LSTM,
     ),

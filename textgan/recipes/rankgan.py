@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from textgan.discriminators import CNN, DiscriminatorSpec
-from textgan.estimators import above, last_of, position_baseline, rollout_rewards
+from textgan.estimators import advantages, last_of, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec, evaluating
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
 from textgan.processes import gather
@@ -36,8 +36,8 @@ class RankGAN:
 
     R(s | U, C) = E_{u in U} exp(sharpness cos(s, u)) / sum_{c in C + s} exp(sharpness cos(c, u)) on D's features. The
     ranker maximises log R(real | U, fakes) + log(1 - R(fake | U, reals)); G's reward is R among real sentences.
-    Differs: the reward is R times the size of C + s, so that 1 is the rank of an equal; a leave-one-out baseline;
-    references and comparison are the next real sentences, new at each step.
+    Differs: the reward is R times the size of C + s, so that 1 is the rank of an equal; a leave-one-out baseline
+    but in the presets; references and comparison are the next real sentences, new at each step.
 
     Args (the others are `updates.FIELDS`):
         references: real sentences in U
@@ -57,6 +57,7 @@ class RankGAN:
     rollouts: int = 16
     discriminator_updates: int = 5
     rollout_keep: float = 0.8
+    baseline: bool = True
     references: int = 16
     sharpness: float = 10.0
     mle_lr: float = 3e-3
@@ -98,7 +99,7 @@ class RankGAN:
                     return (1 + len(real)) * ranks(features(tokens), real, u, self.sharpness)
 
                 rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
-            logs = policy_step(g, fake, above(rewards, position_baseline(rewards, fake.mask)))
+            logs = policy_step(g, fake, advantages(rewards, fake.mask, baseline=self.baseline))
             for _ in range(self.discriminator_updates):
                 logs |= rank_step(batches)
             return logs | reward_logs(last_of(rewards, fake.mask))
@@ -118,7 +119,7 @@ def ranks(sentences: Tensor, comparison: Tensor, references: Tensor, sharpness: 
     return (own - others).sigmoid().mean(1)
 
 
-REAL = RankGAN(**TEXYGEN, **TEXYGEN_D, rollouts=16, rollout_keep=0.8, references=16)
+REAL = RankGAN(**TEXYGEN, **TEXYGEN_D, rollouts=16, rollout_keep=0.8, baseline=False, references=16)
 PRESETS = {
     "paper-oracle": RankGAN(  # "as SeqGAN" (section 4.1): the schedule of SeqGAN's code
         **CONSTANT_ADAM,
@@ -128,6 +129,7 @@ PRESETS = {
         rollouts=16,
         discriminator_updates=5 * 3 * EPOCH,
         rollout_keep=0.8,
+        baseline=False,
         references=16,  # Texygen
         generator_lr=1e-2,
         discriminator_lr=1e-4,

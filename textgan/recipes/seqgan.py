@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textgan.discriminators import CNN, DiscriminatorSpec
-from textgan.estimators import above, last_of, position_baseline, rollout_rewards
+from textgan.estimators import advantages, last_of, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.objectives import NON_SATURATING
 from textgan.papers import CONSTANT_ADAM, EPOCH, SEQGAN_CNN, SMALL_LSTM, TEXYGEN, TEXYGEN_D
@@ -36,9 +36,9 @@ class SeqGAN:
     """Maximum likelihood, then D alone, then one policy-gradient step of G to some steps of D.
 
     The reward of a token is D's probability of "real" for the sentence, averaged over roll-outs from there on.
-    Differs: a leave-one-out baseline (the paper has none); D sees fresh negatives at each step instead of epochs over
-    a stored set, and no L2 penalty; AdamW with early stopping for maximum likelihood and smaller schedules by default
-    (the presets have the authors').
+    Differs: D sees fresh negatives at each step instead of epochs over a stored set, and no L2 penalty; by default a
+    leave-one-out baseline, AdamW with early stopping for maximum likelihood, smaller schedules (the presets have no
+    baseline and the authors' schedules).
 
     The fields are `updates.FIELDS`.
     """
@@ -55,6 +55,7 @@ class SeqGAN:
     rollouts: int = 16
     discriminator_updates: int = 5
     rollout_keep: float = 0.8
+    baseline: bool = True
     mle_lr: float = 3e-3
     mle_final_rate: float = 0.0
     weight_decay: float = 0.1
@@ -76,8 +77,7 @@ class SeqGAN:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             fake = g.net.sample(self.batch, rng=rng)
             rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
-            advantages = above(rewards, position_baseline(rewards, fake.mask))
-            logs = policy_step(g, fake, advantages)
+            logs = policy_step(g, fake, advantages(rewards, fake.mask, baseline=self.baseline))
             logs |= judge_samples(d, g.net, NON_SATURATING, batches, rng, updates=self.discriminator_updates)
             return logs | reward_logs(last_of(rewards, fake.mask))
 
@@ -88,9 +88,9 @@ class SeqGAN:
         )
 
 
-REAL = SeqGAN(**TEXYGEN, **TEXYGEN_D, rollouts=16, rollout_keep=0.8)
+REAL = SeqGAN(**TEXYGEN, **TEXYGEN_D, rollouts=16, rollout_keep=0.8, baseline=False)
 PRESETS = {
-    "paper-oracle": SeqGAN(  # the authors' code; differs: a baseline; a step of D is of 64 real and 64 written
+    "paper-oracle": SeqGAN(  # the authors' code; differs: a step of D is of 64 real and 64 written
         **CONSTANT_ADAM,
         mle_steps=120 * EPOCH,
         judge_steps=50 * 3 * EPOCH,  # 50 sets of negatives, 3 epochs each
@@ -98,6 +98,7 @@ PRESETS = {
         rollouts=16,
         discriminator_updates=5 * 3 * EPOCH,  # 5 sets of negatives, 3 epochs each
         rollout_keep=0.8,
+        baseline=False,
         generator_lr=1e-2,
         discriminator_lr=1e-4,
         generator=SMALL_LSTM,

@@ -133,15 +133,14 @@ def _privacy(done: Audit) -> list[Markup]:
         about = "found in the training text minus found in the control, with 95 % intervals"
         x = Axis("percentage points of the lines")
         parts.append(figure("Overlap above the control", about, dots(rows, title="Overlap", desc=about, x=x)))
-    if done.exposure:
-        bits = sorted(done.exposure, reverse=True)
+    about = f"bits; a line that was never seen has {UNSEEN} on average"
+    for model, exposed in done.exposure.items():
+        bits = sorted(exposed, reverse=True)
         rows = [
             DotRow(f"canary {place}", [Point(f"{value:.2f} bits", value)]) for place, value in enumerate(bits[:30], 1)
         ]
-        about = f"bits; a line that was never seen has {UNSEEN} on average"
-        parts.append(
-            figure("Exposure of canaries", about, dots(rows, title="Exposure", desc=about, x=Axis("bits", low=0)))
-        )
+        plot = dots(rows, title=f"Exposure, {model}", desc=about, x=Axis("bits", low=0))
+        parts.append(figure(f"Exposure of canaries in the {model}", about, plot))
     for text, over in done.overlap.items():
         if over.copied:
             listed = tag("ul", *(tag("li", tag("bdi", line)) for line in over.copied), class_="lines")

@@ -10,7 +10,7 @@ from .encoding import Encoded, choose_max_len, decode, encode, load_tokenizer, m
 from .files import Text, make_folder, one_line, read_lines, read_text, replacing, write_json, write_lines
 from .forms import same_form
 from .levels import BOS, EOS, LEVELS, PAD, SPECIALS, UNK, Level, train_tokenizer
-from .splitting import Split, SplitReport, first_of_near_duplicates, folded, near_duplicates, split
+from .splitting import Split, SplitReport, first_of_near_duplicates, folded, near_copies, near_duplicates, split
 from .spooling import Spooled, digests, ranked, spool
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "load_tokenizer",
     "make_folder",
     "map_encoded",
+    "near_copies",
     "near_duplicates",
     "one_line",
     "ranked",

@@ -49,7 +49,7 @@ class Text(NamedTuple):
     skipped: int
 
 
-def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "strict") -> Text:
+def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "strict", whole: bool = False) -> Text:
     """Read lines strictly: bytes split on newlines only, UTF-8, one sentence a line.
 
     source: a file; "-" for standard input; "grammar:N" or "grammar:N:SEED" for N sentences of the embedded corpus;
@@ -58,6 +58,7 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
         field "text" unless they say `"selected": false`; a sequence of strings; or a Text, which is given back.
     errors: what to do with a line that is not UTF-8 or holds a control character (the tab is none): "strict" refuses
         it, "replace" puts U+FFFD for bad bytes and a space for control characters, "skip" drops it.
+    whole: of rows their JSON, for a reader that takes more of them than the text (`labels`, `prompts`).
 
     Carriage returns at a line's end and a byte order mark at the file's start are removed, blank lines dropped. Other
     separators (U+2028, U+2029, U+0085) stay inside their line. Raises InputError, naming file:line:byte, for a line
@@ -67,7 +68,7 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
         raise InputError(f"errors {errors!r} is unknown; choose strict, replace or skip")
     if isinstance(source, Text):
         return source
-    shown, name, rows = _rows(source, errors)
+    shown, name, rows = _rows(source, errors, whole)
     counts, digest = Counter[str](), hashlib.sha256()
     lines = spool(_sound(rows, shown, errors, counts, digest))
     if not lines:
@@ -193,7 +194,9 @@ def _shown(path: str | Path) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def _rows(source: str | Path | Sequence[str], errors: str) -> tuple[str, str, Iterable[tuple[int, bytes | str]]]:
+def _rows(
+    source: str | Path | Sequence[str], errors: str, whole: bool
+) -> tuple[str, str, Iterable[tuple[int, bytes | str]]]:
     """What a source is called in messages, its name, and its numbered lines."""
     if isinstance(source, str | Path):
         if str(source) == "-":
@@ -202,8 +205,8 @@ def _rows(source: str | Path | Sequence[str], errors: str) -> tuple[str, str, It
             return str(source), str(source), enumerate(lines, 1)
         shown, path = _shown(source), Path(source)
         if os.path.isdir(path):  # unlike Path.is_dir it has an answer for every name
-            return shown, path.name, chain.from_iterable(_pool_texts(file, errors) for file in shards_of(path))
-        return shown, path.name, _pool_texts(path, errors) if path.suffix in ROWS else _byte_lines(source)
+            return shown, path.name, chain.from_iterable(_row_texts(file, errors, whole) for file in shards_of(path))
+        return shown, path.name, _row_texts(path, errors, whole) if path.suffix in ROWS else _byte_lines(source)
     return "lines", "lines", enumerate(source, 1)
 
 
@@ -258,10 +261,11 @@ def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield number, raw.removesuffix(b"\n").rstrip(b"\r")
 
 
-def _pool_texts(path: Path, errors: str) -> Iterator[tuple[int, bytes | str]]:
-    """The field "text" of each selected row of a pool; a row that is not sound is handed on for its problem's sake."""
+def _row_texts(path: Path, errors: str, whole: bool) -> Iterator[tuple[int, bytes | str]]:
+    """The field "text" of each selected row, or all of the row; one that is not sound is handed on for its problem's
+    sake."""
     if path.suffix == ".parquet":
-        yield from parquet_texts(path)
+        yield from parquet_texts(path, whole=whole)
         return
     for number, raw in _byte_lines(path):
         where = f"{_shown(path)}:{number}"
@@ -269,5 +273,5 @@ def _pool_texts(path: Path, errors: str) -> Iterator[tuple[int, bytes | str]]:
         if line is None or (problem and errors != "replace") or not line.strip():
             yield number, raw
             continue
-        if (text := parse(line, where)) is not None:
+        if (text := parse(line, where, whole=whole)) is not None:
             yield number, text

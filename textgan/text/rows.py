@@ -31,12 +31,14 @@ def selected_text(row: Any, where: str) -> str | None:
     return text if is_used(row, where) else "" if not text.strip() else None
 
 
-def parse(line: str, where: str) -> str | None:
-    """`selected_text` of a JSON line."""
+def parse(line: str, where: str, *, whole: bool = False) -> str | None:
+    """`selected_text` of a JSON line; whole: the line itself in its place, whatever else it holds."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a JSON row ({getattr(error, 'msg', error)})") from None
+    if whole:
+        return line if not isinstance(row, dict) or is_used(row, where) else None
     return selected_text(row, where)
 
 
@@ -58,17 +60,23 @@ def shards_of(folder: Path) -> list[Path]:
     return found
 
 
-def parquet_texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered texts of the rows that are selected, or blank. Errors: InputError for no parquet file with texts."""
+def parquet_texts(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str]]:
+    """Numbered texts of the rows that are selected, or blank; whole: of the selected ones all columns, as JSON.
+
+    Errors: InputError for no parquet file with texts.
+    """
     pyarrow, parquet = arrow()
     try:
         file = parquet.ParquetFile(path)
-        columns = [name for name in ("text", "selected", "weight") if name in file.schema_arrow.names]
+        columns = [name for name in file.schema_arrow.names if whole or name in ("text", "selected", "weight")]
         number = 0
         for batch in file.iter_batches(columns=columns):
             for row in batch.to_pylist():
                 number += 1
-                if (text := selected_text(row, f"{path}:{number}")) is not None:
+                where = f"{path}:{number}"
+                if whole:
+                    row = json.dumps(row, ensure_ascii=False, default=str)
+                if (text := parse(row, where, whole=True) if whole else selected_text(row, where)) is not None:
                     yield number, text
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as parquet ({' '.join(str(error).split())[:200]})") from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,40 +100,31 @@ def near_duplicates(lines: Sequence[str], *, threshold: float = THRESHOLD) -> np
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold {threshold} must be within (0, 1]")
-    from scipy import sparse
-
-    flat, sizes = _word_sets(lines)
-    n = len(sizes)
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # of a word within its line
-
-    def first_words(count: np.ndarray) -> sparse.csr_array:
-        """(n, V) of 0 and 1: the `count` (n,) rarest words of each line."""
-        words = flat[place < np.repeat(count, sizes)]
-        bounds = np.concatenate([[0], np.cumsum(count)])
-        return sparse.csr_array((np.ones(len(words), np.int32), words, bounds), shape=(n, int(flat.max(initial=0)) + 1))
-
-    def overlap(share: float) -> np.ndarray:
-        return np.ceil(share * sizes - 1e-9).astype(np.int64)
-
-    everything = first_words(sizes)
-    probe = first_words(sizes - overlap(threshold) + 1)
-    index = first_words(sizes - overlap(2 * threshold / (1 + threshold)) + 1).T.tocsr()
-    work = np.cumsum((probe @ np.diff(index.indptr)) * sizes)  # (n,) words to compare up to here
-    label = np.arange(n)
-    start = 0
-    while start < n:
-        done = work[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(work, done + WORK)))
-        found = (probe[start:stop] @ index).tocoo()
-        i, j = found.row.astype(np.int64) + start, found.col.astype(np.int64)
+    sets = _WordSets.of(lines)
+    probe = sets.first(sets.sizes - sets.overlap(threshold) + 1)
+    index = sets.first(sets.sizes - sets.overlap(2 * threshold / (1 + threshold)) + 1)
+    label = np.arange(len(lines))
+    for i, j in _meetings(probe, index, sets.sizes):
         # The indexed line is the shorter one; what is together already needs no second look.
-        fits = (sizes[j] <= sizes[i]) & (sizes[j] >= threshold * sizes[i] - 1e-9) & (label[i] != label[j])
-        i, j = i[fits], j[fits]
-        both = np.asarray((everything[i] * everything[j]).sum(axis=1)).ravel()
-        near = both >= threshold * (sizes[i] + sizes[j] - both) - 1e-9
-        label = _join(label, i[near], j[near])
-        start = stop
+        fits = (sets.sizes[j] <= sets.sizes[i]) & (label[i] != label[j])
+        label = _join(label, *sets.near(i[fits], j[fits], threshold))
     return np.unique(label, return_inverse=True)[1]
+
+
+def near_copies(lines: Sequence[str], others: Sequence[str], *, threshold: float = THRESHOLD) -> np.ndarray:
+    """(n,) int64: the first of `others` that each line is a near-duplicate of; -1 where it is like none of them.
+
+    Exact, and by the same search as `near_duplicates`; copies are among them.
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(f"threshold {threshold} must be within (0, 1]")
+    sets, m = _WordSets.of([*others, *lines]), len(others)
+    words = sets.first(sets.sizes - sets.overlap(threshold) + 1)
+    first = np.full(len(lines), m)
+    for i, j in _meetings(words[m:], words[:m], sets.sizes[m:]):
+        i, j = sets.near(i + m, j, threshold)
+        np.minimum.at(first, i - m, j)
+    return np.where(first < m, first, -1)
 
 
 def first_of_near_duplicates(lines: Sequence[str], *, threshold: float = THRESHOLD) -> np.ndarray:
@@ -181,13 +172,62 @@ def _words(line: str) -> set[str]:
     return set(_WORD.findall(line)) or {line}
 
 
-def _word_sets(lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Different words of each line, flat (N,), as ranks from rare to frequent (ties by spelling); and sizes (n,)."""
-    sets = [_words(line) for line in map(folded, lines)]
-    counts = Counter(word for words in sets for word in words)
-    rank = {word: i for i, word in enumerate(sorted(counts, key=lambda word: (counts[word], word)))}
-    sizes = np.fromiter(map(len, sets), dtype=np.int64, count=len(sets))
-    return np.fromiter((r for words in sets for r in sorted(rank[w] for w in words)), np.int64, sizes.sum()), sizes
+class _WordSets(NamedTuple):
+    """Different words of each line: flat (N,) as ranks from rare to frequent, ascending in a line; sizes (n,); and
+    (n, V) of 0 and 1, which words each line has."""
+
+    flat: np.ndarray
+    sizes: np.ndarray
+    table: Any
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> _WordSets:
+        """Ties of frequency are broken by spelling."""
+        sets = [_words(line) for line in map(folded, lines)]
+        counts = Counter(word for words in sets for word in words)
+        rank = {word: i for i, word in enumerate(sorted(counts, key=lambda word: (counts[word], word)))}
+        sizes = np.fromiter(map(len, sets), dtype=np.int64, count=len(sets))
+        flat = np.fromiter((r for words in sets for r in sorted(rank[w] for w in words)), np.int64, sizes.sum())
+        found = cls(flat, sizes, None)
+        return found._replace(table=found.first(sizes))
+
+    def first(self, count: np.ndarray) -> Any:
+        """(n, V) of 0 and 1: the `count` (n,) rarest words of each line."""
+        from scipy import sparse
+
+        place = np.arange(len(self.flat)) - np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)  # within a line
+        words = self.flat[place < np.repeat(count, self.sizes)]
+        shape = (len(self.sizes), int(self.flat.max(initial=0)) + 1)
+        return sparse.csr_array((np.ones(len(words), np.int32), words, np.r_[0, np.cumsum(count)]), shape=shape)
+
+    def overlap(self, share: float) -> np.ndarray:
+        """(n,) words that are `share` of each line."""
+        return np.ceil(share * self.sizes - 1e-9).astype(np.int64)
+
+    def near(self, i: np.ndarray, j: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the pairs of lines i, j (m,) that are near-duplicates."""
+        mine, theirs = self.sizes[i], self.sizes[j]
+        fits = np.minimum(mine, theirs) >= threshold * np.maximum(mine, theirs) - 1e-9
+        i, j = i[fits], j[fits]
+        both = np.asarray((self.table[i] * self.table[j]).sum(axis=1)).ravel()
+        near = both >= threshold * (self.sizes[i] + self.sizes[j] - both) - 1e-9
+        return i[near], j[near]
+
+
+def _meetings(probe: Any, index: Any, sizes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows (m,) of `probe` (n, V) and of `index` that share a word, so many at a time as WORK allows.
+
+    sizes: (n,) words of the probing lines.
+    """
+    index = index.T.tocsr()
+    work = np.cumsum((probe @ np.diff(index.indptr)) * sizes)  # (n,) words to compare up to here
+    start = 0
+    while start < len(sizes):
+        done = work[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(work, done + WORK)))
+        found = (probe[start:stop] @ index).tocoo()
+        yield found.row.astype(np.int64) + start, found.col.astype(np.int64)
+        start = stop
 
 
 def _sizes(parts: Mapping[str, float], n: int) -> dict[str, int]:

@@ -35,24 +35,32 @@ class Constrained(NamedTuple):
     effective_sample: float
 
 
-def rake(found: np.ndarray, wanted: Mapping[int, float], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def rake(
+    found: np.ndarray, wanted: Mapping[int, float], seed: int = 0, before: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Every row and its weight: iterative proportional fitting. Deming & Stephan 1940.
 
-    found: (n, G) mentions; wanted: share of the weight by group. Each round multiplies the rows that mention a group by
-    wanted / have, and those that do not by (1 - wanted) / (1 - have), a group after the other. Of all weights with
-    these shares they are the nearest to equal ones (in Kullback-Leibler divergence). Rows of weight 0 are left out.
+    found: (n, G) mentions; wanted: share of the weight by group; before: (n,) weights to begin with (None: equal ones).
+    Each round multiplies the rows that mention a group by wanted / have, and those that do not by (1 - wanted) / (1 -
+    have), a group after the other. Of all weights with these shares they are the nearest to those before (in
+    Kullback-Leibler divergence). Rows of weight 0 are left out.
     """
-    weights = _raked(found, wanted)
+    weights = _raked(found, wanted, before)
     index = np.flatnonzero(weights > 0)
     return index, weights[index] / weights[index].mean()
 
 
-def quota(found: np.ndarray, wanted: Mapping[int, float], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def quota(
+    found: np.ndarray, wanted: Mapping[int, float], seed: int = 0, before: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """As many rows as the raked shares of the cells allow, all of weight 1, drawn by the seed.
 
     A cell is the lines that mention the same groups. The cells' sizes are the raked shares times k, rounded so that
     each group is as near to k times its share as whole rows can be; k is the largest for which every cell has rows.
+    Errors: InputError where the rows weigh unlike before, which a count of rows cannot keep.
     """
+    if before is not None and np.ptp(before) > 0:
+        raise InputError("the rows weigh unlike, and a quota counts rows; rake them, which multiplies their weights")
     weights, codes = _raked(found, wanted), cell_codes(found)
     order, first, counts = np.unique(codes, return_index=True, return_counts=True)
     most = weights[first]  # (cells,) the weight of each row of a cell, mean 1 over all rows
@@ -72,16 +80,21 @@ def constrain(
     lexicon: Lexicon,
     target: Target | Sequence[str],
     *,
-    by: Callable[[np.ndarray, Mapping[int, float], int], tuple[np.ndarray, np.ndarray]] = rake,
+    by: Callable[[np.ndarray, Mapping[int, float], int, np.ndarray | None], tuple[np.ndarray, np.ndarray]] = rake,
     seed: int = 0,
+    weights: np.ndarray | None = None,
 ) -> Constrained:
     """Bring the texts' group shares to the target: {group: share}, or the shares of a real text (its lines).
 
     by: `rake` gives weights and keeps all rows, `quota` leaves rows out. Groups that the target does not name are free.
-    Errors: an unknown group, a share outside [0, 1], shares that no rows of these texts can have.
+    weights: (n,) what the texts weigh so far (None: all alike).
+    Errors: weights below 0 or all 0, an unknown group, a share outside [0, 1], shares that no rows of these texts can
+    have.
     """
     if not texts:
         raise InputError("there is no row to choose from; give at least one")
+    if weights is not None and not (np.isfinite(weights).all() and weights.min() >= 0 < weights.max()):
+        raise InputError("weights of 0 or more, and not all 0, were wanted; mend the rows")
     if not isinstance(target, Mapping):
         target = {name: share.share for name, share in shares_of(mentions(target, lexicon), lexicon).items()}
     names = list(lexicon.groups)
@@ -92,20 +105,22 @@ def constrain(
             raise InputError(f"target {name}={share} is not a share; give a number from 0 to 1")
     found = mentions(texts, lexicon)
     for name, share in target.items():
-        have = found[:, names.index(name)].mean()
+        have = np.average(found[:, names.index(name)], weights=weights)
         if (have == 0 < share) or (have == 1 > share):
             lines = "no row mentions" if have == 0 else "every row mentions"
             raise InputError(f"target {name}={share:g} cannot be had: {lines} {name}; generate more or leave it out")
-    index, weights = by(found, {names.index(name): share for name, share in target.items()}, seed)
-    now = shares_of(found[index], lexicon, weights)
+    index, made = by(found, {names.index(name): share for name, share in target.items()}, seed, weights)
+    now = shares_of(found[index], lexicon, made)
     achieved = {name: now[name].share for name in target}
-    return Constrained(index, weights, dict(target), achieved, effective_size(weights))
+    return Constrained(index, made, dict(target), achieved, effective_size(made))
 
 
-def _raked(found: np.ndarray, wanted: Mapping[int, float]) -> np.ndarray:
+def _raked(found: np.ndarray, wanted: Mapping[int, float], before: np.ndarray | None = None) -> np.ndarray:
     """(n,) float64 weights of mean 1."""
-    codes, place, counts = np.unique(cell_codes(found), return_inverse=True, return_counts=True)
-    mass = counts / counts.sum()  # (cells,)
+    weights = np.ones(len(found)) if before is None else before
+    codes, place = np.unique(cell_codes(found), return_inverse=True)
+    start = np.bincount(place, weights)  # (cells,)
+    mass = start / start.sum()
     for _ in range(ROUNDS):
         for group, share in wanted.items():
             inside = (codes >> group & 1).astype(bool)
@@ -115,7 +130,7 @@ def _raked(found: np.ndarray, wanted: Mapping[int, float]) -> np.ndarray:
                     raise InputError(APART)
                 mass[side] *= goal / part if goal else 0.0
         if all(abs(mass[(codes >> group & 1) == 1].sum() - share) < EXACT for group, share in wanted.items()):
-            return (mass / counts * len(found))[place]
+            return weights * (mass / np.where(start > 0, start, 1) * len(found))[place]
     raise InputError(APART)
 
 

@@ -30,8 +30,8 @@ class Audit(NamedTuple):
     groups they mention. By text but real: differences of shares from real text's (value, low, high), distances (total
     variation), amplification. constrained: by way, the selected rows brought to real text's shares. counterfactual: by
     model. sensitivity: one Setting a mix. overlap: of the pool and, where not all was selected, of the selected lines.
-    exposure: bits, of each canary. extracted: the share of the canaries that stand in those two texts. absent: what
-    could not be had, and why. about: texts, hashes, lexicon and seed.
+    exposure: by model, bits of each canary. extracted: the share of the canaries that stand in those two texts. absent:
+    what could not be had, and why. about: texts, hashes, lexicon and seed.
     """
 
     about: dict[str, Any]
@@ -45,7 +45,7 @@ class Audit(NamedTuple):
     counterfactual: dict[str, Counterfactual]
     sensitivity: list[Setting]
     overlap: dict[str, Overlap]
-    exposure: list[float]
+    exposure: dict[str, list[float]]
     extracted: dict[str, float]
     absent: dict[str, str]
 
@@ -122,15 +122,14 @@ def sentences(done: Audit) -> list[str]:
             f"Swapping the groups moves what the {model} makes of a line by {number(size.mean)}{UNITS.get(model, '')} "
             f"on average (95 % interval {number(size.low)} to {number(size.high)}, {size.lines} lines)."
         )
-    if done.exposure:
-        said.append(_exposed(done.exposure))
+    said += [_exposed(bits, model) for model, bits in done.exposure.items()]
     if done.extracted:
         held = (f"{LINES[text]} hold {percent(share) if share else 'none'}" for text, share in done.extracted.items())
         said.append(f"Of the canaries {' and '.join(held)}.")
     return said
 
 
-def _exposed(bits: Sequence[float]) -> str:
+def _exposed(bits: Sequence[float], model: str) -> str:
     """Of lines that were never seen, ln 2 times the bits is exponential, their sum Gamma(n, 1), and the largest of n
     has B bits or more with chance 1 - (1 - 2^-B)^n."""
     from scipy.stats import gamma
@@ -139,8 +138,8 @@ def _exposed(bits: Sequence[float]) -> str:
     by_chance, largest = float(gamma.sf(sum(bits) * math.log(2), n)), 1 - (1 - 2**-most) ** n
     verdict = "they are remembered" if min(by_chance, largest) < 0.025 else "nothing is shown to be remembered"
     return (
-        f"The {n} canaries are exposed by {mean:.2f} bits on average, where lines that were never seen have {UNSEEN} "
-        f"(by chance with p = {number(by_chance, 2)}), and the most exposed one by {most:.2f} (p = "
+        f"In the {model} the {n} canaries are exposed by {mean:.2f} bits on average, where lines that were never seen "
+        f"have {UNSEEN} (by chance with p = {number(by_chance, 2)}), and the most exposed one by {most:.2f} (p = "
         f"{number(largest, 2)}): {verdict}."
     )
 
