@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -21,10 +23,11 @@ import torch
 
 from textgan import grammar
 from textgan.augmentation.audit import Lexicon, load_lexicon, shares, total_variation
+from textgan.cli import main
 from textgan.errors import InputError
 from textgan.evaluation import evaluate
 from textgan.generators import LSTM
-from textgan.laboratory import cells, figures, statistics
+from textgan.laboratory import cells, checks, figures, statistics
 from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.cells import training_jobs
 from textgan.laboratory.lab import Lab, Place, Training
@@ -32,7 +35,7 @@ from textgan.laboratory.opening import BINS, _swapped, _written, groups_written,
 from textgan.laboratory.page import page
 from textgan.laboratory.running import freeze, one_job, open_test, run_study, write_report
 from textgan.laboratory.splits import make_splits, refuse_overlap
-from textgan.laboratory.standing import standing
+from textgan.laboratory.standing import so_far, standing
 from textgan.laboratory.study import SPLITS, Games, Selection, Study, Texts, read_study, study_of
 from textgan.lm import load_lm, nll, pretrain_small
 from textgan.metrics import Frechet, Mauve
@@ -401,6 +404,119 @@ def test_no_rate_is_given_where_real_lines_gain_nothing() -> None:
     assert "worth" not in statistics.sentences(STUDY, rows)[0]
 
 
+def test_a_harm_beyond_what_was_looked_at_is_called_neither_bound() -> None:
+    """Fresh lines gain .02 for each 100, looked at up to 100: a loss of .5 is by the chord that of losing 2500."""
+    study = dataclasses.replace(STUDY, sweep=(), fresh_ratios=(0.5,))
+    rows = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "selected": 0.5}, noise=1e-9)
+    found = statistics.exchange(study, rows, "selected", 100, "steps", 1.0)
+    assert found is not None and (found.value, found.bound, found.low) == (-1000, "cut at", None)
+    said = statistics.sentences(study, rows)[0]
+    assert said.endswith("worth by the chord -1000 or fewer fresh real ones (no interval: beyond what was looked at).")
+    html = page(study, "abc", rows, {}, [], [said], {}, {})
+    assert "cut at \u22121,000" in html and "at least \u2212" not in html
+    rows = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "selected": -0.5}, noise=1e-9)
+    assert "worth at least 1000 fresh real ones (no interval:" in statistics.sentences(study, rows)[0]
+
+
+@pytest.mark.parametrize("effect", [-0.01, 0.01, 0.5])
+def test_under_three_seeds_no_worth_is_claimed(effect: float) -> None:
+    rows = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "fresh@2": -0.04, "selected": effect}, noise=1e-9, seeds=2)
+    study = dataclasses.replace(STUDY, seeds=2)
+    said = statistics.sentences(study, rows)
+    assert (
+        len(said) == 1
+        and said[0].endswith("(2 seeds: no claim).")
+        and "Exchange rate" not in page(study, "abc", rows, {}, [], said, {}, {})
+    )
+    three = rows_of({"fresh@0.5": -0.01, "fresh": -0.02, "fresh@2": -0.04, "selected": effect}, noise=1e-9, seeds=3)
+    assert [one.seeds for one in statistics.worths(study, three, 100, "steps")] == [3]
+
+
+# -- what a sceptic asks
+
+
+def tuned_at(*chosen: float, grid: tuple[float, ...] = (5e-4, 1e-3, 2e-3)) -> tuple[Study, list[dict[str, Any]]]:
+    """A study whose real-only arm chose these rates, a seed each; the other arms have 1e-3."""
+    study = dataclasses.replace(STUDY, tuning=dataclasses.replace(STUDY.tuning, learning_rates=grid))
+    rows = rows_of({"selected": -0.02}, seeds=len(chosen))
+    for row in rows:
+        row["rate"] = chosen[row["seed"]] if row["arm"] == "real" else 1e-3
+    return study, rows
+
+
+@pytest.mark.parametrize(
+    ("chosen", "warned"),
+    [
+        ((5e-4,) * 8, ["(0.0005 on 8 of 8 seeds): it may not be tuned; add a smaller one."]),
+        ((5e-4,) * 4 + (1e-3,) * 4, ["(0.0005 on 4 of 8 seeds): it may not be tuned; add a smaller one."]),
+        ((5e-4,) * 3 + (1e-3,) * 3 + (2e-3,) * 2, []),
+        ((1e-3, 2e-3, 2e-3), ["(0.002 on 2 of 3 seeds): it may not be tuned; add a larger one."]),
+        ((5e-4, 2e-3), ["(0.0005 on 1 of 2 seeds): it may not be tuned; add a smaller one.",
+                        "(0.002 on 1 of 2 seeds): it may not be tuned; add a larger one."]),
+    ],
+)  # fmt: skip
+def test_a_rate_at_the_edge_of_its_grid_is_warned_of(chosen: tuple[float, ...], warned: list[str]) -> None:
+    study, rows = tuned_at(*chosen)
+    first, *warnings = checks.noted(study, rows, {})
+    start = "Warning, N = 100: the real-only arm's rate is at the edge of its grid "
+    assert warnings == [start + end for end in warned]
+    assert first.startswith("N = 100: learning rate of real-only ") and f"of {len(chosen)} seeds" in first
+    for rate in set(chosen):
+        assert re.search(rf"\b{rate:g} on {chosen.count(rate)}\b", first)
+    html = page(study, "abc", rows, {}, [], ["said"], {}, {}, noted=[first, *warnings])
+    assert all(end in html for end in warned) and first in html.replace("&#x27;", "'")
+
+
+def test_one_candidate_and_the_rate_of_the_other_arms_are_warned_of_too() -> None:
+    study, rows = tuned_at(1e-3, 1e-3, 1e-3, grid=(1e-3,))
+    assert checks.tuned(study, rows)[1].endswith("add a smaller one and a larger one.")
+    study, rows = tuned_at(2e-3, 2e-3, 2e-3, grid=(1e-3, 2e-3, 4e-3))
+    assert [line.partition("rate")[0] for line in checks.tuned(study, rows)[1:]] == [
+        "Warning, N = 100: the other arms' "
+    ]
+
+
+def test_rows_that_were_kept_without_rates_have_them_in_the_names_of_their_trainings() -> None:
+    study, rows = tuned_at(*(5e-4, 1e-5, 1e-5))
+    for row in rows:
+        rate = row.pop("rate")
+        row["training"] = Training("real", 100, row["seed"], rate=rate, share=0.5).name
+        if row["arm"] != "real":
+            row["training"] = f"{row['arm']}-r1-steps-N100-s{row['seed']}"
+    assert checks.rates(rows, 100) == {1e-5: 2, 5e-4: 1} and checks.rates(rows, 100, checks.FOLLOWERS) == {}
+    assert checks.noted(study, rows_of({"selected": 0.0}), {}) == []  # of what rows do not say nothing is said
+
+
+def test_unequal_budgets_are_told_and_equal_ones_shown() -> None:
+    study, rows = tuned_at(1e-3, 1e-3, 1e-3)
+    for row in rows:
+        half = row["arm"] == "real" and row["seed"] == 0  # as its tuning may have it
+        row |= {"steps": 200 // (1 + half), "tokens": 76_800 // (1 + half), "best_step": 100 + row["seed"]}
+        row |= {"regime": "steps", "ratio": 0.0} if row["arm"] == "real" else {}
+    html = page(study, "abc", rows, {}, [], ["said"], {}, {})
+    found = html[html.index("Budgets at equal steps: equal to the token, but for real-only") :]
+    cells_of = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in found.split("</tr>")[1:5]]
+    assert ["real", "3", "100 to 200", "38,400 to 76,800", "100 to 102", "0.001"] in cells_of
+    assert ["selected", "3", "200", "76,800", "100 to 102", "0.001"] in cells_of
+    assert checks.unequal(study, rows) == []
+    next(row for row in rows if row["arm"] == "selected")["tokens"] += 1
+    assert "budgets at equal steps are not equal: 76,800 tokens in 200 steps matched" in checks.unequal(study, rows)[0]
+    assert "equal steps: they are not equal" in page(study, "abc", rows, {}, [], ["said"], {}, {})
+
+
+def test_what_speaks_against_ds_choice_is_shown() -> None:
+    d = {"auc": 0.4, "ece": 0.2, "effective_sample": 0.031}
+    pool = {"funnel": {"generated": 300, "selected": 100}, "diagnostics": d}
+    against = ["D orders unseen texts <no> better than chance", "the effective sample size is 3.1 %"]
+    trained = {"select-gan-N100-s0": pool | {"warnings": against}, "select-gan-N100-s1": pool | {"warnings": []}}
+    assert checks.noted(STUDY, [], trained) == [
+        "Warning: something speaks against D's choice in 1 of 2 pools: gan-N100-s0 (2); the page says what."
+    ]
+    html = page(STUDY, "abc", [], {}, [], [], {}, trained)
+    assert "<b>gan-N100-s0</b>: D orders unseen texts &lt;no&gt; better" in html and "the effective sample size" in html
+    assert html.count("3.1 %</td>") == 2 and checks.doubtful({"select-gan-N100-s1": pool | {"warnings": []}}) == []
+
+
 def test_diversity_is_compared_at_the_quality_of_real_only_and_never_beyond_a_curve() -> None:
     rows = rows_of({"selected": 0.0})
     for row in rows:  # self-BLEU = 5 - LM-score, and .3 less for the arm: at equal quality the difference is -.3
@@ -642,6 +758,47 @@ def test_every_arm_is_measured_on_every_seed_at_its_ratios(done: Lab) -> None:
     rows = rows_in(done.out)
     assert {(row["arm"], row["seed"]) for row in rows} == {(arm, seed) for arm in ARMS for seed in (0, 1)}
     assert {row["ratio"] for row in rows if row["arm"] == "fresh"} == {0.3, 0.5, 1.0}
+
+
+def test_a_row_has_its_budget_and_what_d_chose_from(done: Lab) -> None:
+    rows, found = rows_in(done.out), results(done)
+    for row in rows:
+        given = found[row["training"]]
+        assert [row[key] for key in ("steps", "tokens", "best_step")] == [
+            given[key] for key in ("steps", "tokens", "best_step")
+        ]
+        place = Place(*(row[key] for key in Place._fields))
+        assert row["rate"] == (done.training(place).rate or done.rate(row["n"], row["seed"]))
+        assert ("selection" in row) == ("selected" in ARMS[row["arm"]].text)
+    one = next(row for row in rows if row["arm"] == "before-two-stage")
+    from_d = found[f"select-before-N{one['n']}-s{one['seed']}"]
+    assert one["selection"]["funnel"] == from_d["funnel"] and one["selection"]["warnings"] == from_d["warnings"]
+    assert one["selection"]["auc"] == from_d["diagnostics"]["auc"]
+    tokens = {row["tokens"] for row in rows if row["arm"] != "real"}
+    assert tokens == {done.study.tuning.steps * done.study.tuning.tokens_per_step}
+    noted = write_report(done.out).noted  # a grid of two always ends at what was chosen
+    assert any("at the edge of its grid" in line for line in noted) and "against D's choice" in noted[-1]
+    html = (done.out / "report.html").read_text().replace("&#x27;", "'")
+    assert all(line in html for line in noted) and "Budgets at equal steps: equal to the token" in html
+
+
+def test_a_report_is_of_the_configuration_that_is_given(done: Lab, tmp_path: Path, capsys: Any) -> None:
+    def report(content: Any) -> str:
+        (tmp_path / "c.yaml").write_text(json.dumps(content))
+        code = main(["experiment", str(tmp_path / "c.yaml"), "--out", str(done.out), "--report"])
+        said, problem = capsys.readouterr()
+        assert code == (1 if problem else 0) and len(problem.splitlines()) == bool(problem)
+        return str(said + problem)
+
+    before = (done.out / "report.html").read_bytes()
+    same = small().to_json()
+    assert "at the edge of its grid" in report(same)
+    assert "there is no option armes; did you mean arms?" in report(same | {"armes": ["real"]})
+    assert "'gann' is not one of" in report(same | {"arms": [*same["arms"][:-1], "gann"]})
+    assert "holds an experiment with other settings: seeds 2 -> 3" in report(same | {"seeds": 3})
+    (tmp_path / "none").mkdir()
+    assert main(["experiment", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "none"), "--report"]) == 1
+    assert (done.out / "report.html").read_bytes() == before and list((tmp_path / "none").iterdir()) == []
 
 
 def test_arms_have_equal_tokens_in_one_regime_and_equal_real_tokens_in_the_other(unbroken: Lab) -> None:
@@ -928,6 +1085,7 @@ def test_before_the_test_text_the_report_says_how_the_arms_stand_on_the_validati
     lines = found.lines()
     assert "supports no claim" in lines[0] and "3 failed" in lines[0]
     assert any(" gan " in line and line.endswith("\u22129.09 % (real)") for line in lines)
+    assert checks.rates(so_far(lab, trained), 100) == {1e-3: 2}  # of candidates that are alike the first
 
 
 INTERRUPTED = """
@@ -969,3 +1127,61 @@ def test_a_single_job_waits_for_what_it_needs_and_the_test_text_for_all(tmp_path
         one_job(tmp_path, "test-real-r0-steps-N100-s0")
     with pytest.raises(InputError, match="no job of this experiment|trainings are to be done"):
         one_job(tmp_path, "nonsense")
+
+
+# -- what is kept of an experiment
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    """benchmarks/augmentation/run.py."""
+    spec = importlib.util.spec_from_file_location("kept_experiments", SMOKE.parent / "run.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))
+        spec.loader.exec_module(module)
+    return module
+
+
+def test_what_was_frozen_and_the_page_are_kept_without_a_machines_folders(
+    done: Lab, tmp_path: Path, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMOLLM2", "/models/it.gguf")
+    monkeypatch.setattr(script, "ROOT", done.out.parent)
+    reason = f"InputError: /models/it.gguf and {done.out}/x are not there"
+    script.keep(done.out, tmp_path / "smoke-100.0-1", {"failed": {"a job": reason}, "configuration": "abc"})
+    kept = {path.name.removeprefix("smoke-100.0-1"): path.read_text() for path in tmp_path.iterdir()}
+    assert set(kept) == {".jsonl", ".study.json", ".json", ".html"}
+    frozen = json.loads(kept[".study.json"])
+    digest = frozen.pop("hash")
+    assert hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:16] == digest
+    assert study_of(frozen["study"], "kept") == done.study and digest in kept[".html"]
+    assert json.loads(kept[".json"])["failed"]["a job"] == f"InputError: $SMOLLM2 and ./{done.out.name}/x are not there"
+    assert not any(folder in text for text in kept.values() for folder in (str(done.out), str(ROOT), str(Path.home())))
+    monkeypatch.setattr(script, "RESULTS", tmp_path)
+    monkeypatch.setattr(script, "POOLED", ())
+    rows, facts = script.kept()["smoke-100"]
+    assert script.study_kept("smoke-100", rows, facts + facts).seeds == 4  # two parts
+    lines, said = script.rows()
+    assert lines[2].startswith("| `smoke-100` | 2 | ") and any("against D's choice in 4 of 4 pools" in x for x in said)
+    monkeypatch.setattr(script, "LARGEST", 1000)
+    script.keep(done.out, tmp_path / "larger-100", {})
+    assert not (tmp_path / "larger-100.html").exists() and (tmp_path / "larger-100.study.json").exists()
+
+
+@pytest.mark.parametrize("path", sorted(SMOKE.parent.glob("*.yaml")), ids=lambda p: p.stem)
+def test_no_configuration_that_we_ship_names_a_folder_of_a_machine(path: Path) -> None:
+    study = read_study(path)
+    assert '"/' not in json.dumps([study.to_json(), study.recipes()])
+
+
+def test_the_table_says_on_how_many_seeds_it_rests_at_which_rates_and_what_each_arm_is_worth(script: Any) -> None:
+    lines, said = script.rows()
+    rows = {line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]}
+    assert rows["stopped-game-500"][1] == "4 (before-selected, selected 3)" and rows["cpu-100"][1] == "8"
+    assert rows["teacher-again-100"][2] == "0.0005 on 8 (lacks a smaller one)" and rows["chosen-500"][2] == "0.001 on 4"
+    of_game = [line for line in said if line.startswith("* **stopped-game-500**")]
+    assert any("before 245 (165 to 325)" in line and "selected 311 (165 to 457) on 3 seeds" in line for line in of_game)
+    edge = "the real-only arm's rate is at the edge of its grid (0.0005 on 8 of 8 seeds): it may not be tuned; add a "
+    assert any(edge + "smaller one" in line for line in said if line.startswith("* **teacher-again-100**"))

@@ -54,11 +54,11 @@ def _run_experiment(options: argparse.Namespace) -> None:
             raise SystemExit(1)
         return
     if options.report:
-        report = running.write_report(options.out)
+        report = running.write_report(options.out, options.config)
     else:
         how = {key: getattr(options, key) for key in ("workers", "backend", "address", "sealed")}
         report = running.run_study(options.config, options.out, progress=complain, **how)
-    for line in report.said or report.so_far or [unsaid(report.rows)]:
+    for line in [*(report.said or report.so_far or [unsaid(report.rows)]), *report.noted]:
         print(line)
     if report.failed:
         sys.stderr.write(f"{len(report.failed)} jobs failed; {options.out}/report.html says why\n")

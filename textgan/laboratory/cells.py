@@ -265,18 +265,17 @@ def _trained(out: Path, **arguments: Any) -> dict[str, Any]:
     if training.regime == "passes":
         whole = fed if training.arm == "duplicated" else [*real, *lines]
         steps *= 1 + training.ratio if training.arm == "matched" else _growth(lab, real, whole)
-    folder = lab.model(training)
+    folder, rate = lab.model(training), training.rate or lab.rate(n, seed)
     adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}
     tuned = finetune(
         lab.base, fed, valid=lab.split("valid"), out=folder, steps=max(1, round(steps)), seed=seed,
-        tokens_per_step=study.tuning.tokens_per_step, lr=training.rate or lab.rate(n, seed), resume=True,
-        **adapters,
+        tokens_per_step=study.tuning.tokens_per_step, lr=rate, resume=True, **adapters,
     )  # fmt: skip
     if lines:
         write_lines(folder / "synthetic.txt", lines)
     return {
         "arm": training.arm, "valid_nll_per_byte": tuned.nll_per_byte, "steps": tuned.steps, "tokens": tuned.tokens,
-        "best_step": tuned.best_step, "synthetic": len(lines), "real": n,
+        "best_step": tuned.best_step, "rate": rate, "synthetic": len(lines), "real": n,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,12 @@ class Training(NamedTuple):
         how = "" if self.arm == "real" else f"-r{self.ratio:g}-{self.regime}"
         candidates = (("lr", self.rate), ("x", self.share if self.share != 1 else None), ("T", self.temperature))
         return f"{self.arm}{how}-N{self.n}-s{self.seed}" + "".join(f"-{k}{v:g}" for k, v in candidates if v is not None)
+
+
+def rate_in(training: str) -> float | None:
+    """The learning rate in a candidate's name, None in that of another training."""
+    found = re.search(r"-lr(\d[\d.]*(?:e[+-]\d+)?)", training)
+    return float(found[1]) if found else None
 
 
 class Lab:

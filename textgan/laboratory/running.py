@@ -13,11 +13,12 @@ import numpy as np
 from textgan.errors import InputError, Interrupted
 from textgan.experiment import Job, read_results, run_grid, run_job
 from textgan.laboratory.cells import BASE, training_jobs
+from textgan.laboratory.checks import chosen_by_d, noted
 from textgan.laboratory.lab import Lab
 from textgan.laboratory.opening import test_jobs
 from textgan.laboratory.page import page
 from textgan.laboratory.splits import make_splits
-from textgan.laboratory.standing import standing
+from textgan.laboratory.standing import so_far, standing
 from textgan.laboratory.statistics import sentences
 from textgan.laboratory.study import Study, read_study, source
 from textgan.text import make_folder, write_json, write_lines
@@ -28,13 +29,15 @@ LEFT_OUT = ("seconds", "commit", "versions", "job", "arguments")  # of a row, wh
 
 class Report(NamedTuple):
     """What an experiment found. rows: those of results.jsonl. failed: job -> reason. said: sentences, which rest on
-    the test text; so_far: lines about the validation text, while nothing is measured on the test text."""
+    the test text; so_far: lines about the validation text, while nothing is measured on the test text. noted: how
+    real-only was tuned, and a warning for each thing that speaks against the experiment."""
 
     hash: str
     rows: list[dict[str, Any]]
     failed: dict[str, str]
     said: list[str]
     so_far: list[str]
+    noted: list[str]
 
 
 def run_study(
@@ -81,8 +84,8 @@ def freeze(study: Study, out: str | Path) -> str:
     path, games = Path(out) / "study.json", study.recipes()
     if path.exists():
         frozen = Lab(out).frozen
-        if changed := _changes(frozen["study"], study.to_json()) or _changes(frozen.get("recipes", games), games):
-            raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
+        changed = _changes(frozen["study"], study.to_json()) or _changes(frozen.get("recipes", games), games)
+        _refuse_changes(out, changed)
         known = frozen.get("files", {})
         if changed := _changes(known, {name: digest for name, digest in _files(study).items() if name in known}):
             raise InputError(f"{out}: a file of this experiment has changed since: {changed[0]}; restore it")
@@ -167,16 +170,20 @@ def all_jobs(out: str | Path) -> list[Job]:
     return [*jobs, *test_jobs(lab.out, {job.name for job in jobs})]
 
 
-def write_report(out: str | Path) -> Report:
+def write_report(out: str | Path, config: str | Path | Study | None = None) -> Report:
     """OUT/results.jsonl, a row an arm, N, seed and ratio, and OUT/report.html, from the results that are there.
 
     The test text is not read. While nothing is measured on it, the page says what the validation text says so far.
+    config: where one is given, it must be that with which OUT was frozen. Errors: InputError where it is not, or where
+    OUT is no experiment.
     """
     lab = Lab(out)
-    rows = []
-    for name, found in read_results(lab.results, "test-").items():
-        row = {key: value for key, value in found.items() if key not in LEFT_OUT}
-        rows.append({"name": name, "hash": lab.frozen["hash"]} | found["arguments"] | row)
+    if config is not None:
+        given = config if isinstance(config, Study) else read_study(config)
+        _refuse_changes(lab.out, _changes(lab.study.to_json(), given.to_json()))
+    results = read_results(lab.results)
+    trained = {name: found for name, found in results.items() if not name.startswith("test-")}
+    rows = [_row(lab, name, found, trained) for name, found in results.items() if name not in trained]
     failed = {
         path.name.removesuffix(".failed.json"): json.loads(path.read_text(encoding="utf-8"))["failed"].replace(
             f"{lab.out}/", ""
@@ -190,21 +197,36 @@ def write_report(out: str | Path) -> Report:
             failed[name] = f"no candidate is left ({lab.result(lab.candidates(place)[0])['lost']})"
     files = {row["name"]: lab.work / "nats" / f"{row['name']}.npy" for row in rows}
     nats = {name: np.load(path, allow_pickle=False) for name, path in files.items() if path.exists()}
-    trained = {name: r for name, r in read_results(lab.results).items() if not name.startswith("test-")}
     early = None if rows else standing(lab, trained, len(failed))
     report = Report(
-        str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats), early.lines() if early else []
-    )
+        str(lab.frozen["hash"]), rows, failed, sentences(lab.study, rows, nats), early.lines() if early else [],
+        noted(lab.study, rows or so_far(lab, trained), trained),
+    )  # fmt: skip
     write_lines(lab.out / "results.jsonl", [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows])
     html = page(
-        lab.study, report.hash, rows, failed, list(absent), report.said, nats, trained, early and early.section()
-    )
+        lab.study, report.hash, rows, failed, list(absent), report.said, nats, trained, early and early.section(),
+        report.noted,
+    )  # fmt: skip
     write_lines(lab.out / "report.html", html.rstrip("\n").split("\n"))
     return report
 
 
+def _row(lab: Lab, name: str, found: dict[str, Any], trained: dict[str, Any]) -> dict[str, Any]:
+    """One of results.jsonl: what was measured, the budget of the training and, of a selected arm, D's figures."""
+    row = {"name": name, "hash": lab.frozen["hash"]} | found["arguments"]
+    row |= {key: value for key, value in found.items() if key not in LEFT_OUT}
+    budget = trained.get(row["training"], {})
+    row |= {key: budget[key] for key in ("steps", "tokens", "best_step", "rate") if key in budget}
+    return row | chosen_by_d(row, trained)
+
+
 def _done(lab: Lab) -> set[str]:
     return {path.stem for path in lab.results.glob("*.json") if not path.name.endswith(".failed.json")}
+
+
+def _refuse_changes(out: str | Path, changed: Sequence[str]) -> None:
+    if changed:
+        raise InputError(f"{out} holds an experiment with other settings: {'; '.join(changed)}; use another --out")
 
 
 def _changes(old: Any, new: Any, name: str = "") -> list[str]:

@@ -63,16 +63,25 @@ class Standing(NamedTuple):
         return tag("section", tag("h2", "So far, on the validation text"), tag("p", self.above, class_="about"), shown)
 
 
-def standing(lab: Lab, trained: Mapping[str, Mapping[str, Any]], failed: int) -> Standing | None:
-    """Of what is trained, by name of the training; None where no arm is."""
-    study, rows = lab.study, list[dict[str, Any]]()
+def so_far(lab: Lab, trained: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each place whose trainings are done, by name, with the chosen one's validation NLL and learning rate;
+    the NLL stands where that of the test text will, for the same statistics."""
+    rows = list[dict[str, Any]]()
     for place in lab.places():
-        candidates = [training.name for training in lab.candidates(place)]
-        if all(name in trained for name in candidates):
-            nll = min(nll_of(trained[name]) for name in candidates)
+        candidates = lab.candidates(place)
+        if all(training.name in trained for training in candidates):
+            best = min(candidates, key=lambda training: nll_of(trained[training.name]))
+            nll = nll_of(found := trained[best.name])
             if math.isinf(nll):
                 continue  # all are lost
-            rows.append(place._asdict() | {"nll_per_byte": nll, "valid_nll_per_byte": nll})
+            chosen = {"nll_per_byte": nll, "valid_nll_per_byte": nll, "rate": best.rate or found.get("rate")}
+            rows.append(place._asdict() | chosen)
+    return rows
+
+
+def standing(lab: Lab, trained: Mapping[str, Mapping[str, Any]], failed: int) -> Standing | None:
+    """Of what is trained, by name of the training; None where no arm is."""
+    study, rows = lab.study, so_far(lab, trained)
     values: dict[Place, list[float]] = {}
     for row in rows:
         values.setdefault(Place(row["arm"], row["n"], 0, row["ratio"], row["regime"]), []).append(row["nll_per_byte"])

@@ -75,7 +75,8 @@ class Exchange(NamedTuple):
     The value is cut at +-most, the fresh lines of the largest ratio: beyond them nothing was looked at. bound: whether
     it is "at most" or "at least" so much, and "" where the curve was measured on both sides of it. A learning curve
     flattens, so that below the smallest ratio, and below 0, its chord makes too much of a gain and of a harm; low and
-    high are then the bound's.
+    high are then the bound's. A harm that the chord puts beyond -most is "cut at" it, and may be more or less.
+    value is nan where there is no rate: under three seeds, or where real lines themselves are not surely of use.
     """
 
     arm: str
@@ -85,6 +86,13 @@ class Exchange(NamedTuple):
     high: float | None
     most: float
     bound: str = ""
+    seeds: int = 0
+
+    def said(self) -> str:
+        """The rate in words, with its interval where it has one."""
+        if self.low is None or self.high is None:
+            return f"by the chord {self.value:.0f} or fewer" if self.value < 0 else f"{self.bound} {self.value:.0f}"
+        return f"{self.bound} {self.value:.0f} ({self.low:.0f} to {self.high:.0f})".strip()
 
 
 def select_rows(rows: Sequence[Row], **where: Any) -> dict[int, Row]:
@@ -210,8 +218,8 @@ def exchange(study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, r
     """1000 lines of the arm are worth so many fresh real lines: where the curve of `fresh` has the arm's gain.
 
     The curve is PCHIP through (0, 0) and the mean gains of `fresh` at its ratios, made monotone; below 0 it goes on
-    straight. The interval is Student's, its error the jackknife's over seeds; there is none where real lines themselves
-    are not surely of use, or where the value is cut. None where `fresh` or the arm is missing.
+    straight. The interval is Student's, its error the jackknife's over seeds; there is none where the value is cut.
+    None where `fresh` or the arm is missing.
     """
     best = best_real(rows, n, regime, ratio)
     base, ours = _place(rows, best, n, regime, ratio), _place(rows, arm, n, regime, ratio)
@@ -234,15 +242,25 @@ def exchange(study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, r
     def worth(rows: Any) -> float:
         return _worth(sizes, gains[:, rows].mean(1), float(own[rows].mean())) * unit
 
-    value, most = worth(slice(None)), float(sizes[-1]) * unit
-    bound = "at least" if value >= most or value < 0 else "at most" if 0 < value < sizes[0] * unit else ""
-    low, high = None, None
-    if len(seeds) >= ENOUGH and abs(value) < most and (_mean(gains[-1].tolist()).low or 0.0) > 0:
-        left = np.array([worth(np.delete(np.arange(len(seeds)), s)) for s in range(len(seeds))])
-        error = float(np.sqrt((len(seeds) - 1) / len(seeds) * ((left - left.mean()) ** 2).sum()))
-        half = half_width(error, len(seeds) - 1)
-        low, high = max(value - half, -most), min(value + half, most)
-    return Exchange(arm, round(ratio * n), value, low, high, most, bound)
+    most = float(sizes[-1]) * unit
+    none = Exchange(arm, round(ratio * n), float("nan"), None, None, most, seeds=len(seeds))
+    if len(seeds) < ENOUGH or (_mean(gains[-1].tolist()).low or 0.0) <= 0:
+        return none
+    value = worth(slice(None))
+    if abs(value) >= most:
+        return none._replace(value=value, bound="at least" if value > 0 else "cut at")
+    left = np.array([worth(np.delete(np.arange(len(seeds)), s)) for s in range(len(seeds))])
+    error = float(np.sqrt((len(seeds) - 1) / len(seeds) * ((left - left.mean()) ** 2).sum()))
+    half = half_width(error, len(seeds) - 1)
+    bound = "at least" if value < 0 else "at most" if 0 < value < sizes[0] * unit else ""
+    return none._replace(value=value, low=max(value - half, -most), high=min(value + half, most), bound=bound)
+
+
+def worths(study: Study, rows: Sequence[Row], n: int, regime: str) -> list[Exchange]:
+    """The arms of synthetic text that have a rate at the main ratio, the dearest first."""
+    arms = [arm for arm in study.arms if arm not in (*REAL_ARMS, "fresh")]
+    found = [exchange(study, rows, arm, n, regime, study.ratio) for arm in arms]
+    return sorted((one for one in found if one and np.isfinite(one.value)), key=lambda one: -one.value)
 
 
 def _worth(sizes: np.ndarray, gains: np.ndarray, gain: float) -> float:
@@ -367,13 +385,8 @@ def _seeds(one: Paired, wanted: int) -> str:
 def _worth_phrase(worth: Exchange | None) -> str:
     if worth is None or not np.isfinite(worth.value):
         return ""
-    if worth.value <= -worth.most:
-        return " Its sentences are worth no real ones."
-    harms = worth.value < 0 and (worth.high is None or worth.high < 0)
-    sign = -1 if harms else 1
-    ends = sorted(sign * end for end in (worth.low, worth.high) if end is not None)
-    rate = f"{sign * worth.value:.0f}" + (f" ({ends[0]:.0f} to {ends[1]:.0f})" if ends else "")
-    if harms:
-        return f" 1000 of its sentences do at most the harm of losing {rate} real ones."
-    bound = f"{worth.bound} " if worth.bound and worth.value > 0 else ""
-    return f" 1000 of its sentences are worth {bound}{rate} fresh real ones."
+    if worth.low is not None and worth.high is not None and worth.value < 0 and worth.high < 0:
+        harm = f"{-worth.value:.0f} ({-worth.high:.0f} to {-worth.low:.0f})"
+        return f" 1000 of its sentences do at most the harm of losing {harm} real ones."
+    beyond = " (no interval: beyond what was looked at)" if worth.low is None else ""
+    return f" 1000 of its sentences are worth {worth.said()} fresh real ones{beyond}."
