@@ -21,7 +21,7 @@ from games import ROOT, Ground, known_fields
 
 from textgan import Run, oracle, recipes
 from textgan.cli import guarded
-from textgan.experiment import command_line
+from textgan.experiment import Job, command_line
 from textgan.generators import LSTM
 
 RUNS, RESULTS = ROOT / "runs" / "oracle", ROOT / "benchmarks" / "results" / "oracle"
@@ -97,6 +97,15 @@ def ground(length: int) -> Ground:
 GROUNDS = {length: ground(length) for length in LENGTHS}
 
 
+def drawn(n: int, seeds: int) -> dict[str, Any]:
+    """Nats a token of other oracles' own sentences, LSTMs of the same size with N(0, 1) weights, by name and length."""
+    found: dict[str, dict[int, float]] = {}
+    for name in (f"random-5000x32-{seed}" for seed in range(seeds)):
+        truth = oracle.load(name)
+        found[name] = {length: truth.nll(truth.sample(n, length, seed=0)) for length in LENGTHS}
+    return {"nll_real": found}
+
+
 def table() -> str:
     """Markdown: a table a length, and maximum likelihood's temperature front."""
     lines = []
@@ -153,4 +162,5 @@ def point_of(result: dict[str, Any], temperature: float) -> dict[str, float]:
 
 if __name__ == "__main__":
     jobs = [job for length in LENGTHS for job in GROUNDS[length].jobs()]
+    jobs.append(Job("oracles", drawn, {"n": 1000, "seeds": 4}))
     raise SystemExit(guarded(lambda: print(command_line(jobs, RESULTS, table, __doc__ or ""))))
