@@ -23,8 +23,9 @@ FLOORS = {
     1: "autoload checkpoints discriminators errors generators grammar graphs machine manifest metrics models "
     "objectives oracle processes readable recurrent sequences sources text windows",
     2: "augmentation comparisons controls estimators evaluation lm updates",
-    3: "adoption audits batches constraining experiment judges labels laboratory loop opponents papers pools progress "
-    "prompts quickstart recipes report runs selection selftest settings state sweeps training trl verdicts watch",
+    3: "adoption audits batches constraining experiment filling judges labels laboratory loop opponents papers pools "
+    "progress prompts quickstart recipes report runs selection selftest settings state sweeps training trl verdicts "
+    "watch",
     4: "__main__ cli cli_audit cli_commands cli_compare cli_experiment cli_lm cli_options cli_pool cli_rate cli_train "
     "cli_usage",
 }

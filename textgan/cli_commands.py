@@ -15,6 +15,7 @@ from textgan.cli_compare import add_compare, add_sweep
 from textgan.cli_experiment import add_experiment
 from textgan.cli_lm import add_finetune, add_loop, add_mix, add_pairs
 from textgan.cli_options import (
+    add_device,
     add_drawing,
     add_errors,
     add_json,
@@ -23,6 +24,7 @@ from textgan.cli_options import (
     add_reference,
     add_seed,
     add_sentence_encoder,
+    add_temperature,
     add_threads,
     add_tokenise,
     add_writing,
@@ -48,9 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("train", help="train a recipe on a text; `textgan train --help` names them", add_help=False)
     for add in (
-        _recipes, _sample, add_generate, add_verify, add_select, _evaluate, add_compare, add_sweep, _split, add_mix,
-        add_pairs, add_finetune, add_loop, add_experiment, add_audit, add_canaries, add_rate, _report, _quickstart,
-        _selftest,
+        _recipes, _sample, _fill, add_generate, add_verify, add_select, _evaluate, add_compare, add_sweep, _split,
+        add_mix, add_pairs, add_finetune, add_loop, add_experiment, add_audit, add_canaries, add_rate, _report,
+        _quickstart, _selftest,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -130,6 +132,33 @@ def _run_sample(options: argparse.Namespace) -> None:
             write_lines(options.out, counted(run.stream_text(options.n, **chosen), options.n, "sentences"))
         else:
             write_pool(counted(run.pool_rows(options.n, **chosen), options.n, "sentences"), options.out)
+
+
+def _fill(commands: Any) -> None:
+    parser = command(
+        commands, _run_fill, "fill", "RUN TEXT [options]", "fill holes in lines by a run of maskgan",
+        "Fill the holes in lines by a run whose generator reads the text around them (maskgan). Each ___ is a word.",
+    )  # fmt: skip
+    parser.add_argument("run", metavar="RUN", help="folder of a run")
+    parser.add_argument("text", metavar="TEXT", help="lines with holes")
+    parser.add_argument("-n", type=count, default=1, metavar="N", help="how often each line is filled (default: 1)")
+    add_temperature(parser)
+    add_seed(parser)
+    add_device(parser, "auto, cpu or cuda; a seed gives the same bytes everywhere on the CPU alone", "cpu")
+    add_errors(parser)
+    parser.add_argument("--out", type=file, default="-", metavar="FILE", help="default: standard output")
+
+
+def _run_fill(options: argparse.Namespace) -> None:
+    from textgan.filling import fill
+    from textgan.runs import Run
+    from textgan.text import read_lines, write_lines
+
+    apart("textgan fill", [options.out], options.text, *own_files(options.run))
+    run = Run.open(options.run, device=options.device)
+    lines = read_lines(options.text, errors=options.encoding_errors)
+    chosen = {name: getattr(options, name) for name in ("n", "seed", "temperature", "top_p")}
+    write_lines(options.out, fill(run, lines, **chosen))
 
 
 def _evaluate(commands: Any) -> None:

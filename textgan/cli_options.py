@@ -104,6 +104,12 @@ def add_prompts(parser: Any) -> None:
 
 def add_drawing(parser: Any) -> None:
     """--temperature, --top-p and --label: how a run writes."""
+    add_temperature(parser)
+    parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
+
+
+def add_temperature(parser: Any) -> None:
+    """--temperature and --top-p."""
     parser.add_argument(
         "--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
         help="below 1 safer text, above 1 more varied text (default: 1, the model itself)",
@@ -112,7 +118,6 @@ def add_drawing(parser: Any) -> None:
         "--top-p", type=number(1e-6, 1), default=1.0, metavar="P",
         help="nucleus sampling: only the likeliest words that have this much of the probability (default: 1, all)",
     )  # fmt: skip
-    parser.add_argument("--label", metavar="X", help="the class of all sentences, in a run with classes")
 
 
 def add_writing(parser: Any) -> None:

@@ -140,7 +140,7 @@ class Tuning:
 
     steps: int = 300
     tokens_per_step: int = 512
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)  # of two, one is at an edge
 
 
 @dataclass(frozen=True)
