@@ -34,9 +34,10 @@ def fill(
     """Each line n times, each `HOLE` in it filled by a token that the run's generator draws, from left to right.
 
     p(x_t | x_<t, visible text): what is before a hole is read with the earlier holes filled, what is behind it as it
-    is given; a run knows holes as wide as it has learnt with (MaskGAN's mask_rate). A hole is never the end of the sentence nor <unk>; the rest of a line comes back to the letter. The same
-    seed gives the same text on the CPU. temperature, top_p: `generators.Decoding`'s. Errors: InputError for a run that
-    cannot read around a hole, a line without one, and a line that is too long.
+    is given; a run knows holes as wide as it has learnt with (MaskGAN's mask_rate). A hole is never the end of the
+    sentence nor <unk>; the rest of a line comes back to the letter. The same seed gives the same text on the CPU.
+    temperature, top_p: `generators.Decoding`'s. Errors: InputError for a run that cannot read around a hole, a line
+    without one, and a line that is too long.
     """
     decoding = Decoding(temperature, top_p)
     decoding.check()
