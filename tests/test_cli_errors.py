@@ -46,8 +46,8 @@ EVALUATE = "evaluate grammar:50 --reference grammar:50:1"
 FINETUNE = "finetune small:1x32 grammar:20 --valid grammar:20:1 --out new"
 
 COMMANDS = (
-    "train, recipes, sample, generate, verify, select, evaluate, compare, sweep, split, mix, pairs, finetune, loop, "
-    "experiment, audit, canaries, rate, report, quickstart, selftest"
+    "train, recipes, sample, fill, generate, verify, select, evaluate, compare, sweep, split, mix, pairs, finetune, "
+    "loop, experiment, audit, canaries, rate, report, quickstart, selftest"
 )
 
 # What the command line alone shows to be wrong: exit code 2, the command's name, and where to read on.
@@ -123,6 +123,7 @@ USAGE = [
     ("sweep run --reference ref --top-p .5,1.5", "--top-p: numbers above 0 and at most 1 were wanted, got '.5,1.5'"),
     ("sample run -n 3 --threads 0", "--threads: a whole number from 1 to 4,096 was wanted, got '0'"),
     ("sample run -n 3 --precision fp8", "--precision: 'fp8' is not one of no, bf16"),
+    ("fill run lines.txt -n 0", "-n: a whole number from 1 to 10,000,000 was wanted, got '0'"),
     ("generate run -n 3 --out pool --device tpu", "--device: 'tpu' is not one of auto, cpu, cuda"),
     ("sample run -n 3 --temprature 2", "there is no option --temprature; did you mean --temperature?"),
     ("sample run -n 3 --temp 2", "there is no option --temp; did you mean --temperature?"),
