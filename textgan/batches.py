@@ -100,6 +100,11 @@ class Data(NamedTuple):
         return truth_of(self.facts["corpus"]["name"])
 
 
+def read_corpus(source: Source, settings: TextSettings, *, classes: bool) -> Text:
+    """A training or held-out text; of rows all that they hold, where labels or prompts are wanted."""
+    return read_text(source, errors=settings.encoding_errors, whole=classes or settings.prompt == GIVEN)
+
+
 def prepare(
     corpus: Source,
     valid: Source | None,
@@ -127,8 +132,8 @@ def prepare(
         raise InputError("a pretrained generator brings its tokens; leave --tokens, --vocab_size and --min_count out")
     if settings.max_len is not None and settings.max_len < 1:
         raise InputError(f"--max_len {settings.max_len} must be at least 1")
-    how: dict[str, Any] = {"errors": settings.encoding_errors, "whole": classes or settings.prompt == GIVEN}
-    text, other = read_text(corpus, **how), None if valid is None else read_text(valid, **how)
+    text = read_corpus(corpus, settings, classes=classes)
+    other = None if valid is None else read_corpus(valid, settings, classes=classes)
     if classes:
         return _prepared_labelled(text, other, settings, recipe, tokenizer)
     if settings.prompt != NONE:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from textgan import machine
 from textgan.adoption import adopt
-from textgan.batches import Data, Source, TextSettings, cautions, prepare
+from textgan.batches import Data, Source, TextSettings, cautions, prepare, read_corpus
 from textgan.checkpoints import checkpoints, clean, load_checkpoint, locked, replace_folder, save_checkpoint
 from textgan.controls import check_control
 from textgan.errors import InputError, Interrupted
@@ -32,12 +32,12 @@ from textgan.manifest import write_manifest
 from textgan.processes import average, gather, sharing
 from textgan.progress import Progress
 from textgan.prompts import FILE as PROMPTS
-from textgan.prompts import GIVEN, check_prompt, save_prompts
+from textgan.prompts import check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
 from textgan.settings import Schedule, check_start, choose, from_noise, refuse_other_settings, settings_of
 from textgan.state import State
-from textgan.text import decode, make_folder, read_text, save_tokenizer, write_json, write_lines
+from textgan.text import decode, make_folder, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Recipe, check_recipe
 from textgan.watch import SELDOM, Best, Watch, held_out_nll
 
@@ -98,10 +98,9 @@ def fit(
     folder = Path(out)
     if not resume and (folder / "recipe.json").exists():
         raise InputError(f"{folder} already holds a run; give --resume to go on with it or another --out")
-    errors = text.encoding_errors
     classes = getattr(chosen, "classes", False)
-    how: dict[str, Any] = {"errors": errors, "whole": classes or text.prompt == GIVEN}
-    read, held = read_text(corpus, **how), None if valid is None else read_text(valid, **how)
+    read = read_corpus(corpus, text, classes=classes)
+    held = None if valid is None else read_corpus(valid, text, classes=classes)
     make_folder(folder)
     accelerator = machine.accelerator(device, precision)
     if chosen.batch % accelerator.num_processes:

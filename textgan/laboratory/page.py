@@ -33,11 +33,12 @@ from textgan.laboratory.written_page import (
     groups_table,
     likeness_table,
     mean,
+    over_ratios,
     rows_at,
     span,
 )
 from textgan.readable import DASH, number, signed
-from textgan.report.charts import DotRow, Line, dots, line_chart
+from textgan.report.charts import DotRow, Line, dots
 from textgan.report.markup import Markup, figure, join, legend, table, tag
 from textgan.report.svg import Axis, Point
 from textgan.report.theme import COLOURS, document
@@ -163,15 +164,10 @@ def _curves(study: Study, rows: Sequence[Row], n: int, regime: str) -> Markup | 
             whole = all(low is not None for low, _ in bounds)
             low, high = ([b[side] or 0.0 for b in bounds] if whole else [] for side in (0, 1))
             lines.append(Line(arm, x, y, f"c{place % COLOURS}", low, high))
-    if not lines:
-        return None
-    chart = line_chart(
-        lines, title="Test NLL per byte over the ratio",
-        desc="Relative difference to real-only in per cent, over the ratio",
-        x=Axis("added lines for each real line"), y=Axis("difference in %: down is better"),
-        guides=[(0.0, "best real-only")], labels=True, size=(520, 300),
+    return over_ratios(
+        "How much is added", lines, title="Test NLL per byte over the ratio",
+        desc="Relative difference to real-only in per cent, over the ratio", y="difference in %: down is better",
     )  # fmt: skip
-    return figure("How much is added", "shaded: 95 % intervals over seeds", chart)
 
 
 def _contrast_table(found: Sequence[Paired]) -> Markup:

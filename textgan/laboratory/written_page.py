@@ -160,15 +160,22 @@ def groups_curve(study: Study, rows: Sequence[Row], n: int, regime: str) -> Mark
             low, high = ([getattr(one, end) for _, one in found] if whole else [] for end in ("low", "high"))
             x, y = [ratio for ratio, _ in found], [one.difference for _, one in found]
             lines.append(Line(arm, x, y, f"c{len(lines) % COLOURS}", low, high))
+    return over_ratios(
+        "Groups, over how much is added", lines, title="Groups in what models write, over the ratio",
+        desc="Total variation from real text, the arm minus the best real-only one, over the ratio",
+        y="total variation, difference: down is nearer to real text",
+    )  # fmt: skip
+
+
+def over_ratios(heading: str, lines: Sequence[Line], *, title: str, desc: str, y: str) -> Markup | None:
+    """A figure of differences to the best real-only arm over the ratio; None for no lines."""
     if not lines:
         return None
     chart = line_chart(
-        lines, title="Groups in what models write, over the ratio",
-        desc="Total variation from real text, the arm minus the best real-only one, over the ratio",
-        x=Axis("added lines for each real line"), y=Axis("total variation, difference: down is nearer to real text"),
+        lines, title=title, desc=desc, x=Axis("added lines for each real line"), y=Axis(y),
         guides=[(0.0, "best real-only")], labels=True, size=(520, 300),
     )  # fmt: skip
-    return figure("Groups, over how much is added", "shaded: 95 % intervals over seeds", chart)
+    return figure(heading, "shaded: 95 % intervals over seeds", chart)
 
 
 def _swept(study: Study, rows: Sequence[Row], n: int, regime: str, arms: Sequence[str]) -> list[tuple[str, float, str]]:

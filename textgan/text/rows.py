@@ -74,9 +74,11 @@ def parquet_texts(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str
             for row in batch.to_pylist():
                 number += 1
                 where = f"{path}:{number}"
-                if whole:
-                    row = json.dumps(row, ensure_ascii=False, default=str)
-                if (text := parse(row, where, whole=True) if whole else selected_text(row, where)) is not None:
+                if not whole:
+                    text = selected_text(row, where)
+                else:
+                    text = json.dumps(row, ensure_ascii=False, default=str) if is_used(row, where) else None
+                if text is not None:
                     yield number, text
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as parquet ({' '.join(str(error).split())[:200]})") from None
