@@ -46,10 +46,11 @@ def text(length: int, n: int, seed: int) -> str:
     return f"oracle:{n}:{length}:{seed}"
 
 
-def settings(name: str) -> Any:
-    """The recipe at its preset for the oracle, or with SeqGAN's rate there."""
+def settings(length: int, name: str) -> Any:
+    """The recipe at its preset for the oracle at this length, or with SeqGAN's rate there."""
     kind = recipes.find_recipe(name)
-    if preset := recipes.presets_of(kind).get("paper-oracle"):
+    presets = recipes.presets_of(kind)
+    if preset := presets.get(f"paper-oracle-{length}") or presets.get("paper-oracle"):
         return preset
     faster = "generator_lr" in known_fields(kind) and name not in OWN_RATES
     return kind(**{"generator_lr": 1e-2} if faster else {})
@@ -59,9 +60,8 @@ def measured(length: int, run: Run, seed: int) -> dict[str, Any]:
     """Both sides over temperatures, the temperature tuned on other sentences than those of the figures."""
     truth = oracle.load()
     tuning, test = (oracle.lines(text(length, n, s)) for n, s in ((TUNING, 1), (TEST, 2)))
-    options = {"n": DRAWN, "seed": seed}
-    front = [oracle.sides(run, truth, test, temperature=t, **options) for t in TEMPERATURES]
-    other = [oracle.sides(run, truth, tuning, temperature=t, n=TUNING, seed=seed + 100) for t in TEMPERATURES]
+    front = oracle.front(run, truth, test, TEMPERATURES, n=DRAWN, seed=seed)
+    other = oracle.front(run, truth, tuning, TEMPERATURES, n=TUNING, seed=seed + 100)
     return {
         "front": [point._asdict() for point in front],
         "tuned": oracle.tuned(other).temperature,
@@ -82,7 +82,7 @@ def ground(length: int) -> Ground:
         word=f"L{length}-",
         train=text(length, TRAIN, 0),
         valid=text(length, TUNING, 1),
-        settings=settings,
+        settings=partial(settings, length),
         generator=SIZES,
         likelihoods=MLE,
         budget={"judge_steps": JUDGE_STEPS, "rollouts": 4, "discriminator_updates": 5, "baseline": True},

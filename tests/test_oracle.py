@@ -113,7 +113,8 @@ def test_both_sides_are_of_the_distribution_that_was_sampled(run: Run) -> None:
         assert found.nll_div < found.nll_oracle  # the difference is a divergence
         held = torch.tensor([q[every.index(line)] for line in test])
         assert found.nll_test == pytest.approx(-held.mean().item() / 6, abs=1e-4)
-    front = [oracle.sides(run, truth, test, n=1000, temperature=t) for t in (0.3, 1.0, 3.0)]
+    front = oracle.front(run, truth, test, (0.3, 1.0, 3.0), n=1000)
+    assert front == [oracle.sides(run, truth, test, n=1000, temperature=t) for t in (0.3, 1.0, 3.0)]
     assert oracle.tuned(front).temperature == 1.0
 
 

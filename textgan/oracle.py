@@ -103,7 +103,7 @@ class Oracle:
     def nll(self, lines: Sequence[str]) -> float:
         """NLL_oracle: mean -log p a token in nats, exact. SeqGAN (Yu et al. 2017), eq. 9 divided by the length."""
         ids = self.ids(lines)
-        return mean_nll(self.generator(ids.shape[1]), ids)
+        return mean_nlls(self.generator(ids.shape[1]), ids)[0]
 
     def figures(self, lines: Sequence[str]) -> dict[str, float]:
         return {"nll_oracle": self.nll(lines)}
@@ -167,21 +167,26 @@ def sides(
     run: Any, oracle: Oracle, test: Sequence[str], *, n: int = 10_000, temperature: float = 1.0, seed: int = 0
 ) -> Sides:
     """Both sides of a run (`Run`) that was trained on this oracle's sentences; test: held-out ones."""
+    return front(run, oracle, test, [temperature], n=n, seed=seed)[0]
+
+
+def front(
+    run: Any, oracle: Oracle, test: Sequence[str], temperatures: Sequence[float], *, n: int = 10_000, seed: int = 0
+) -> list[Sides]:
+    """`sides` at each temperature; the held-out sentences are read once for all of them."""
     import torch
 
     from textgan.text import decode, encode
 
-    generator = run.generator
-    drawn = generator.sample(n, temperature=temperature, rng=torch.Generator().manual_seed(seed))
+    generator, found = run.generator, []
     held = encode(run.tokenizer, test, max_len=generator.max_len)
-    return Sides(
-        temperature,
-        oracle.nll(decode(run.tokenizer, drawn.tokens.numpy())),
-        mean_nll(generator, held.batch(np.arange(len(held))), temperature=temperature),
-        -drawn.log_probs.double().sum().item() / int(drawn.mask.sum()),
-        n,
-        oracle.sha256,
-    )
+    tests = mean_nlls(generator, held.batch(np.arange(len(held))), temperatures)
+    for temperature, nll_test in zip(temperatures, tests, strict=True):
+        drawn = generator.sample(n, temperature=temperature, rng=torch.Generator().manual_seed(seed))
+        nll_oracle = oracle.nll(decode(run.tokenizer, drawn.tokens.numpy()))
+        nll_div = -drawn.log_probs.double().sum().item() / int(drawn.mask.sum())
+        found.append(Sides(temperature, nll_oracle, nll_test, nll_div, n, oracle.sha256))
+    return found
 
 
 def tuned(front: Sequence[Sides]) -> Sides:
@@ -192,17 +197,19 @@ def tuned(front: Sequence[Sides]) -> Sides:
     return min(front, key=lambda point: point.nll_oracle - point.nll_div + point.nll_test)
 
 
-def mean_nll(generator: Generator, ids: np.ndarray, *, temperature: float = 1.0) -> float:
-    """Mean -log p a token, (n, T) ids, nats; PAD is not counted."""
+def mean_nlls(generator: Generator, ids: np.ndarray, temperatures: Sequence[float] = (1.0,)) -> list[float]:
+    """Mean -log p a token at each temperature, (n, T) ids, nats; PAD is not counted."""
     import torch
 
-    total, tokens = 0.0, 0
+    totals = [0.0] * len(temperatures)
     with torch.no_grad():
         for i in range(0, len(ids), BLOCK_ROWS):
             block = torch.from_numpy(ids[i : i + BLOCK_ROWS]).to(generator.device)
-            total -= generator.log_probs(block, temperature=temperature).double().sum().item()
-            tokens += int((block != 0).sum())
-    return total / max(1, tokens)
+            hidden, mask = generator.hidden(block), block != 0
+            for at, temperature in enumerate(temperatures):
+                read = generator.read_off(hidden, block, mask, temperature=temperature)
+                totals[at] -= read.double().sum().item()
+    return [total / max(1, int((ids != 0).sum())) for total in totals]
 
 
 def parse(source: Any) -> Draw | None:
