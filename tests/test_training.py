@@ -24,7 +24,7 @@ from textgan.batches import Batches, TextSettings, hold_out, prepare
 from textgan.checkpoints import checkpoints, load_checkpoint, save_checkpoint, verify
 from textgan.discriminators import CNN, Bidirectional, MultiCNN, Recurrent
 from textgan.errors import InputError, Interrupted, NotFinite
-from textgan.generators import LSTM, Infill, Transformer
+from textgan.generators import LSTM, Infill, Leak, Pretrained, Transformer
 from textgan.processes import Share
 from textgan.recipes import MLE, RECIPES, SentiGAN, changed_fields, find_preset, from_dict, presets_of, to_dict
 from textgan.recipes.leakgan import LeakGAN
@@ -36,7 +36,7 @@ from textgan.text import encode, train_tokenizer
 from textgan.training import Schedule, fit
 from textgan.updates import Player, check_recipe, likelihood_phase
 from textgan.watch import Watch
-from toys import LEAK
+from toys import FAMILIES, LEAK
 
 TINY = {
     "batch": 8, "mle_steps": 6, "judge_steps": 3, "adversarial_steps": 4, "rollouts": 2, "discriminator_updates": 2,
@@ -96,6 +96,31 @@ def test_same_seed_same_run_and_another_seed_another(recipe: type, tmp_path: Pat
     )
     assert trace(a) == trace(b)
     assert trace(a)["log"] != trace(c)["log"]
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every kind of generator, a causal language model's folder among them."""
+    out = tmp_path_factory.mktemp("language-model") / "run"
+    run = fit(MLE(batch=8, mle_steps=1, generator=FAMILIES["transformer"]), LINES, out=out, progress=False)
+    return FAMILIES | {"pretrained": Pretrained(str(run.path / "generator"))}
+
+
+@every_recipe
+def test_its_game_moves_every_kind_of_generator_or_says_why_not(
+    recipe: type, families: dict[str, Any], tmp_path: Path
+) -> None:
+    for family, generator in families.items():
+        own = {"judge": generator} if family == "pretrained" else {}  # DPGAN's D speaks its tokens
+        alone = {"mle_steps": int(recipe is MLE), "judge_steps": 1, "adversarial_steps": 2, "generator_lr": 0.01}
+        asked = dataclasses.replace(tiny(recipe, **own, **alone), generator=generator)
+        options = {"out": tmp_path / family, "schedule": OFTEN, "progress": False}
+        if type(recipe().generator) in (Leak, Infill) and type(generator) is not type(recipe().generator):
+            with pytest.raises(InputError, match=f"{recipe.name} plays with --generator (leak|infill) alone: no other"):
+                fit(asked, told(recipe, LINES), **options)
+            continue
+        first, *_, last = (row["valid_nll"] for row in fit(asked, told(recipe, LINES), **options).evaluated)
+        assert first != last and abs(first - last) < 5
 
 
 @every_recipe
