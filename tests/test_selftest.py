@@ -91,13 +91,18 @@ def test_a_recipe_that_cannot_begin_with_noise_says_why_where_it_fails() -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["leakgan", "sentigan"])
-def test_what_cannot_begin_with_noise_does_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its control ends where it ends, so D has no say in it; a third of the rounds shows that, with D as sure."""
-    monkeypatch.setattr(selftest, "SMALL", selftest.SMALL | {"adversarial_steps": 40, "rollouts": 1})
-    done = selftest.selftest(name)
+def test_sentigans_penalty_flattens_what_is_mostly_wrong() -> None:
+    """Its control ends where it ends, below where both began, so D has no say in it."""
+    done = selftest.selftest("sentigan")
     assert not done.passed and done.reason and str(done).endswith(done.reason)
-    assert done.control == pytest.approx(done.after, abs=0.05)
+    assert done.control == pytest.approx(done.after, abs=0.05) and done.after < done.before
+
+
+@pytest.mark.slow
+def test_leakgan_learns_after_maximum_likelihood_of_either_word() -> None:
+    """Its controls end on one word too, that to which the first goals pointed: at this seed the other one."""
+    done = selftest.selftest("leakgan")
+    assert done.passed and 0.4 < done.before < 0.6 and (done.control or 0) < 0.1
 
 
 @pytest.mark.parametrize("name", ["gsgan", "dpgan"])

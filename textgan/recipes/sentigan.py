@@ -53,8 +53,8 @@ class SentiGAN:
     opponent: ClassVar[str] = "CNN with a class for each label and one for written text"
     classes: ClassVar[bool] = True
     from_noise: ClassVar[str] = (
-        "it needs its pre-training: G goes to p proportional to 1 / penalty, and noise gets nearly the full penalty "
-        "whatever it says"
+        "it needs pre-training that is nearly right: G goes to p proportional to 1 / penalty, and where most of what "
+        "it writes is wrong, nearly all of that gets the full penalty"
     )
 
     batch: int = 64
