@@ -28,7 +28,7 @@ from textgan.errors import InputError
 from textgan.evaluation import evaluate
 from textgan.generators import LSTM
 from textgan.laboratory import cells, checks, figures, statistics
-from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
+from textgan.laboratory.arms import ARMS, PROTOCOL, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.cells import training_jobs
 from textgan.laboratory.lab import Lab, Place, Training
 from textgan.laboratory.opening import BINS, _swapped, _written, groups_written, line_nats
@@ -82,6 +82,10 @@ SENTENCES = [f"the {a} {b} the {c}" for a in ("cat", "dog", "owl") for b in ("se
         ({"base": {"lora": 0}}, "base.lora: 0 is too few"),
         ({"lines": [20], "ratio": 0.01}, "ratio 0.01 of 20 lines is no line"),
         ({"fresh_ratios": [-1]}, "ratio -1 is out of range"),
+        (
+            {"arms": ["real", "matched", "duplicated", "gan-replacing"]},
+            "arms: gan-replacing at ratio 1 leaves no real line; give ratios under 1, or drop it",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_in_one_line(changed: dict[str, Any], said: str) -> None:
@@ -96,7 +100,7 @@ def test_numbers_that_yaml_takes_for_text_are_numbers_and_the_hash_follows_every
     (tmp_path / "c.yaml").write_text(written)
     study = read_study(tmp_path / "c.yaml")
     assert study.tuning.learning_rates == (1e-4,) and study.games.fields == {"kl": 0.1}
-    assert study.arms == tuple(ARMS)
+    assert study.arms == tuple(PROTOCOL) and set(PROTOCOL) < set(ARMS)
     other = dataclasses.replace(study, tuning=dataclasses.replace(study.tuning, learning_rates=(2e-4,)))
     assert study != other == study_of(other.to_json(), "again")
 
@@ -756,7 +760,7 @@ def rows_in(out: Path) -> list[dict[str, Any]]:
 
 def test_every_arm_is_measured_on_every_seed_at_its_ratios(done: Lab) -> None:
     rows = rows_in(done.out)
-    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, seed) for arm in ARMS for seed in (0, 1)}
+    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, seed) for arm in PROTOCOL for seed in (0, 1)}
     assert {row["ratio"] for row in rows if row["arm"] == "fresh"} == {0.3, 0.5, 1.0}
 
 
@@ -769,7 +773,7 @@ def test_a_row_has_its_budget_and_what_d_chose_from(done: Lab) -> None:
         ]
         place = Place(*(row[key] for key in Place._fields))
         assert row["rate"] == (done.training(place).rate or done.rate(row["n"], row["seed"]))
-        assert ("selection" in row) == ("selected" in ARMS[row["arm"]].text)
+        assert ("selection" in row) == ARMS[row["arm"]].judged
     one = next(row for row in rows if row["arm"] == "before-two-stage")
     from_d = found[f"select-before-N{one['n']}-s{one['seed']}"]
     assert one["selection"]["funnel"] == from_d["funnel"] and one["selection"]["warnings"] == from_d["warnings"]
@@ -862,6 +866,35 @@ def test_the_control_has_arm_sevens_words_and_two_stage_has_arm_eights_text(done
     assert sorted(" ".join(text("word-shuffled")).split()) == sorted(" ".join(text("gan")).split())
     assert text("two-stage") == text("selected") != text("gan")
     assert len(text("gan")) == done.study.lines[0]
+
+
+def test_other_mixes_of_the_same_text_are_what_their_plans_say(tmp_path: Path, monkeypatch: Any) -> None:
+    """The same lines in all; less and less of them, in the place of real lines, or weighted by D."""
+    fed: dict[str, Any] = {}
+    true = cells.finetune
+
+    def finetune(lm: Any, text: Any, *, out: Path, **options: Any) -> Any:
+        fed[out.name.split("-r0.5")[0]] = (text, options["steps"])
+        return true(lm, text, out=out, **options)
+
+    monkeypatch.setattr(cells, "finetune", finetune)
+    arms = ("real", "matched", "duplicated", "gan", "gan-annealed", "gan-replacing", "gan-weighted", "fresh")
+    quick = small(seeds=1, arms=arms, sweep=(), ratio=0.5, fresh_ratios=(), regimes=("passes",))
+    report = run_study(dataclasses.replace(quick, writing=dataclasses.replace(quick.writing, n=0)), tmp_path)
+    assert report.failed == {} and {row["arm"] for row in report.rows} == set(arms)
+    n, real = quick.lines[0], set(Lab(tmp_path).real(quick.lines[0], 0))
+    text, steps = fed["gan"]
+    assert len(text.synthetic) == n // 2 and text.real == n
+    for arm in arms[4:7]:
+        assert sorted(fed[arm][0].synthetic) == sorted(text.synthetic)
+    assert fed["gan-annealed"][0].plan.schedule == "anneal" and fed["gan-annealed"][1] == steps > quick.tuning.steps
+    replacing, weighted = fed["gan-replacing"], fed["gan-weighted"]
+    assert len(replacing[0].lines) == n and sum(line in real for line in replacing[0].lines) == n - n // 2
+    sizes = [sum(len(line.split()) + 1 for line in lines) for lines in (replacing[0].lines, real)]
+    assert replacing[1] == pytest.approx(quick.tuning.steps * sizes[0] / sizes[1], rel=0.15) and replacing[1] < steps
+    weights = weighted[0].weights[weighted[0].made]
+    assert weighted[1] == steps and weights.mean() == pytest.approx(1) and np.ptp(weights) > 0.01
+    assert [row for row in report.rows if row["arm"] == "gan-weighted"][0]["selection"]["auc"] > 0
 
 
 def test_a_known_language_gives_the_distance_to_its_truth(done: Lab) -> None:

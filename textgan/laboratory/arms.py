@@ -1,7 +1,7 @@
 """The arms of the experiment: what each one's language model is fed, beside the N real lines that all of them have.
 
-Numbers 0 to 12 are those of the protocol; 13 is arm 10's control, 14 is arm 7's. An arm is the real lines, synthetic
-ones (`ratio` for each real line), and a schedule.
+Numbers 0 to 12 are those of the protocol; 13 is arm 10's control, 14 is arm 7's; from 15 on, other mixes of the same
+texts. An arm is the real lines, synthetic ones (`ratio` for each real line), and a `MixPlan`.
 """
 
 from __future__ import annotations
@@ -22,23 +22,30 @@ TRIES = 20  # to change a line
 
 class Arm(NamedTuple):
     """number: in the protocol. what: in plain words. text: which synthetic text it gets ("": none). temperature: the
-    arm whose temperature it takes over ("": its own, or none). schedule: of the mix. lengths: the arm whose sentences'
-    lengths its own are chosen to have ("": none)."""
+    arm whose temperature it takes over ("": its own, or none). lengths: the arm whose sentences' lengths its own are
+    chosen to have ("": none). schedule, regime, weight_by: of its `MixPlan`."""
 
     number: int
     what: str
     text: str = ""
     temperature: str = ""
-    schedule: str = "mixed"
     lengths: str = ""
+    schedule: str = "mixed"
+    regime: str = "accumulate"
+    weight_by: str = "none"
 
     @property
     def tempered(self) -> tuple[str, ...]:
         """The arms whose temperatures must be chosen before its text can be made."""
         return tuple(dict.fromkeys(arm for arm in (self.temperature, self.lengths) if arm))
 
+    @property
+    def judged(self) -> bool:
+        """Whether a D has a say in what its language model reads."""
+        return "selected" in self.text or self.weight_by != "none"
 
-ARMS: dict[str, Arm] = {
+
+PROTOCOL: dict[str, Arm] = {
     "real": Arm(0, "real lines only, tuned"),
     "matched": Arm(1, "real lines only, with the augmented arms' steps"),
     "duplicated": Arm(2, "real lines duplicated to the augmented arms' number"),
@@ -49,11 +56,25 @@ ARMS: dict[str, Arm] = {
     "gan": Arm(7, "samples of the adversarially trained generator", "gan", "gan"),
     "selected": Arm(8, "the same, selected by D", "selected", "gan"),
     "before-selected": Arm(9, "samples from before the game, selected by D", "before-selected", "before"),
-    "two-stage": Arm(10, "arm 8's text first, then real lines only", "selected", "gan", "two_stage"),
+    "two-stage": Arm(10, "arm 8's text first, then real lines only", "selected", "gan", schedule="two_stage"),
     "word-shuffled": Arm(11, "arm 7's text with its words in random order: must not help", "gan", "gan"),
     "fresh": Arm(12, "as many fresh real lines: the ceiling", "fresh"),
-    "before-two-stage": Arm(13, "arm 9's text first, then real lines only", "before-selected", "before", "two_stage"),
+    "before-two-stage": Arm(
+        13, "arm 9's text first, then real lines only", "before-selected", "before", schedule="two_stage"
+    ),
     "before-as-long": Arm(14, "arm 5's text, chosen to be as long as arm 7's", "before", "before", lengths="gan"),
+}
+SAMPLES = ("before", "gan", "selected", "before-selected")  # whose texts may be mixed otherwise
+MIXES = (  # word, what is other, its arms, fields of the plan
+    ("annealed", "its share falling to 0", SAMPLES, {"schedule": "anneal"}),
+    ("replacing", "in the place of as many real lines", SAMPLES, {"regime": "replace"}),
+    ("weighted", "each line weighted by D", SAMPLES[:2], {"weight_by": "density_ratio"}),
+)
+ARMS = PROTOCOL | {
+    f"{name}-{word}": PROTOCOL[name]._replace(number=number, what=f"arm {PROTOCOL[name].number}'s text, {what}", **plan)
+    for number, (word, what, name, plan) in enumerate(
+        ((word, what, name, plan) for word, what, names, plan in MIXES for name in names), start=len(PROTOCOL)
+    )
 }
 REAL_ARMS = ("real", "matched", "duplicated")
 TEMPERED = ("before", "gan")  # their temperatures are chosen on the validation text

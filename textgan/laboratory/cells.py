@@ -7,6 +7,7 @@ A job works in the cell's folder and gives the figures that choices are made by,
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any
 
 from textgan import recipes
 from textgan.augmentation import MixPlan, blend, filters
+from textgan.augmentation.folder import read_pool
 from textgan.batches import TextSettings
 from textgan.checkpoints import forget
 from textgan.errors import InputError, NotFinite
@@ -36,6 +38,7 @@ from textgan.training import Schedule, fit
 BASE = "base"  # the path of a pretrained generator that is the study's own language model
 JUDGE = {"mle_steps": 600, "generator": {"kind": "lstm", "embedding": 64, "hidden": 128, "dropout": 0.3}}
 STEERING = 500  # held-out lines that steer the base's and the generators' training, at most
+LEAST = 0.01  # of a ratio that becomes a weight: every line stays in the mix
 AT_ONCE = 3  # sentences that arm 0's model draws for each one that is needed, before it is asked for more
 
 
@@ -72,7 +75,7 @@ def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
             for training in chosen:  # a study may leave out the arm whose temperature this one takes over
                 yield Job(training.name, partial(train, out), training._asdict(), needs)
             needs += tuple(training.name for training in chosen)
-        if "selected" in ARMS[arm].text:
+        if ARMS[arm].judged:
             yield Job(f"select-{tempered}-{cell}", partial(choose_by_d, out), args | {"arm": tempered}, needs)
             needs += (f"select-{tempered}-{cell}",)
     for training in lab.candidates(place):
@@ -150,7 +153,7 @@ def parts_of(lab: Lab, n: int, seed: int) -> tuple[list[str], list[str]]:
 
 
 def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
-    """Fit D between real lines that the generator never saw and its samples, and keep the samples that D lets pass.
+    """Fit D between real lines that the generator never saw and its samples; keep what D lets pass, and weigh all.
 
     Gives {"funnel": lines left by stage, "diagnostics": of the ratio, "warnings"}.
     """
@@ -164,8 +167,12 @@ def choose_by_d(out: Path, n: int, seed: int, arm: str) -> dict[str, Any]:
         held, pool, body=chosen.body, encoder=chosen.encoder and source(chosen.encoder),
         folds=max(2, min(chosen.folds, len(held) // density.FEWEST)), calibration=chosen.calibration, seed=seed,
     )  # fmt: skip
-    picked = select.choose(judge.ratio(pool), how=selector(chosen.how, chosen.share, len(pool)), seed=seed)
+    ratio = judge.ratio(pool)
+    picked = select.choose(ratio, how=selector(chosen.how, chosen.share, len(pool)), seed=seed)
     write_lines(cell / f"{arm}-selected.txt", [pool[row] for row in picked.index])
+    weights = select.choose(ratio, how=select.Weights(low=LEAST), seed=seed).weights.tolist()
+    rows = ({"text": text, "weight": weight} for text, weight in zip(pool, weights, strict=True))
+    write_lines(cell / f"{arm}-weighted.jsonl", map(json.dumps, rows))
     return {
         "funnel": funnel | {"selected": len(picked.index)}, "diagnostics": judge.diagnostics._asdict(),
         "warnings": [*judge.diagnostics.warnings(), *picked.warnings],
@@ -222,6 +229,13 @@ def synthetic(lab: Lab, training: Training, wanted: int) -> list[str]:
     return shuffled_words(lines[:wanted], seed=seed) if training.arm == "word-shuffled" else lines[:wanted]
 
 
+def weighted(lab: Lab, training: Training, lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The arm's synthetic lines as pool rows with D's weights; no two of them are alike."""
+    path = lab.cell(training.n, training.seed) / f"{ARMS[training.arm].temperature}-weighted.jsonl"
+    weights = {row["text"]: row["weight"] for row in read_pool(path)}
+    return [{"text": line, "weight": weights[line]} for line in lines]
+
+
 def _own_text(lab: Lab, training: Training, wanted: int) -> list[str]:
     """The screened lines of arm 0's model, which draws until enough are left or its surplus is used up."""
     n, seed, written = training.n, training.seed, list[str]()
@@ -258,12 +272,12 @@ def _trained(out: Path, **arguments: Any) -> dict[str, Any]:
     wanted = round(training.ratio * n)
     lines = synthetic(lab, training, wanted) if arm.text else []
     steps = study.tuning.steps * training.share
-    if training.arm == "duplicated":
-        fed: Any = real + [real[i % n] for i in range(wanted)]
-    else:
-        fed = blend(real, lines, MixPlan(len(lines) / n, seed=seed, schedule=arm.schedule)) if lines else real
+    fed: Any = real + [real[i % n] for i in range(wanted)] if training.arm == "duplicated" else real
+    if lines:
+        plan = MixPlan(len(lines) / n, seed, schedule=arm.schedule, regime=arm.regime, weight_by=arm.weight_by)
+        fed = blend(real, lines if arm.weight_by == "none" else weighted(lab, training, lines), plan)
     if training.regime == "passes":
-        whole = fed if training.arm == "duplicated" else [*real, *lines]
+        whole = fed.lines if lines else fed
         steps *= 1 + training.ratio if training.arm == "matched" else _growth(lab, real, whole)
     folder, rate = lab.model(training), training.rate or lab.rate(n, seed)
     adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}

@@ -126,7 +126,7 @@ def _span(values: Sequence[float], written: Callable[[float], str] = number) -> 
 def chosen_by_d(row: Row, trained: Mapping[str, Row]) -> dict[str, Any]:
     """{"selection": ...} for a row of a selected arm: how far its D can be trusted, and what was left of its pool."""
     found = trained.get(f"select-{ARMS[row['arm']].temperature}-N{row['n']}-s{row['seed']}")
-    if found is None or "selected" not in ARMS[row["arm"]].text:
+    if found is None or not ARMS[row["arm"]].judged:
         return {}
     of_d = {key: found["diagnostics"][key] for key in ("auc", "ece", "effective_sample")}
     return {"selection": of_d | {"funnel": found["funnel"], "warnings": found["warnings"]}}

@@ -82,7 +82,7 @@ def _drawn(texts: Texts, read: Sequence[Sequence[str]]) -> dict[str, list[str]]:
 
 def _enough_for_d(study: Study) -> None:
     """Errors: InputError where D, which learns after the games, would have too few real lines."""
-    if not any("selected" in ARMS[arm].text for arm in study.arms):
+    if not any(ARMS[arm].judged for arm in study.arms):
         return
     few, least = min(study.lines), 2 * FEWEST
     if (held := round(study.selection.held * few)) < least:

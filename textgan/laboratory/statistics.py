@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgan.errors import InputError
-from textgan.laboratory.arms import REAL_ARMS
+from textgan.laboratory.arms import ARMS, MIXES, PROTOCOL, REAL_ARMS
 from textgan.laboratory.figures import Figure, Row, plain, score
 from textgan.laboratory.study import Study
 from textgan.metrics.fronts import Point, interpolate
@@ -22,6 +22,7 @@ BEST = "best real-only"
 CLAIMED = (  # whose gain a study's sentences are about: of the first of these groups of which it has any
     ("selected", "two-stage"),
     ("gan", "before", "before-selected"),
+    tuple(arm for arm in ARMS if arm not in PROTOCOL),
     ("before-two-stage", "before-as-long", "self", "edited", "noise", "word-shuffled"),
 )
 CONTRASTS = (
@@ -32,6 +33,7 @@ CONTRASTS = (
     ("selected", "self", "is it any synthetic text?"),
     ("two-stage", "selected", "does the order matter?"),
     ("two-stage", "before-two-stage", "is a first stage's gain adversarial?"),
+    *((f"{arm}-{word}", arm, f"{what}: does it matter?") for word, what, arms, _ in MIXES for arm in arms),
 )
 WITHOUT_SELECTED = (("before-selected", "before", "is it the selection?"),)
 SAID = {
@@ -257,8 +259,8 @@ def exchange(study: Study, rows: Sequence[Row], arm: str, n: int, regime: str, r
 
 
 def worths(study: Study, rows: Sequence[Row], n: int, regime: str) -> list[Exchange]:
-    """The arms of synthetic text that have a rate at the main ratio, the dearest first."""
-    arms = [arm for arm in study.arms if arm not in (*REAL_ARMS, "fresh")]
+    """The arms that add synthetic text to the real lines and have a rate at the main ratio, the dearest first."""
+    arms = [arm for arm in study.arms if ARMS[arm].text not in ("", "fresh") and ARMS[arm].regime == "accumulate"]
     found = [exchange(study, rows, arm, n, regime, study.ratio) for arm in arms]
     return sorted((one for one in found if one and np.isfinite(one.value)), key=lambda one: -one.value)
 

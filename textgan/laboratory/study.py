@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from textgan.errors import InputError, guess
-from textgan.laboratory.arms import ARMS, REAL_ARMS
+from textgan.laboratory.arms import ARMS, PROTOCOL, REAL_ARMS
 
 SPLITS = {  # name -> who sees it
     "train": "the pool of real training lines; each seed draws its N lines from it",
@@ -166,7 +166,7 @@ class Study:
         lines: N, the real training lines; each is one experiment
         seeds: pairs; each draws its own N lines, generator and order of batches. 8 detect 1.16 standard deviations
         first_seed: the first of them; what was found on some seeds is to be confirmed on others
-        arms: by name; "all" are all
+        arms: by name; "all" are those of the protocol and their controls, 0 to 14
         ratio: synthetic lines for each real line
         sweep: further ratios, for the arms in `swept`
         swept: arms that are run at every ratio
@@ -199,7 +199,7 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.arms == ("all",):
-            object.__setattr__(self, "arms", tuple(ARMS))
+            object.__setattr__(self, "arms", tuple(PROTOCOL))
         for key, words in (("arms", ARMS), ("swept", ARMS), ("regimes", REGIMES)):
             for word in getattr(self, key):
                 if word not in words:
@@ -225,6 +225,8 @@ class Study:
         for arm in (arm for arm in self.arms if arm != "real"):
             if round(self.ratios(arm)[0] * min(self.lines)) < 1:
                 raise InputError(f"ratio {self.ratios(arm)[0]:g} of {min(self.lines)} lines is no line; give more")
+            if ARMS[arm].regime == "replace" and (most := self.ratios(arm)[-1]) >= 1:
+                raise InputError(f"arms: {arm} at ratio {most:g} leaves no real line; give ratios under 1, or drop it")
 
     def _check_words(self) -> None:
         """What would else be found out by the first job that asks for it, hours later and with all else frozen."""
