@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from textgan.errors import InputError
 from textgan.sources import register
 from textgan.text import one_line, read_lines, read_text, replacing, write_json, write_lines
+from textgan.text.rows import ALL, TEXT, USED
 
 REMEDY = "; mend the text, or read it with --encoding-errors replace or skip"
 LONG = (
@@ -48,6 +49,24 @@ def test_bad_bytes_are_refused_in_one_line_that_names_the_place(tmp_path: Path, 
     with pytest.raises(InputError) as caught:
         read_text(file)
     assert str(caught.value) == message.replace("FILE", str(file))
+
+
+def test_rows_are_known_by_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a pipe and from a file of another name, too; text that only looks like them stays text."""
+    rows = [{"text": "a dog", "weight": 2.0}, {"text": "a cat", "selected": False}, {"text": "a bird"}]
+    written = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (file := tmp_path / "rows.json").write_bytes(written)
+    for source in ("-", file):
+        for wanted, found in ((TEXT, [0, 2]), (USED, [0, 2]), (ALL, [0, 1, 2])):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(written)))
+            lines = read_text(source, rows=wanted).lines
+            assert lines == [rows[i]["text"] if wanted == TEXT else json.dumps(rows[i]) for i in found]
+    for line in ('{"text" is a key}', '{"word": "a"}', "{text}", "[1]", "{"):
+        file.write_text(f"{line}\n{json.dumps(rows[0])}\n")
+        assert read_text(file).lines == [line, json.dumps(rows[0])]
+    file.write_bytes(written + b"a dog\n")
+    with pytest.raises(InputError, match=r"rows.json:4: not a JSON row \(Expecting value\)"):
+        read_text(file)
 
 
 def test_a_pool_is_a_text_whatever_holds_it(tmp_path: Path) -> None:

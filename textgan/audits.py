@@ -34,7 +34,7 @@ from textgan.augmentation.audit.found import Audit
 from textgan.augmentation.audit.privacy import ORDER
 from textgan.augmentation.audit.sensitivity import Setting
 from textgan.augmentation.audit.shares import difference, distance_of, shares_of
-from textgan.augmentation.pool import is_row, parse_row
+from textgan.augmentation.pool import parse_row
 from textgan.constraining import check_constrained, write_constrained
 from textgan.errors import InputError
 from textgan.metrics.reasons import Unmeasurable
@@ -42,6 +42,7 @@ from textgan.opponents import Opponent
 from textgan.report.audit import page
 from textgan.runs import Run
 from textgan.text import Text, digests, make_folder, read_text, same_form, write_json, write_lines
+from textgan.text.rows import ALL, is_row
 
 Source = str | Path | Sequence[str] | Text
 Scorer = Callable[[Sequence[str]], np.ndarray]
@@ -197,7 +198,7 @@ def _read(pool: Source) -> _Pool:
     if path is not None and (path.is_dir() or path.suffix in (".jsonl", ".parquet")):
         name, rows = path.name, list(read_pool(path))
     else:
-        read = read_text(pool)
+        read = read_text(pool, rows=ALL)
         if not is_row(read.lines[0]):
             lines = list(read.lines)
             return _Pool(read.name, lines, np.ones(len(lines), dtype=bool), np.ones(len(lines)), None, None)

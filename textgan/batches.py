@@ -47,6 +47,7 @@ from textgan.text import (
     train_tokenizer,
     write_lines,
 )
+from textgan.text.rows import TEXT, USED
 
 Source = str | Path | Sequence[str] | Text
 HELD_OUT_SHARE, HELD_OUT_MOST, HELD_OUT_SEED = 0.05, 1000, 0
@@ -102,7 +103,8 @@ class Data(NamedTuple):
 
 def read_corpus(source: Source, settings: TextSettings, *, classes: bool) -> Text:
     """A training or held-out text; of rows all that they hold, where labels or prompts are wanted."""
-    return read_text(source, errors=settings.encoding_errors, whole=classes or settings.prompt == GIVEN)
+    rows = USED if classes or settings.prompt == GIVEN else TEXT
+    return read_text(source, errors=settings.encoding_errors, rows=rows)
 
 
 def prepare(

@@ -70,10 +70,11 @@ def _pool(options: argparse.Namespace, *, weights: bool = False) -> Any:
     """The pool, as `blend` and `pairs` take it, read as --encoding-errors says."""
     from textgan.augmentation.folder import has_rows
     from textgan.text import read_text
+    from textgan.text.rows import ALL
 
     if has_rows(options.pool) or (weights and options.pool.endswith(".jsonl")):
         return options.pool
-    return read_text(options.pool, errors=options.encoding_errors)
+    return read_text(options.pool, errors=options.encoding_errors, rows=ALL)
 
 
 def _weighed(pool: Any) -> Any:

@@ -14,11 +14,11 @@ import numpy as np
 
 from textgan.augmentation.calibration import effective_size
 from textgan.augmentation.folder import has_rows, read_pool
-from textgan.augmentation.pool import is_row, parse_row
+from textgan.augmentation.pool import parse_row
 from textgan.augmentation.schedules import SCHEDULES, doses, in_order
 from textgan.errors import InputError
 from textgan.text import Text, digests, read_text, spool
-from textgan.text.rows import is_used
+from textgan.text.rows import ALL, is_row, is_used
 
 Source = str | Path | Sequence[str] | Text
 Pool = str | Path | Text | Iterable[str] | Iterable[Mapping[str, Any]]
@@ -204,7 +204,7 @@ def pool_texts(pool: Pool) -> Sequence[str]:
     texts = spool(
         item if isinstance(item, str) else item["text"]
         for number, item in enumerate(rows, start=1)
-        if isinstance(item, str) or is_used(item, f"row {number} of the pool")
+        if isinstance(item, str) or (is_used(item, f"row {number} of the pool") and item["text"].strip())
     )
     return one_line_each(texts)
 
@@ -237,7 +237,7 @@ def _rows(pool: Pool) -> Sequence[str] | Iterator[Any]:
         return read_pool(pool)
     if not isinstance(pool, (str, Path, Text)):
         return iter(pool)
-    read = read_text(pool)  # of a .jsonl file these are the selected texts already
+    read = read_text(pool, rows=ALL)
     if not is_row(read.lines[0]):
         return read.lines
     rows = enumerate(read.lines, start=1)

@@ -145,15 +145,6 @@ def read_rows(path: str | Path) -> Iterator[Row]:
                 yield parse_row(raw.removeprefix(BOM_UTF8) if number == 1 else raw, f"{path}:{number}", number - 1)
 
 
-def is_row(line: str) -> bool:
-    """Whether a line is a pool row: a JSON object with a "text"."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(row, dict) and "text" in row
-
-
 def parse_row(raw: str | bytes, where: str, index: int) -> Row:
     """A row from its line, with defaults for what it lacks; `where` (file:line) names it in errors."""
     wanted = 'wanted one JSON object a line with a "text" string'

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 from textgan.errors import InputError
 from textgan.sources import made
 
-from .rows import parquet_texts, parse, shards_of
+from .rows import TEXT, is_row, parquet_texts, parse, shards_of
 from .spooling import spool
 
 LINE_LIMIT = 1_000_000  # bytes (characters, where strings are given); a longer "line" is not a line of text
@@ -49,16 +49,17 @@ class Text(NamedTuple):
     skipped: int
 
 
-def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "strict", whole: bool = False) -> Text:
+def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "strict", rows: str = TEXT) -> Text:
     """Read lines strictly: bytes split on newlines only, UTF-8, one sentence a line.
 
     source: a file; "-" for standard input; "grammar:N" or "grammar:N:SEED" for N sentences of the embedded corpus;
         "oracle:N:LENGTH" for N sentences of LENGTH tokens of an LSTM (textgan.oracle has more such names); another
-        corpus that `sources.register` has named; a .jsonl or .parquet file or a pool's folder, whose rows give their
-        field "text" unless they say `"selected": false`; a sequence of strings; or a Text, which is given back.
+        corpus that `sources.register` has named; rows, which give their field "text" unless they say
+        `"selected": false`: of a pool's folder, a .parquet or .jsonl file, or whatever begins with a JSON object that
+        has a "text"; a sequence of strings; or a Text, which is given back.
     errors: what to do with a line that is not UTF-8 or holds a control character (the tab is none): "strict" refuses
         it, "replace" puts U+FFFD for bad bytes and a space for control characters, "skip" drops it.
-    whole: of rows their JSON, for a reader that takes more of them than the text (`labels`, `prompts`).
+    rows: what a reader wants of rows, by the names of `text.rows`: their text, or more of them (`labels`, `prompts`).
 
     Carriage returns at a line's end and a byte order mark at the file's start are removed, blank lines dropped. Other
     separators (U+2028, U+2029, U+0085) stay inside their line. Raises InputError, naming file:line:byte, for a line
@@ -68,9 +69,9 @@ def read_text(source: str | Path | Sequence[str] | Text, *, errors: str = "stric
         raise InputError(f"errors {errors!r} is unknown; choose strict, replace or skip")
     if isinstance(source, Text):
         return source
-    shown, name, rows = _rows(source, errors, whole)
+    shown, name, given = _rows(source, errors, rows)
     counts, digest = Counter[str](), hashlib.sha256()
-    lines = spool(_sound(rows, shown, errors, counts, digest))
+    lines = spool(_sound(given, shown, errors, counts, digest))
     if not lines:
         raise InputError(
             f"{shown} holds no text (blank lines: {counts['blank']}, skipped: {counts['skipped']}); "
@@ -195,18 +196,19 @@ def _shown(path: str | Path) -> str:
 
 
 def _rows(
-    source: str | Path | Sequence[str], errors: str, whole: bool
+    source: str | Path | Sequence[str], errors: str, wanted: str
 ) -> tuple[str, str, Iterable[tuple[int, bytes | str]]]:
     """What a source is called in messages, its name, and its numbered lines."""
     if isinstance(source, str | Path):
         if str(source) == "-":
-            return "standard input", "standard input", _byte_lines(source)
+            shown = "standard input"
+            return shown, shown, _as_rows(_byte_lines(source), shown, errors, wanted)
         if (lines := made(str(source))) is not None:
             return str(source), str(source), enumerate(lines, 1)
         shown, path = _shown(source), Path(source)
         if os.path.isdir(path):  # unlike Path.is_dir it has an answer for every name
-            return shown, path.name, chain.from_iterable(_row_texts(file, errors, whole) for file in shards_of(path))
-        return shown, path.name, _row_texts(path, errors, whole) if path.suffix in ROWS else _byte_lines(source)
+            return shown, path.name, chain.from_iterable(_row_texts(file, errors, wanted) for file in shards_of(path))
+        return shown, path.name, _row_texts(path, errors, wanted)
     return "lines", "lines", enumerate(source, 1)
 
 
@@ -261,17 +263,30 @@ def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield number, raw.removesuffix(b"\n").rstrip(b"\r")
 
 
-def _row_texts(path: Path, errors: str, whole: bool) -> Iterator[tuple[int, bytes | str]]:
-    """The field "text" of each selected row, or all of the row; one that is not sound is handed on for its problem's
-    sake."""
+def _row_texts(path: Path, errors: str, wanted: str) -> Iterator[tuple[int, bytes | str]]:
+    """The lines of a file; of rows what is wanted of them."""
     if path.suffix == ".parquet":
-        yield from parquet_texts(path, whole=whole)
+        return parquet_texts(path, wanted=wanted)
+    return _as_rows(_byte_lines(path), _shown(path), errors, wanted, surely=path.suffix in ROWS)
+
+
+def _as_rows(
+    lines: Iterator[tuple[int, bytes]], shown: str, errors: str, wanted: str, *, surely: bool = False
+) -> Iterator[tuple[int, bytes | str]]:
+    """What is wanted of each row, where the first line is one or all surely are, and else the lines; a row that is not
+    sound is handed on for its problem's sake."""
+    first = next(lines, None)
+    if first is None:
         return
-    for number, raw in _byte_lines(path):
-        where = f"{_shown(path)}:{number}"
+    lines = chain([first], lines)
+    if not (surely or (first[1].startswith(b"{") and is_row(first[1]))):
+        yield from lines
+        return
+    for number, raw in lines:
+        where = f"{shown}:{number}"
         line, problem = _checked(raw, where)
         if line is None or (problem and errors != "replace") or not line.strip():
             yield number, raw
             continue
-        if (text := parse(line, where, whole=whole)) is not None:
+        if (text := parse(line, where, wanted=wanted)) is not None:
             yield number, text

@@ -1,4 +1,7 @@
-"""What a pool gives as text: the field "text" of the rows of its folder, of a parquet file or of JSON lines."""
+"""What a pool gives as text: the field "text" of the rows of its folder, of a parquet file or of JSON lines.
+
+A reader says what it wants of the rows: their TEXT; all that the rows USED hold, as JSON; or ALL rows, as JSON.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from textgan.errors import InputError
 from textgan.manifest import MANIFEST, problems, read_manifest
 
+TEXT, USED, ALL = "text", "used", "all"
 ROWS, REJECTED = "rows", "rejected"  # what the names of a pool's shards begin with: those to use, those not chosen
 
 
@@ -31,15 +35,24 @@ def selected_text(row: Any, where: str) -> str | None:
     return text if is_used(row, where) else "" if not text.strip() else None
 
 
-def parse(line: str, where: str, *, whole: bool = False) -> str | None:
-    """`selected_text` of a JSON line; whole: the line itself in its place, whatever else it holds."""
+def is_row(line: str | bytes) -> bool:
+    """Whether a line is a pool row: a JSON object with a "text"."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and "text" in row
+
+
+def parse(line: str, where: str, *, wanted: str = TEXT) -> str | None:
+    """What is wanted of a JSON line: `selected_text`, or the line itself, whatever else it holds."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a JSON row ({getattr(error, 'msg', error)})") from None
-    if whole:
-        return line if not isinstance(row, dict) or is_used(row, where) else None
-    return selected_text(row, where)
+    if wanted == TEXT:
+        return selected_text(row, where)
+    return line if wanted == ALL or not isinstance(row, dict) or is_used(row, where) else None
 
 
 def shards_of(folder: Path) -> list[Path]:
@@ -60,24 +73,25 @@ def shards_of(folder: Path) -> list[Path]:
     return found
 
 
-def parquet_texts(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str]]:
-    """Numbered texts of the rows that are selected, or blank; whole: of the selected ones all columns, as JSON.
+def parquet_texts(path: Path, *, wanted: str = TEXT) -> Iterator[tuple[int, str]]:
+    """Numbered texts of the rows that are selected, or blank; or, where it is wanted, all their columns as JSON.
 
     Errors: InputError for no parquet file with texts.
     """
     pyarrow, parquet = arrow()
     try:
         file = parquet.ParquetFile(path)
-        columns = [name for name in file.schema_arrow.names if whole or name in ("text", "selected", "weight")]
+        columns = [name for name in file.schema_arrow.names if wanted != TEXT or name in ("text", "selected", "weight")]
         number = 0
         for batch in file.iter_batches(columns=columns):
             for row in batch.to_pylist():
                 number += 1
                 where = f"{path}:{number}"
-                if not whole:
+                if wanted == TEXT:
                     text = selected_text(row, where)
                 else:
-                    text = json.dumps(row, ensure_ascii=False, default=str) if is_used(row, where) else None
+                    used = wanted == ALL or is_used(row, where)
+                    text = json.dumps(row, ensure_ascii=False, default=str) if used else None
                 if text is not None:
                     yield number, text
     except (OSError, pyarrow.ArrowException) as error:
