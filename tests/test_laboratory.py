@@ -772,7 +772,7 @@ def test_a_row_has_its_budget_and_what_d_chose_from(done: Lab) -> None:
             given[key] for key in ("steps", "tokens", "best_step")
         ]
         place = Place(*(row[key] for key in Place._fields))
-        assert row["rate"] == (done.training(place).rate or done.rate(row["n"], row["seed"]))
+        assert row["rate"] == (done.training(place).rate or done.rate(*place[1:]))
         assert ("selection" in row) == ARMS[row["arm"]].judged
     one = next(row for row in rows if row["arm"] == "before-two-stage")
     from_d = found[f"select-before-N{one['n']}-s{one['seed']}"]
@@ -885,6 +885,15 @@ def test_other_mixes_of_the_same_text_are_what_their_plans_say(tmp_path: Path, m
     n, real = quick.lines[0], set(Lab(tmp_path).real(quick.lines[0], 0))
     text, steps = fed["gan"]
     assert len(text.synthetic) == n // 2 and text.real == n
+    rates = {row["arm"]: row["rate"] for row in report.rows}
+    tried = {
+        t.rate: results(Lab(tmp_path))[t.name] for t in Lab(tmp_path).candidates(Place("matched", n, 0, 0.5, "passes"))
+    }
+    assert set(tried) == set(quick.tuning.learning_rates) and all(
+        one["steps"] > quick.tuning.steps for one in tried.values()
+    )
+    best = min(tried, key=lambda rate: tried[rate]["valid_nll_per_byte"])
+    assert {rates[arm] for arm in arms[1:]} == {best}  # tuned for as many steps as they have
     for arm in arms[4:7]:
         assert sorted(fed[arm][0].synthetic) == sorted(text.synthetic)
     assert fed["gan-annealed"][0].plan.schedule == "anneal" and fed["gan-annealed"][1] == steps > quick.tuning.steps

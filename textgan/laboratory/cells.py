@@ -23,7 +23,7 @@ from textgan.checkpoints import forget
 from textgan.errors import InputError, NotFinite
 from textgan.experiment import Job
 from textgan.generators import Pretrained
-from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
+from textgan.laboratory.arms import ARMS, REAL_ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.lab import Lab, Place, Training
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import source
@@ -60,11 +60,13 @@ def training_jobs(out: Path) -> list[Job]:
 
 def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
     """What must be trained for one arm, in an order in which it can be."""
-    out, (arm, n, seed, _, _) = lab.out, place
+    out, (arm, n, seed, ratio, regime) = lab.out, place
     cell, args = f"N{n}-s{seed}", {"n": n, "seed": seed}
     needs: tuple[str, ...] = ("base",)
     if arm != "real":
         needs = tuple(t.name for t in lab.candidates(Place("real", n, seed, 0.0, "steps")))
+    if arm not in REAL_ARMS[:2] and regime == "passes":
+        needs += tuple(t.name for t in lab.candidates(lab.tuned(n, seed, ratio, regime)))
     tempered_by = ARMS[arm].tempered
     if tempered_by:
         yield Job(f"games-{cell}", partial(play, out), args, ("base",))
@@ -279,7 +281,7 @@ def _trained(out: Path, **arguments: Any) -> dict[str, Any]:
     if training.regime == "passes":
         whole = fed.lines if lines else fed
         steps *= 1 + training.ratio if training.arm == "matched" else _growth(lab, real, whole)
-    folder, rate = lab.model(training), training.rate or lab.rate(n, seed)
+    folder, rate = lab.model(training), training.rate or lab.rate(n, seed, training.ratio, training.regime)
     adapters: dict[str, Any] = {"lora": study.base.lora} if study.base.lora else {}
     tuned = finetune(
         lab.base, fed, valid=lab.split("valid"), out=folder, steps=max(1, round(steps)), seed=seed,

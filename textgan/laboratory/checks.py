@@ -16,7 +16,9 @@ from textgan.readable import DASH, number
 from textgan.report.markup import Markup, join, table, tag
 
 OFTEN = 0.5  # of the seeds at an edge of the grid, from which on it is warned of
-FOLLOWERS = ("matched", "duplicated")  # whose rate is that of all other arms: real-only's best at all its steps
+FOLLOWERS = ("matched", "duplicated")  # whose rate is that of all other arms
+AT = {"steps": "", "passes": " at equal passes"}
+CHOSE = {"steps": "real-only's best at all its steps", "passes": "that of real-only at as many steps"}
 AT_ODDS = "Warning, N = {:,}: "
 
 Row = Mapping[str, Any]
@@ -57,19 +59,23 @@ def tuned(study: Study, rows: Sequence[Row]) -> list[str]:
     """Of each N which learning rate was chosen on how many seeds, and a warning where the grid may end too early."""
     said = []
     for n in study.lines:
-        own, others = rates(rows, n), rates(rows, n, FOLLOWERS)
-        if not own:
+        if not (own := rates(rows, n)):
             continue
-        beside = f"; of all others (real-only's best at all its steps) {counted(others)}" if others else ""
+        found, beside = {"real-only arm's": own}, ""
+        for regime in study.regimes:
+            there = [row for row in rows if row["regime"] == regime and row["ratio"] in (0, study.ratio)]
+            if others := rates(there, n, FOLLOWERS):
+                beside += f"; of all others{AT[regime]} ({CHOSE[regime]}) {counted(others)}"
+                found[f"other arms'{AT[regime]}"] = others
         said.append(f"N = {n:,}: learning rate of real-only {counted(own)}{beside}.")
-        known = edges(study, own)
-        also = [edge for edge in edges(study, others) if edge not in known]
-        for whose, counts, at in (("real-only arm's", own, known), ("other arms'", others, also)):
+        known: list[tuple[float, str]] = []
+        for whose, counts in found.items():
             said += [
                 f"{AT_ODDS.format(n)}the {whose} rate is at the edge of its grid ({rate:g} on {counts[rate]} of "
                 f"{sum(counts.values())} seeds): it may not be tuned; add {what}."
-                for rate, what in at
+                for rate, what in edges(study, counts) if (rate, what) not in known
             ]
+            known += edges(study, counts)
     return said
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgan.errors import InputError
-from textgan.laboratory.arms import TEMPERED
+from textgan.laboratory.arms import REAL_ARMS, TEMPERED
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import Study, source, study_of
 from textgan.lm.finetuning import is_small
@@ -139,6 +139,8 @@ class Lab:
             shares = (1.0, SHORTER) if arm == "real" else (1.0,)
             return [Training("real", n, seed, rate=r, share=s) for s in shares for r in study.tuning.learning_rates]
         one = Training(arm, n, seed, ratio, regime)
+        if arm == "matched":
+            return [one._replace(rate=r) for r in study.tuning.learning_rates]
         if arm in TEMPERED and place == self.main(arm, n, seed):
             return [one._replace(temperature=t) for t in study.games.temperatures]
         return [one]
@@ -163,9 +165,13 @@ class Lab:
         """The training that stands for arm 0, real lines only."""
         return self.training(Place("real", n, seed, 0.0, "steps"))
 
-    def rate(self, n: int, seed: int) -> float:
-        """The learning rate of all arms: real-only's best at the full number of steps."""
-        rate = self.training(Place("matched", n, seed, 0.0, "steps")).rate
+    def tuned(self, n: int, seed: int, ratio: float, regime: str) -> Place:
+        """Where the learning rate of an arm is chosen: real lines only, for as many steps as it has."""
+        return Place("matched", n, seed, ratio if regime == "passes" else 0.0, regime)
+
+    def rate(self, n: int, seed: int, ratio: float, regime: str) -> float:
+        """The learning rate of all arms of that ratio and regime: `matched`'s best."""
+        rate = self.training(self.tuned(n, seed, ratio, regime)).rate
         assert rate is not None
         return rate
 
@@ -183,7 +189,7 @@ class Lab:
             for seed in range(study.first_seed, study.first_seed + study.seeds):
                 found.append(Place("real", n, seed, 0.0, "steps"))
                 for regime in study.regimes:
-                    arms = [arm for arm in study.arms if arm != "real"]
+                    arms = sorted((arm for arm in study.arms if arm != "real"), key=lambda arm: arm not in REAL_ARMS)
                     for ratio in sorted({ratio for arm in arms for ratio in study.ratios(arm, regime)}):
                         at = [arm for arm in arms if ratio in study.ratios(arm, regime)]
                         found += [Place(arm, n, seed, ratio, regime) for arm in at]

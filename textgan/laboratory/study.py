@@ -135,7 +135,8 @@ class Tuning:
     Args:
         steps: of an arm in the regime `steps`, and of real-only in both
         tokens_per_step: predicted tokens, to the token
-        learning_rates: candidates; for each N and seed real-only's validation NLL chooses, for all arms
+        learning_rates: candidates; for each N and seed real-only's validation NLL chooses, for all arms; in `passes`
+            that of `matched`, which has as many steps, for each ratio
     """
 
     steps: int = 300
