@@ -105,7 +105,7 @@ def check_start(run: Any, recipe: Recipe) -> None:
         raise InputError(f"--start {run.path} has another generator; give {' '.join(wanted)}")
 
 
-def from_noise(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
+def cold_start(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
     """What to say where a game begins with noise that is made for a trained generator; None where it does not."""
     usual = {entry.name: entry.default for entry in dataclasses.fields(recipe)}  # type: ignore[arg-type]
     meant, steps = usual.get("mle_steps"), getattr(recipe, "mle_steps", 0)

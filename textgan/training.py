@@ -35,7 +35,7 @@ from textgan.prompts import FILE as PROMPTS
 from textgan.prompts import check_prompt, save_prompts
 from textgan.runs import BEST, Run
 from textgan.sequences import Samples
-from textgan.settings import Schedule, check_start, choose, from_noise, refuse_other_settings, settings_of
+from textgan.settings import Schedule, check_start, choose, cold_start, refuse_other_settings, settings_of
 from textgan.state import State
 from textgan.text import decode, make_folder, save_tokenizer, write_json, write_lines
 from textgan.updates import Logs, Phase, Recipe, check_recipe
@@ -139,7 +139,7 @@ def fit(
                 settings["threads"] = n
                 if anew:
                     bar.say(f"nothing to resume in {folder}; it begins anew")
-                if not resume and (cold := from_noise(chosen, settings)):
+                if not resume and (cold := cold_start(chosen, settings)):
                     bar.say(f"warning: {cold}")
                 try:
                     training.run(bar, asked)
