@@ -53,8 +53,8 @@ class Ground:
     recipes with classes, which sit out without them. settings: a recipe's word -> the recipe at its settings here.
     generator: what all have that can have it. likelihoods: name -> fields; the games begin with "mle", those of
     `papers` with "mle-papers" as well, in all VARIANTS. own: a recipe's word -> fields of its own pre-training that
-    differ from those of "mle". budget: fields of games, where they have them. seconds: of a game. measured: a run and a
-    seed -> what is told of it.
+    differ from those of "mle". also: name -> what `game` is given of further ones. budget: fields of games, where they
+    have them. seconds: of a game. measured: a run and a seed -> what is told of it.
     """
 
     runs: Path
@@ -72,6 +72,7 @@ class Ground:
     labelled: tuple[str, str] | None = None
     papers: Sequence[str] = field(default_factory=tuple)
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def recipe(self, name: str, **changes: Any) -> Any:
         """The recipe as it is played here, with these fields where it has them."""
@@ -157,6 +158,7 @@ class Ground:
             for word, more in VARIANTS.items()
             if set(more.get("fields", ())) <= known_fields(self.settings(name))
         ]
+        cells += [(name, self.game, dict(given), "mle") for name, given in self.also.items()]
         cells.append(("mle-equal", self.equal, {}, EQUAL))
         job = self.word + "{}-{}"
         return [
