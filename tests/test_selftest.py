@@ -100,9 +100,9 @@ def test_sentigans_penalty_flattens_what_is_mostly_wrong() -> None:
 
 @pytest.mark.slow
 def test_leakgan_learns_after_maximum_likelihood_of_either_word() -> None:
-    """Its controls end on one word too, that to which the first goals pointed: at this seed the other one."""
-    done = selftest.selftest("leakgan")
-    assert done.passed and 0.4 < done.before < 0.6 and (done.control or 0) < 0.1
+    """Its control ends on one word too, that to which the first goals pointed: at this seed the other one."""
+    recipe = selftest.small(find_recipe("leakgan"))
+    assert selftest._share(recipe, 0) > selftest.LEARNT and selftest._share(recipe, 0, control="constant") < 0.1
 
 
 @pytest.mark.parametrize("name", ["gsgan", "dpgan"])
