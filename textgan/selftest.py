@@ -46,8 +46,8 @@ SIZES = {
     "filters": (16, 16, 16), "dropout": 0.0,
 }  # fmt: skip
 ATTENTION = {"generator_lr": 0.002}  # of a transformer, which at five times this rate forgets all but one sentence
-SLOW = {"generator_lr": 0.001, "adversarial_steps": 200}  # of LeakGAN's, which at the usual rate outruns D: of three
-# seeds one ended where the manager's first goals pointed, whatever D said
+# Of LeakGAN's, which at the usual rate outruns D: of three seeds one ended where the manager's first goals pointed.
+SLOW = {"generator_lr": 0.001, "adversarial_steps": 200, "rollouts": 2}
 LIKELIHOOD = {"mle_steps": 150, "mle_lr": 0.02}  # of a recipe that is nothing else
 
 
