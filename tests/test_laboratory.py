@@ -1130,6 +1130,15 @@ def test_before_the_test_text_the_report_says_how_the_arms_stand_on_the_validati
     assert checks.rates(so_far(lab, trained), 100) == {1e-3: 2}  # of candidates that are alike the first
 
 
+def test_at_equal_passes_one_arm_is_called_the_best(tmp_path: Path) -> None:
+    freeze(small(**(FEW | {"seeds": 1, "regimes": ("passes",)})), tmp_path)
+    lab, nll = Lab(tmp_path), {"real": 0.5, "matched": 0.49}
+    every = (t for place in lab.places() for t in lab.candidates(place))
+    found = standing(lab, {t.name: {"valid_nll_per_byte": nll.get(t.arm, 0.6)} for t in every}, 0)
+    assert found is not None
+    assert [arm.arm for arm in found.arms if arm.cells()[-1] == "the best"] == ["matched"]
+
+
 INTERRUPTED = """
 import sys
 from textgan.cli import main

@@ -88,7 +88,7 @@ def standing(lab: Lab, trained: Mapping[str, Mapping[str, Any]], failed: int) ->
     arms = []
     for (arm, n, _, ratio, regime), found in values.items():
         gap, best = None, ""
-        if any(row["n"] == n and row["arm"] == "real" for row in rows):
+        if regime in study.regimes and any(row["n"] == n and row["arm"] == "real" for row in rows):
             gap, best = paired(study, rows, arm, BEST, n, regime, ratio), best_real(rows, n, regime, ratio)
         mean = sum(found) / len(found)
         arms.append(Arm(n, regime, ratio, arm, len(found), study.seeds, mean, gap and gap.relative, best))
