@@ -23,7 +23,7 @@ from textgan.checkpoints import forget
 from textgan.errors import InputError, NotFinite
 from textgan.experiment import Job
 from textgan.generators import Pretrained
-from textgan.laboratory.arms import ARMS, REAL_ARMS, as_long, edited, noisy, shuffled_words
+from textgan.laboratory.arms import ARMS, as_long, edited, noisy, shuffled_words
 from textgan.laboratory.lab import Lab, Place, Training
 from textgan.laboratory.splits import draw
 from textgan.laboratory.study import source
@@ -65,8 +65,9 @@ def _jobs_of(lab: Lab, place: Place) -> Iterator[Job]:
     needs: tuple[str, ...] = ("base",)
     if arm != "real":
         needs = tuple(t.name for t in lab.candidates(Place("real", n, seed, 0.0, "steps")))
-    if arm not in REAL_ARMS[:2] and regime == "passes":
-        needs += tuple(t.name for t in lab.candidates(lab.tuned(n, seed, ratio, regime)))
+    if arm not in ("real", "matched"):  # whose rate is `matched`'s, at equal steps one of real-only's
+        tuned = tuple(t.name for t in lab.candidates(lab.tuned(n, seed, ratio, regime)))
+        needs = tuple(dict.fromkeys(needs + tuned))
     tempered_by = ARMS[arm].tempered
     if tempered_by:
         yield Job(f"games-{cell}", partial(play, out), args, ("base",))
