@@ -204,7 +204,7 @@ def pool_texts(pool: Pool) -> Sequence[str]:
     texts = spool(
         item if isinstance(item, str) else item["text"]
         for number, item in enumerate(rows, start=1)
-        if isinstance(item, str) or (is_used(item, f"row {number} of the pool") and item["text"].strip())
+        if isinstance(item, str) or _serves(item, number)
     )
     return one_line_each(texts)
 
@@ -223,12 +223,17 @@ def weighted_texts(pool: Pool) -> tuple[Sequence[str], np.ndarray | None]:
             if isinstance(row, str):
                 plain = True
                 yield row
-            elif is_used(row, f"row {number} of the pool") and row["text"].strip():
+            elif _serves(row, number):
                 weights.append(_weight(row.get("weight"), number))
                 yield row["text"]
 
     found = one_line_each(spool(texts()))
     return found, None if plain else np.array(weights)
+
+
+def _serves(row: Mapping[str, Any], number: int) -> bool:
+    """Whether a row's text is one to use, and not blank."""
+    return is_used(row, f"row {number} of the pool") and bool(row["text"].strip())
 
 
 def _rows(pool: Pool) -> Sequence[str] | Iterator[Any]:
