@@ -14,13 +14,15 @@ of their union), for everything else, since the published halves differ in topic
     front-mle-top-p-SEED   maximum likelihood at temperature 1 over NUCLEI (top-p), which needs no game either
 
 A game has as many rounds as GAME seconds of one processor pay for, timed in a trial, unless its arm says how many; the
-seconds that it took are in its result. sentigan and catgan are not here: these corpora have no labels.
+seconds that it took are in its result. Recipes with classes (sentigan, catgan) are told whether a line names a person,
+and sample the classes as often as the text has them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,6 +60,11 @@ CHOOSERS = {  # their bodies of augmentation.density, and the part of the re-spl
     "selected-own": ("mean", "train"),
 }
 DRAWN = 2000  # sentences a point
+PERSON = re.compile(
+    r"\b(man|men|woman|women|person|people|boys?|girls?|child|children|kids?|guys?|lad(?:y|ies)|baby|players?|riders?"
+    r"|he|she|they|his|her|their)\b",
+    re.IGNORECASE,
+)
 
 SIZES = {"generator.embedding": 256, "generator.hidden": 512, "generator.dropout": 0.5}
 WIDE = {
@@ -91,13 +98,15 @@ def _game(name: str) -> Arm:
     known = {key: value for key, value in GAMES.items() if getattr(usual, key, 0) or key == "eval_every"}
     if not isinstance(usual.generator, LSTM):  # a generator of its own: leakgan, maskgan, textgail
         return Arm(name, ALONE | known)
+    if hasattr(usual, "classes"):  # labels are part of the vocabulary: sentigan, catgan
+        return Arm(name, SIZES | ALONE | known)
     if not usual.mle_steps:  # from noise: scratchgan, cot, gsgan
         return Arm(name, SIZES | known)
     return Arm(name, SIZES | known | {"mle_steps": 0}, "mle")
 
 
 BOTH, ONCE = {"resplit": 3, "published": 3}, {"resplit": 3, "published": 1}
-_NAMES = [r.name for r in recipes.RECIPES if r.name != "mle" and not hasattr(r, "classes")]  # type: ignore[attr-defined]
+_NAMES = [recipe.name for recipe in recipes.RECIPES if recipe.name != "mle"]  # type: ignore[attr-defined]
 ARMS: dict[str, Arm] = {"mle": Arm("mle", SIZES | ALONE, seeds=BOTH)}
 _AS_OFTEN = {"mle_steps": round(ALONE["mle_steps"] * (1 + MORE / TRAIN))}  # each line as often as without MORE
 ARMS["mle-more"] = Arm("mle", SIZES | ALONE | _AS_OFTEN, part="train-more")
@@ -109,6 +118,8 @@ ARMS["relgan"] = Arm(
 ARMS |= {
     f"{name}-{control}": Arm(name, ARMS[name].flags, "mle", control) for name in CONTROLLED for control in CONTROLS
 }
+_EPOCHS = {"mle_steps": recipes.presets_of(recipes.find_recipe("mle"))["paper-coco"].mle_steps}
+ARMS["mle-papers"] = Arm("mle", {"preset": "paper-coco", "eval_every": 624} | _EPOCHS, seeds={"published": 3})
 ARMS["mle-transformer"] = Arm("mle", WIDE | ALONE, seeds={"published": 1})
 ARMS["relgan-transformer"] = Arm(
     "relgan", WIDE | {"mle_steps": 0, "adversarial_steps": 60, "eval_every": 20}, "mle-transformer",
@@ -117,13 +128,17 @@ ARMS["relgan-transformer"] = Arm(
 
 
 class Corpus(NamedTuple):
-    """A corpus below TEXTGAN_DATA: its folder and two files, and what was published of it, BLEU and self-BLEU 2..5."""
+    """A corpus below TEXTGAN_DATA: its folder and two files, and what was published of it.
+
+    published: BLEU-2..5, self-BLEU-2..5 and NLL_gen. longest: words of a sentence to which NLL_gen fills all with pads.
+    """
 
     name: str
     folder: str
     train: str
     test: str
-    published: Mapping[str, tuple[Sequence[float] | None, Sequence[float] | None]]
+    published: Mapping[str, tuple[Sequence[float] | None, Sequence[float] | None, float | None]]
+    longest: int
 
     @property
     def runs(self) -> Path:
@@ -138,6 +153,15 @@ class Corpus(NamedTuple):
         if split == "published":
             return DATA / self.folder / self.train, None, DATA / self.folder / self.test
         return self.part("train"), self.part("valid"), self.part("test")
+
+    def learnt(self, split: str, arm: Arm) -> tuple[Path, Path | None]:
+        """What an arm learns from, and what it is validated on."""
+        train, valid, _ = self.texts(split)
+        if split == "published":
+            return train, valid
+        if hasattr(recipes.find_recipe(arm.recipe), "classes"):
+            return self.part("train-labelled"), self.part("valid-labelled")
+        return self.part(arm.part), valid
 
     def part(self, name: str) -> Path:
         """A file of the re-split."""
@@ -154,7 +178,7 @@ class Corpus(NamedTuple):
                 f"{DATA / self.folder}: {self.train} and {self.test} are not there; let TEXTGAN_DATA name the folder "
                 f"that holds {self.folder}"
             )
-        if not self.part("train-more").exists():
+        if not self.part("valid-labelled").exists():
             replace_folder(self.runs / "split", partial(self._divide, source))
 
     def _divide(self, source: Sequence[Path], out: Path) -> None:
@@ -162,6 +186,10 @@ class Corpus(NamedTuple):
         call(f"textgan split {shown(source[0])} {shown(source[1])} {parts} --out {shown(out)}")
         both = [(out / f"{name}.txt").read_bytes() for name in ("train", "more")]
         (out / "train-more.txt").write_bytes(b"".join(both))
+        for name in ("train", "valid"):
+            lines = read_lines(out / f"{name}.txt")
+            rows = [f"{'person' if PERSON.search(line) else 'other'}\t{line}\n" for line in lines]
+            (out / f"{name}-labelled.txt").write_text("".join(rows), encoding="utf-8")
 
 
 def shown(path: Path) -> str:
@@ -228,9 +256,19 @@ def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
         "first": evaluated[0],
         "last": evaluated[-1],
         "lowest_valid_nll": min(row["valid_nll"] for row in evaluated),
+        "of_training": of_training(run, read_lines(train), corpus.longest),
         "evaluation": json.loads((out / "evaluation.json").read_text(encoding="utf-8")),
         "samples": read_lines(out / "samples.txt")[:40],
     }
+
+
+def of_training(run: Run, lines: Sequence[str], longest: int) -> dict[str, float]:
+    """NLL of the text that was learnt: nats a token, and NLL_gen, where the pads up to the longest count as tokens.
+
+    After the end mark nothing is to be chosen here; a model that writes pads foretells them for next to nothing.
+    """
+    log_probs, tokens = run.log_probs(lines)
+    return {"nll": -log_probs.sum() / tokens.sum(), "nll_gen": -log_probs.sum() / (len(lines) * longest)}
 
 
 def begin(corpus: Corpus, split: str, name: str, seed: int) -> None:
@@ -241,10 +279,9 @@ def begin(corpus: Corpus, split: str, name: str, seed: int) -> None:
 
 def training(corpus: Corpus, split: str, name: str, seed: int) -> str:
     """The command that trains a cell, or goes on with it."""
-    train, valid, _ = corpus.texts(split)
     out = corpus.run(split, name, seed)
     arm = Arm("mle", SIZES | ALONE) if name == "mle-equal" else ARMS[name]
-    train = train if split == "published" else corpus.part(arm.part)
+    train, valid = corpus.learnt(split, arm)
     flags = dict(arm.flags)
     length = "mle_steps" if arm.recipe == "mle" else "adversarial_steps"
     if (out / "recipe.json").exists():
@@ -279,7 +316,7 @@ def rounds_of(corpus: Corpus, split: str, arm: Arm, seed: int) -> int:
 
 def per_step(corpus: Corpus, split: str, arm: Arm, seed: int, phase: str) -> float:
     """Processor seconds a step of a phase, from a short trial."""
-    train, valid, _ = corpus.texts(split)
+    train, valid = corpus.learnt(split, arm)
     rows: list[tuple[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         fit(

@@ -11,6 +11,7 @@ from fronts import Seeds, front_page, matched_rows, picture, seeded, seeds_of, s
 
 DIVERSITY, TUNED_BY = "self-BLEU-4", "reverse-LM-score"
 QUALITIES = ("BLEU-4", "LM-score", "LSTM-score", "reverse-LM-score", "Frechet")
+LEARNT = {"training NLL": "nll", "NLL_gen (pads count)": "nll_gen"}  # heads, and what `of_training` calls them
 NGRAMS = [f"{kind}-{n}" for kind in ("BLEU", "self-BLEU") for n in (2, 3, 4, 5)]
 
 
@@ -38,16 +39,21 @@ def n_grams(corpus: Corpus, split: str) -> list[str]:
     found = arms(corpus, split)
     if not found:
         return ["no results"]
-    lines = ["| | held-out NLL | " + " | ".join(NGRAMS) + " |", "|---" * (len(NGRAMS) + 2) + "|"]
+    heads = ["held-out NLL", *(LEARNT if split == "published" else {}), *NGRAMS]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for name, results in found.items():
         cells = [spread([value(r["evaluation"]["scores"], n) for r in results]) for n in NGRAMS]
-        nll = spread([kept_nll(r) for r in results])
-        lines.append(f"| {seeded(name, results)} | {nll} | {' | '.join(cells)} |")
-    for name, (bleu, own) in corpus.published.items() if split == "published" else ():
-        said = [*(bleu or [None] * 4), *(own or [None] * 4)]
-        lines.append(f"| {name}, published | | {' | '.join('' if x is None else f'{x:.3f}' for x in said)} |")
+        nll = [spread([kept_nll(r) for r in results])]
+        if split == "published":
+            told = [r["of_training"] for r in results if "of_training" in r]
+            nll += [spread([t[key] for t in told]) for key in LEARNT.values()]
+        lines.append(f"| {seeded(name, results)} | {' | '.join([*nll, *cells])} |")
+    for name, (bleu, own, nll_gen) in corpus.published.items() if split == "published" else ():
+        said = [nll_gen, *(bleu or [None] * 4), *(own or [None] * 4)]
+        lines.append(f"| {name}, published | | | {' | '.join('' if x is None else f'{x:.3f}' for x in said)} |")
     real = {s["name"]: s["value"] for s in next(iter(found.values()))[0]["evaluation"]["real"]}
-    lines.append("| real text | | " + " | ".join(f"{real[n]:.3f}" if n in real else "" for n in NGRAMS) + " |")
+    empty = " |" * (len(heads) - len(NGRAMS))
+    lines.append(f"| real text |{empty} " + " | ".join(f"{real[n]:.3f}" if n in real else "" for n in NGRAMS) + " |")
     return lines
 
 

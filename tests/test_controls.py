@@ -15,7 +15,7 @@ from textgan.controls import CONTROLS, spoil_answers
 from textgan.discriminators import CNN, MultiCNN, Recurrent
 from textgan.errors import InputError
 from textgan.estimators import MovingBaseline, discounted_returns, position_baseline, rollout_rewards
-from textgan.recipes import DPGAN, RECIPES, CatGAN, LeakGAN, MaliGAN, RankGAN, RelGAN, SentiGAN, SeqGAN
+from textgan.recipes import DPGAN, PGBLEU, RECIPES, CatGAN, LeakGAN, MaliGAN, RankGAN, RelGAN, SentiGAN, SeqGAN
 from textgan.runs import Run
 from textgan.sequences import EOS, mask_of
 from textgan.training import fit
@@ -55,6 +55,14 @@ def test_without_a_baseline_a_constant_reward_sharpens_the_generator(tmp_path: P
     sharp, even = (Run.open(tmp_path / name) for name in ("without", "start"))
     own = {run.path.name: -run.log_probs(run.sample_text(200, seed=1))[0].mean() for run in (sharp, even)}
     assert own["without"] < own["start"] - 0.3  # nats a sentence
+
+
+@pytest.mark.parametrize("control", ["constant", "random", "shuffled"])
+def test_a_reward_that_no_net_tells_is_spoilt_too(control: str, tmp_path: Path) -> None:
+    none = play(PGBLEU, tmp_path / "none", None, adversarial_steps=0)
+    true, spoilt, again = (play(PGBLEU, tmp_path / str(i), how) for i, how in enumerate([None, control, control]))
+    assert nets(spoilt, "likelihood") == nets(again, "likelihood") != nets(true, "likelihood")
+    assert (nets(none, "likelihood") == nets(spoilt, "likelihood")) == (control == "constant")
 
 
 @pytest.mark.parametrize("batch", [24, 32, 128])
@@ -216,5 +224,7 @@ def test_a_spoilt_d_says_nothing_of_length(hears: str, control: str) -> None:
 def test_a_recipe_without_a_discriminator_and_an_unknown_control_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this recipe has none"):
         play(RECIPES[0], tmp_path / "a", "constant")
+    with pytest.raises(InputError, match="learns nothing, so that would change nothing"):
+        play(PGBLEU, tmp_path / "c", "frozen")
     with pytest.raises(InputError, match=f"--control 'odd' is not one of {', '.join(CONTROLS)}"):
         play(RECIPES[0], tmp_path / "b", "odd")

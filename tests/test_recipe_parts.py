@@ -13,7 +13,7 @@ from textgan.discriminators import CNN, with_classes
 from textgan.estimators import importance_weights, last_of
 from textgan.recipes import CatGAN, catgan
 from textgan.recipes.catgan import spread
-from textgan.recipes.pgbleu import bleu_against
+from textgan.recipes.pgbleu import Bleu
 from textgan.recipes.rankgan import ranks
 from textgan.recipes.sentigan import penalty_loss
 from textgan.recipes.textgail import evenly, whitened
@@ -42,7 +42,8 @@ def test_the_last_reward_of_a_row_is_the_sentences_own() -> None:
 def test_bleu_of_ids_is_that_of_words_and_the_end_mark_is_none() -> None:
     """[a b] among references is 1. [a a]: 1 of 2 words match, no bigram does (.1 of 1): sqrt(1/2 x 1/10)."""
     a, b = 4, 5
-    score = bleu_against(torch.tensor([[a, b, EOS], [b, EOS, PAD]]), order=2)
+    score = Bleu(2)
+    score.refer(torch.tensor([[a, b, EOS], [b, EOS, PAD]]))
     found = score(torch.tensor([[a, b, EOS], [a, a, EOS], [EOS, PAD, PAD]]))
     assert found.tolist() == pytest.approx([1, math.sqrt(0.05), 0])
 
@@ -54,7 +55,8 @@ def test_a_prompt_counts_in_bleu_and_the_mark_behind_it_is_no_word() -> None:
     """
     a, b, c, mark = 4, 5, 6, 9
     real = torch.tensor([[a, mark, b, EOS], [b, mark, a, EOS]])
-    score = bleu_against(real, order=2, mark=mark)
+    score = Bleu(2, mark)
+    score.refer(real)
     found = score(torch.tensor([[a, mark, b, EOS], [a, mark, c, EOS]]))
     assert found.tolist() == pytest.approx([1, math.sqrt(0.05)])
 

@@ -53,7 +53,7 @@ def test_what_any_d_teaches_is_told_as_such_and_is_no_pass() -> None:
     assert done.undecided and not done.passed
     assert str(done) == (
         "rankgan: G learns, but so it does with a D that never learns (at each of 5 seeds): the pattern cannot tell if "
-        "D learns; words of the pattern: 35.0% untrained, 100.0% trained, 35.0% with D's word made constant, 100.0% "
+        "D learns; words of the pattern: 35.0% untrained, 100.0% trained, 35.0% with a constant reward, 100.0% "
         "with a D that never learns; seed 0, 9 s"
     )
     assert "does NOT learn" in str(done._replace(after=0.6))

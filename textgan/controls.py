@@ -2,6 +2,7 @@
 
 A discriminator in training mode learns, in evaluation mode it answers G (as `updates` and all recipes have it), so
 the answers alone can be changed, without a word in any recipe. A reward that is worth something beats all four.
+PG-BLEU's BLEU is such a judge, too, but for "frozen", since it learns nothing.
 
 Noise and answers that change places have no mean over a call: one call holds finished sentences and another one
 completions, sorted by length, and a mean of each is what D thinks of length, which G would learn in full. Nor has any
@@ -60,6 +61,7 @@ CONTROLS = {
     "frozen": "D stops learning when the game begins",
 }
 GAME = "adversarial"  # the phase of that name
+JUDGES = ("discriminator", "reward")  # players of these names, whatever their nets: a language model, BLEU
 SHARED = ("constant", "frozen")  # those that several processes may play
 METHODS = ("forward", "features", "step_logits", "sentence_logits", "class_logits", "log_probs")  # the last of a model
 
@@ -80,12 +82,16 @@ def spoil_answers(players: Players, control: str, rng: torch.Generator) -> None:
 
     Without a gradient (hard tokens, a fitness), the rows of an answer (logits, features) are replaced. Under one (soft
     tokens) the answer stands and the gradient that flows back to each sentence is replaced, since that is what D tells
-    G there. A copy of D inside another net stays as it is now. Errors: InputError where the recipe has no D.
+    G there. A copy of D inside another net stays as it is now. Errors: InputError where the recipe has no D, and to
+    freeze one that learns nothing.
     """
-    nets = {id(player.net): player.net for player in judges_of(players)}
+    judges = judges_of(players)
+    nets = {id(player.net): player.net for player in judges}
     if not nets:
         raise InputError("--control changes what a discriminator tells the generator, and this recipe has none")
     if control not in SPOILS:
+        if all(player.optimizer is None for player in judges):
+            raise InputError(f"--control {control}: this recipe's reward learns nothing, so that would change nothing")
         return
     for net in nets.values():
         _spoil(net, SPOILS[control], rng)
@@ -106,12 +112,8 @@ def frozen_phases(phases: tuple[Phase, ...], players: Players, control: str) -> 
 
 
 def judges_of(players: Players) -> list[Player[Any]]:
-    """The players whose net is a discriminator, and the one of that name, which may be a language model."""
-    return [
-        player
-        for name, player in players.items()
-        if isinstance(player.net, Discriminator) or name == "discriminator"
-    ]
+    """The players whose net is a discriminator, and those named so in JUDGES."""
+    return [player for name, player in players.items() if isinstance(player.net, Discriminator) or name in JUDGES]
 
 
 def _without_learning(phase: Phase, judges: list[Player[Any]]) -> Phase:

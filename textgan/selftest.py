@@ -58,7 +58,7 @@ class SelfTest(NamedTuple):
     before: float
     after: float
     control: float | None  # D's word made constant; None where there is no discriminator to be silenced
-    fixed: float | None  # a D that never learns
+    fixed: float | None  # a D that never learns; None where none ever does
     seed: int  # at which all these were played
     seconds: float
     reason: str = ""  # why the recipe's game needs pre-training, where it does
@@ -81,9 +81,8 @@ class SelfTest(NamedTuple):
         wanted = f"{LEARNT:.0%} was wanted, and {GAIN:.0%} above start and controls"
         luck = f"so it does with a D that never learns (at each of {SEEDS} seeds): the pattern cannot tell if D learns"
         failed = f"G learns, but {luck}" if self.undecided else f"does NOT learn ({wanted})"
-        controls = "no discriminator"
-        if self.control is not None and self.fixed is not None:
-            controls = f"{self.control:.1%} with D's word made constant, {self.fixed:.1%} with a D that never learns"
+        controls = "no discriminator" if self.control is None else f"{self.control:.1%} with a constant reward"
+        controls += "" if self.fixed is None else f", {self.fixed:.1%} with a D that never learns"
         shares = f"words of the pattern: {self.before:.1%} untrained, {self.after:.1%} trained, {controls}"
         verdict = "learns" if self.passed else failed
         said = f"{self.recipe}: {verdict}; {shares}; seed {self.seed}, {self.seconds:.0f} s"
@@ -103,8 +102,9 @@ def selftest(name: str, *, seed: int = 0) -> SelfTest:
     began = time.monotonic()
     recipe: Any = small(recipes.find_recipe(name))
     control = fixed = None
-    if judges_of(recipe.players(SAMPLED, SAMPLED)):
-        seed, fixed = telling(recipe, seed)
+    if judges := judges_of(recipe.players(SAMPLED, SAMPLED)):
+        if any(judge.optimizer for judge in judges):
+            seed, fixed = telling(recipe, seed)
         control = _share(recipe, seed, control="constant")
     still = dataclasses.replace(recipe, **dict.fromkeys(_steps(recipe), 0))
     before, after = _share(still, seed), _share(recipe, seed)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from textgan.estimators import Score, advantages, last_of, rollout_rewards
+from textgan.estimators import advantages, last_of, rollout_rewards
 from textgan.generators import LSTM, GeneratorSpec
 from textgan.metrics.ngrams import NgramIndex, sentence_bleu
 from textgan.papers import CONSTANT_ADAM, EPOCH, SMALL_LSTM, TEXYGEN
@@ -64,16 +64,17 @@ class PGBLEU:
 
     def players(self, vocab_size: int, max_len: int) -> Players:
         players = generator_players(self, vocab_size, max_len)
-        return players | {"rollout": Player(copy.deepcopy(players["generator"].net))}
+        g = players["generator"].net
+        return players | {"rollout": Player(copy.deepcopy(g)), "reward": Player(Bleu(self.order, g.mark))}
 
     def phases(self, players: Players, rng: torch.Generator) -> tuple[Phase, ...]:
-        g, rollout = players["generator"], players["rollout"]
+        g, rollout, bleu = players["generator"], players["rollout"], players["reward"].net.eval()
 
         def play(step: int, batches: Iterator[Tensor]) -> Logs:
             follow(rollout.net, g.net, keep=self.rollout_keep if step else 0.0)
             fake = g.net.sample(self.batch, rng=rng)
-            score = bleu_against(gather(next(batches)), order=self.order, mark=g.net.mark)
-            rewards = rollout_rewards(rollout.net, score, fake, n=self.rollouts, rng=rng)  # (B, T)
+            bleu.refer(gather(next(batches)))
+            rewards = rollout_rewards(rollout.net, bleu, fake, n=self.rollouts, rng=rng)  # (B, T)
             logs = policy_step(g, fake, advantages(rewards, fake.mask, baseline=self.baseline))
             return logs | reward_logs(last_of(rewards, fake.mask))
 
@@ -83,18 +84,24 @@ class PGBLEU:
         )
 
 
-def bleu_against(real: Tensor, *, order: int, mark: int | None = None) -> Score:
-    """BLEU-order of sentences against the real ones (R, T): ids (B, T) -> (B,) in [0, 1].
+class Bleu(nn.Module):
+    """The judge, which learns nothing: BLEU-order of sentences against the real ones that it was last told.
 
     Neither the end mark nor a prompt's `mark` is a word.
     """
-    reference = NgramIndex(_words(real, mark))
 
-    def score(tokens: Tensor) -> Tensor:
-        bleu = sentence_bleu(NgramIndex(_words(tokens, mark)), reference, highest=order)[-1]
+    def __init__(self, order: int, mark: int | None = None) -> None:
+        super().__init__()
+        self.order, self.mark, self.reference = order, mark, NgramIndex([])
+
+    def refer(self, real: Tensor) -> None:
+        """From now on against these real sentences, ids (R, T)."""
+        self.reference = NgramIndex(_words(real, self.mark))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Ids (B, T) -> (B,) in [0, 1]."""
+        bleu = sentence_bleu(NgramIndex(_words(tokens, self.mark)), self.reference, highest=self.order)[-1]
         return torch.from_numpy(bleu).float().to(tokens.device)
-
-    return score
 
 
 def _words(tokens: Tensor, mark: int | None) -> list[list[str]]:
