@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 
@@ -47,16 +48,26 @@ def test_the_seed_is_the_first_at_which_a_d_that_never_learns_teaches_nothing(mo
     assert rates == [0.0] * (3 + selftest.SEEDS)
 
 
-def test_what_any_d_teaches_is_told_as_such_and_is_no_pass() -> None:
+def test_what_any_d_teaches_is_told_as_such_and_is_a_pass_only_where_ds_own_loss_falls() -> None:
     """Real sentences enter RankGAN's reward, so that its G learns from a D that is as its seed made it."""
-    done = selftest.SelfTest("rankgan", 0.35, 1.0, 0.35, 1.0, 0, 9.0)
+    done = selftest.SelfTest("rankgan", 0.35, 1.0, 0.35, 1.0, 0, 9.0, losses=(1.5, 1.4))
     assert done.undecided and not done.passed
+    shares = "35.0% untrained, 100.0% trained, 35.0% with a constant reward, 100.0% with a D that never learns"
     assert str(done) == (
-        "rankgan: G learns, but so it does with a D that never learns (at each of 5 seeds): the pattern cannot tell if "
-        "D learns; words of the pattern: 35.0% untrained, 100.0% trained, 35.0% with a constant reward, 100.0% "
-        "with a D that never learns; seed 0, 9 s"
+        "rankgan: G learns, but so it does with a D that never learns (at each of 5 seeds), and D's own loss does not "
+        f"fall; words of the pattern: {shares}; D's own loss 1.50 there, 1.40 where it learns; seed 0, 9 s"
     )
-    assert "does NOT learn" in str(done._replace(after=0.6))
+    learnt = done._replace(losses=(1.5, 0.6))
+    assert learnt.passed and not learnt.undecided and str(learnt).startswith("rankgan: learns; words")
+    for failed in (done, learnt):
+        assert "does NOT learn" in str(failed._replace(after=0.6)) and not failed._replace(after=0.6).passed
+
+
+def test_ds_own_loss_falls_where_it_learns_and_stays_where_it_does_not() -> None:
+    recipe = selftest.small(find_recipe("rankgan"))
+    still = selftest.own_loss(dataclasses.replace(recipe, discriminator_lr=0.0), 0)
+    assert selftest.own_loss(recipe, 0) < selftest.FALL * still and 1.2 < still < 2
+    assert selftest.own_loss(selftest.small(find_recipe("pgbleu")), 0) == math.inf  # there is none
 
 
 def test_a_recipe_that_does_not_learn_is_told_with_its_numbers_and_exit_code_1(

@@ -83,7 +83,7 @@ def _selftest(commands: Any) -> None:
     parser = command(
         commands, _run_selftest, "selftest", "RECIPE [options]", "say whether a recipe learns a trivial pattern",
         "Say whether a recipe learns a trivial pattern from D alone, beside the same game with D's word made constant "
-        "and with a D that never learns. Exit code 1 where that is not shown, as where the pattern cannot tell.",
+        "and with a D that never learns. Exit code 1 where that is not shown.",
     )  # fmt: skip
     parser.add_argument("recipe", metavar="RECIPE", help="its name, as `textgan recipes` has it")
     add_seed(parser, "the first of five; played is the first at which a D that never learns teaches G nothing")
