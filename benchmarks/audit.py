@@ -30,6 +30,7 @@ FEWER = (0.0, 0.25, 0.5)  # of the lines that mention a woman, how many are take
 
 def main() -> None:
     """Measure and write."""
+    from textgan.experiment import commit
     from textgan.text import write_json
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,16 +86,6 @@ def measured(files: list[Path], splits: int) -> dict[str, Any]:
         if leans
         else None,
     }
-
-
-def commit() -> str:
-    """Of this checkout."""
-    import subprocess
-
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

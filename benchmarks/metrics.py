@@ -250,14 +250,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
-
-
 def main() -> int:
+    from textgan.experiment import commit
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--million", action="store_true", help="also a million lines (a few minutes, 6 GB)")
     parser.add_argument("--sets", type=int, default=50, help="independent texts for the coverage of intervals")

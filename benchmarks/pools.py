@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from coco import COCO
 from corpora import ROOT
 
 from textgan.augmentation import compare_seeds, write_pool
+from textgan.experiment import commit
 from textgan.lm import pretrain_small
 from textgan.runs import Run
 from textgan.text import write_json
@@ -46,12 +46,11 @@ def work(name: str) -> None:
     found = compare_seeds(train, pool, valid=valid, test=test, out=out, lm=base, **SETTINGS)
     for path in sorted(out.glob("augmentation-seed-*.json")):
         (run.path / path.name).write_bytes(path.read_bytes())  # where `textgan report` looks for it
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
     command = f"python benchmarks/pools.py  # pool: {name}"
     seconds = round(time.time() - began, 1)
     settings = SETTINGS | {"base": BASE}
     write_json(
-        result, {"command": command, "commit": commit, "seconds": seconds, "settings": settings, "found": found}
+        result, {"command": command, "commit": commit(), "seconds": seconds, "settings": settings, "found": found}
     )
 
 

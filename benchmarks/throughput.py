@@ -44,6 +44,7 @@ from slow_steps import slow_log_probs, slow_logits, slow_relaxed_sample  # noqa:
 from textgan import machine  # noqa: E402
 from textgan.discriminators import CNN, MultiCNN, Recurrent  # noqa: E402
 from textgan.estimators import rollout_rewards  # noqa: E402
+from textgan.experiment import commit  # noqa: E402
 from textgan.generators import LSTM, Generator, GeneratorSpec, Transformer, evaluating  # noqa: E402
 from textgan.objectives import NON_SATURATING, RELATIVISTIC  # noqa: E402
 from textgan.recipes import RelGAN, SeqGAN  # noqa: E402
@@ -377,15 +378,6 @@ def plot(rows: list[Row], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.axvline(1, color="0.5", linewidth=1)
     figure.savefig(path, metadata={"Date": None})
-
-
-def commit() -> str:
-    """HEAD, and whether the files differ from it."""
-    head, changes = (
-        subprocess.run(["git", *words], capture_output=True, text=True, cwd=ROOT).stdout.strip()
-        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "textgan", "benchmarks/*.py"))
-    )
-    return head + ", with changes" * bool(changes)
 
 
 def main() -> None:

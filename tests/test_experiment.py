@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from textgan import experiment
 from textgan.errors import InputError
 from textgan.experiment import Job, command_line, read_results, run_grid, run_job, seconds_a_step, steps_within
 
@@ -227,3 +231,32 @@ def test_ray_runs_a_grid(tmp_path: Path) -> None:
         ray.shutdown()
     assert outcome["a"] == outcome["b"] == "done" and "TypeError" in outcome["bad"] and outcome["c"] == "needs bad"
     assert set(read_results(tmp_path)) == {"a", "b"}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_a_result_names_the_commit_of_the_package_alone_and_whether_it_was_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A package that lies in another project's checkout, and a machine without git, name none."""
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    ours, other = tmp_path / "textgan" / "experiment.py", tmp_path / ".venv" / "textgan" / "experiment.py"
+    for path in (ours, other):
+        path.parent.mkdir(parents=True)
+        path.write_text("1\n")
+    git("init")
+    git("add", "textgan")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(experiment, "__file__", str(ours))
+    clean = experiment.commit()
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    ours.write_text("2\n")
+    assert experiment.commit() == f"{clean}-dirty"
+    monkeypatch.setattr(experiment, "__file__", str(other))
+    assert experiment.commit() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(experiment, "__file__", str(ours))
+    assert experiment.commit() == ""

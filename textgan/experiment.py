@@ -247,11 +247,21 @@ def command_line(
 
 
 def commit() -> str:
-    """The commit of the source that runs; "" where it is no checkout of git."""
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
-    return done.stdout.strip()
+    """The commit of the source that runs, with "-dirty" where Python files of the checkout differ from it.
+
+    "" where there is no git, and where the package is no checkout, though its folder may lie in another project's.
+    """
+    root = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=root, check=False).stdout.strip()
+
+    try:
+        if not git("ls-files", os.path.relpath(__file__, root)):
+            return ""
+        return git("rev-parse", "HEAD") + "-dirty" * bool(git("status", "--porcelain", "-uno", "--", "*.py"))
+    except OSError:
+        return ""
 
 
 def versions() -> dict[str, str]:
