@@ -93,23 +93,28 @@ class Arm:
 
 
 def _game(name: str) -> Arm:
-    """A recipe's arm: from the seed's maximum likelihood, from noise where its paper does, or after its own start."""
+    """A recipe's arm: from noise as its paper, or its seed's maximum likelihood: that of STARTS, else "mle"."""
     usual = recipes.find_recipe(name)()
     known = {key: value for key, value in GAMES.items() if getattr(usual, key, 0) or key == "eval_every"}
-    if not isinstance(usual.generator, LSTM):  # a generator of its own: leakgan, maskgan, textgail
-        return Arm(name, ALONE | known)
-    if hasattr(usual, "classes"):  # labels are part of the vocabulary: sentigan, catgan
-        return Arm(name, SIZES | ALONE | known)
+    known |= SIZES if isinstance(usual.generator, LSTM) else {}
     if not usual.mle_steps:  # from noise: scratchgan, cot, gsgan
-        return Arm(name, SIZES | known)
-    return Arm(name, SIZES | known | {"mle_steps": 0}, "mle")
+        return Arm(name, known)
+    return Arm(name, known | {"mle_steps": 0}, STARTS.get(name, "mle"))
 
 
+STARTS = {  # of what begins with other maximum likelihood: a generator of its own, or labels in the vocabulary
+    "textgail": "textgail-start", "maskgan": "maskgan-start", "leakgan": "leakgan-start",
+    "sentigan": "labelled", "catgan": "labelled",
+}  # fmt: skip
 BOTH, ONCE = {"resplit": 3, "published": 3}, {"resplit": 3, "published": 1}
 _NAMES = [recipe.name for recipe in recipes.RECIPES if recipe.name != "mle"]  # type: ignore[attr-defined]
 ARMS: dict[str, Arm] = {"mle": Arm("mle", SIZES | ALONE, seeds=BOTH)}
 _AS_OFTEN = {"mle_steps": round(ALONE["mle_steps"] * (1 + MORE / TRAIN))}  # each line as often as without MORE
 ARMS["mle-more"] = Arm("mle", SIZES | ALONE | _AS_OFTEN, part="train-more")
+_NO_GAME = ALONE | {"judge_steps": 0, "adversarial_steps": 0}
+ARMS |= {f"{name}-start": Arm(name, _NO_GAME) for name in ("textgail", "maskgan")}
+ARMS["leakgan-start"] = Arm("leakgan", _NO_GAME | {"judge_steps": 100})  # its G reads D's features from the first
+ARMS["labelled"] = Arm("sentigan", SIZES | _NO_GAME)
 ARMS |= {name: _game(name) for name in _NAMES}
 ARMS["seqgan"] = Arm("seqgan", SIZES | GAMES | {"mle_steps": 0, "adversarial_steps": 120}, "mle", seeds=ONCE)
 ARMS["relgan"] = Arm(

@@ -59,7 +59,8 @@ def n_grams(corpus: Corpus, split: str) -> list[str]:
 
 def kept_nll(result: Mapping[str, Any]) -> float:
     """Of the weights that were kept. A result's last row was that of the last step, also where others were kept."""
-    early = result["settings"]["fields"].get("early_stopping", False) and result["settings"]["recipe"] == "mle"
+    fields = result["settings"]["fields"]
+    early = fields.get("early_stopping", False) and not fields.get("adversarial_steps", 0)
     return float(result["lowest_valid_nll"] if early else result["last"]["valid_nll"])
 
 
