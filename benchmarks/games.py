@@ -1,8 +1,8 @@
 """What the benchmarks on known languages share: every recipe's game for some seconds, its start, its controls.
 
 A game begins with its seed's maximum likelihood, unless its paper has no pre-training; a recipe that has a generator of
-its own, or classes, has as much maximum likelihood of its own first, which is no part of the game's seconds. It has as
-many rounds as these seconds of one processor pay for, timed in a trial of some rounds and written into the result.
+its own, or classes, begins with as much maximum likelihood of its own (RECIPE-start, which is a row beside it). A game
+has as many rounds as its seconds of one processor pay for, timed in a trial of some rounds and written into the result.
 "mle-equal" is maximum likelihood for the seconds that its seed's game of EQUAL took, on top of that of the start.
 """
 
@@ -28,6 +28,7 @@ from textgan.generators import GeneratorSpec  # noqa: E402
 
 SEEDS = (0, 1, 2)
 CONTROLLED = ("seqgan", "relgan")
+OWN = "-start"  # a recipe's own maximum likelihood
 EQUAL = "seqgan"  # the game whose seconds maximum likelihood at equal compute has
 VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the games that begin as the papers do, where they have the fields
     "": {},
@@ -52,9 +53,10 @@ class Ground:
     runs, results: folders. word: what the names of its jobs begin with. train, valid: sources; labelled: those for
     recipes with classes, which sit out without them. settings: a recipe's word -> the recipe at its settings here.
     generator: what all have that can have it. likelihoods: name -> fields; the games begin with "mle", those of
-    `papers` with "mle-papers" as well, in all VARIANTS. own: a recipe's word -> fields of its own pre-training that
-    differ from those of "mle". also: name -> what `game` is given of further ones. budget: fields of games, where they
-    have them. seconds: of a game. measured: a run and a seed -> what is told of it.
+    `papers` with "mle-papers" as well, in all VARIANTS. own: a recipe's word -> fields of its own start that differ
+    from those of "mle"; steps of D alone are there for a D that G reads, and then are not in the game. also: name ->
+    what `game` is given of further ones. budget: fields of games, where they have them. seconds: of a game. measured:
+    a run and a seed -> what is told of it.
     """
 
     runs: Path
@@ -87,10 +89,20 @@ class Ground:
         options = {"schedule": Schedule(eval_every=self.eval_every, save_every=10**6, keep=1)} | options
         return fit(recipe, train, valid=valid, out=out, seed=seed, device="cpu", threads=1, progress=False, **options)
 
+    def start_of(self, recipe: str, begins: str = "mle") -> str | None:
+        """The likelihood that a recipe's game begins with; None where that is noise."""
+        usual = self.recipe(recipe)
+        if not getattr(usual, "mle_steps", 0):
+            return None
+        shared = usual.generator == self.generator and not hasattr(usual, "classes")
+        return begins if shared else recipe + OWN
+
     def started(self, name: str, seed: int) -> Run:
         """The run of a likelihood; trained, to the same bytes, where its result came from another machine."""
-        out = self.runs / f"{self.word}{name}-{seed}"
-        return self.fit(self.recipe("mle", **self.likelihoods[name]), seed, out, resume=out.exists())
+        recipe, out = name.removesuffix(OWN), self.runs / f"{self.word}{name}-{seed}"
+        own = {**self.likelihoods["mle"], "judge_steps": 0, "adversarial_steps": 0, **self.own.get(recipe, {})}
+        alone = self.recipe("mle", **self.likelihoods[name]) if name in self.likelihoods else self.recipe(recipe, **own)
+        return self.fit(alone, seed, out, resume=out.exists())
 
     def likelihood(self, name: str, seed: int) -> dict[str, Any]:
         """Maximum likelihood alone, whose run folder the games begin with."""
@@ -113,25 +125,22 @@ class Ground:
     ) -> dict[str, Any]:  # fmt: skip
         """A recipe for so many times its seconds, from its seed's maximum likelihood or from its own; fields: beside
         the budget's."""
-        usual = self.recipe(recipe)
-        pretrained = bool(getattr(usual, "mle_steps", 0))
-        shared = pretrained and usual.generator == self.generator and not hasattr(usual, "classes")
-        options = {"start": self.started(begins, seed).path if shared else None, "control": control}
-        own = {**self.likelihoods["mle"], **self.own.get(recipe, {})}
-        own |= {} if pretrained and not shared else {"mle_steps": 0}
-        budget = dict(self.budget) | dict(fields or {})
-        trial = budget | {"mle_steps": 0, "judge_steps": 0, "adversarial_steps": 4}
+        start = self.start_of(recipe, begins)
+        options = {"start": self.started(start, seed).path if start else None, "control": control}
+        budget = {**self.budget, "mle_steps": 0, **(fields or {})}
+        if "judge_steps" in self.own.get(recipe, {}):
+            budget["judge_steps"] = 0
+        trial = budget | {"judge_steps": 0, "adversarial_steps": 4}
         rounds = steps_within(times * self.seconds, self.timed(self.recipe(recipe, **trial), "adversarial", **options))
-        chosen = self.recipe(recipe, **budget | own | {"adversarial_steps": rounds})
+        chosen = self.recipe(recipe, **budget | {"adversarial_steps": rounds})
         rows: list[tuple[str, float]] = []
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time()
             run = self.fit(chosen, seed, Path(folder) / "run", **options,
                            on_log=lambda row: rows.append((row["phase"], time.process_time())))  # fmt: skip
             spent = seconds_of_phases(rows, began)
-            before = spent.pop("mle", 0.0)
-            took = {"game_seconds": sum(spent.values()), "own_pretraining_seconds": before, "rounds": rounds}
-            return took | self.measured(run, seed)
+            spent.pop("mle", None)  # the start's evaluation
+            return {"game_seconds": sum(spent.values()), "rounds": rounds} | self.measured(run, seed)
 
     def timed(self, recipe: Any, phase: str, **options: Any) -> float:
         """Processor seconds a step of a phase, from a short trial; evaluations are left out."""
@@ -145,7 +154,8 @@ class Ground:
 
     def jobs(self) -> list[Job]:
         """In the order in which they are worth most: a seed at a time."""
-        cells = [(name, self.likelihood, {"name": name}, "") for name in self.likelihoods]
+        owns = [start for name in self.games() if (start := self.start_of(name)) not in (None, "mle")]
+        cells = [(name, self.likelihood, {"name": name}, "") for name in (*self.likelihoods, *owns)]
         cells += [(name, self.game, {"recipe": name}, "mle") for name in self.games()]
         cells += [
             (f"{name}-{control}", self.game, {"recipe": name, "control": control}, "mle")

@@ -154,6 +154,7 @@ GROUND = Ground(
     generator=LSTM(64, 128, dropout=0.2),
     likelihoods={"mle": {"mle_steps": 4000, "mle_lr": 3e-3, "early_stopping": True}},
     budget={"judge_steps": 300, "discriminator_lr": 1e-3, "rollouts": 4},
+    own={"leakgan": {"judge_steps": 300, "discriminator_lr": 1e-3}},
     seconds=GAME,
     eval_every=200,
     measured=measured,
