@@ -101,8 +101,11 @@ def picture(
     models: Mapping[str, Seeds], real: Mapping[str, float], better: Mapping[str, str], path: Path, *,
     panels: Sequence[tuple[str, str]],
 ) -> None:  # fmt: skip
-    """The fronts as one SVG, a panel for each pair of scores: means over seeds, maximum likelihood in black, a ring at
-    T = 1 (or top-p 1), a star for real text. A panel shows what is not far from maximum likelihood and real text."""
+    """The fronts as one SVG, a panel for each pair of scores: means over seeds, a ring at T = 1 (or top-p 1).
+
+    Maximum likelihood is black, real text a star; NAME-something has NAME's colour and a broken line. A panel shows
+    what is not far from maximum likelihood and real text.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -110,8 +113,11 @@ def picture(
     from matplotlib import colormaps, pyplot
 
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels) + 2, 5), layout="constrained")
-    tab20 = colormaps["tab20"].colors
-    colours = dict(zip([name for name in models if name != "mle"], [*tab20[::2], *tab20[1::2]], strict=False))
+    whole = [name for name in models if name != "mle"]
+    of = {name: next((game for game in whole if name.startswith(f"{game}-")), name) for name in models}
+    tab20, more = colormaps["tab20"].colors, colormaps["tab20b"].colors
+    own = [name for name in models if of[name] == name != "mle"]
+    colours = {"mle": "black"} | dict(zip(own, [*tab20[::2], *tab20[1::2], *more[::2]], strict=False))
     for axis, scores in zip(axes, panels, strict=True):
         for name, seeds in models.items():
             curve = {t: means(seeds, t, scores) for t in sorted(first(seeds), key=float)}
@@ -122,9 +128,9 @@ def picture(
                 axis.set_ylim(*_room([real[scores[1]], *ys]))
             (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
             within = any(left <= x <= right and bottom <= y <= top for x, y in zip(xs, ys, strict=True))
-            colour, width = colours.get(name, "black"), 2.2 if name == "mle" else 1.5
+            colour, width, line = colours[of[name]], 2.2 if name == "mle" else 1.5, "-" if of[name] == name else "--"
             label = name if within else f"{name} (outside)"
-            axis.plot(xs, ys, marker=".", label=label, color=colour, linewidth=width)
+            axis.plot(xs, ys, line, marker=".", label=label, color=colour, linewidth=width)
             if "1" in at:
                 one = at.index("1")
                 axis.plot(xs[one], ys[one], marker="o", markersize=8, fillstyle="none", color=colour)
