@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +123,7 @@ ARMS["relgan"] = Arm(
 ARMS |= {
     f"{name}-{control}": Arm(name, ARMS[name].flags, "mle", control) for name in CONTROLLED for control in CONTROLS
 }
+ARMS["sentigan-constant"] = replace(ARMS["sentigan"], control="constant")  # its penalty flattens, whatever D says
 _EPOCHS = {"mle_steps": recipes.presets_of(recipes.find_recipe("mle"))["paper-coco"].mle_steps}
 ARMS["mle-papers"] = Arm("mle", {"preset": "paper-coco", "eval_every": 624} | _EPOCHS, seeds={"published": 3})
 ARMS["mle-transformer"] = Arm("mle", WIDE | ALONE, seeds={"published": 1})
