@@ -112,7 +112,8 @@ def picture(
     matplotlib.rcParams["svg.hashsalt"] = path.stem  # the same figures, the same bytes
     from matplotlib import colormaps, pyplot
 
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels) + 2, 5), layout="constrained")
+    size = (5 * len(panels) + 2, max(5, 0.2 * len(models)))  # inches, with room for the legend
+    figure, axes = pyplot.subplots(1, len(panels), figsize=size, layout="constrained")
     whole = [name for name in models if name != "mle"]
     of = {name: next((game for game in whole if name.startswith(f"{game}-")), name) for name in models}
     tab20, more = colormaps["tab20"].colors, colormaps["tab20b"].colors
