@@ -256,13 +256,13 @@ def work(corpus: Corpus, split: str, name: str, seed: int) -> dict[str, Any]:
     run = Run.open(out)
     evaluated = run.evaluated
     return {
-        "commands": commands,
+        "commands": [command.replace(shown(DATA), "$TEXTGAN_DATA") for command in commands],
         **({"train_seconds": round(seconds[0], 1)} if whole else {}),
         "settings": run.settings,
         "first": evaluated[0],
         "last": evaluated[-1],
         "lowest_valid_nll": min(row["valid_nll"] for row in evaluated),
-        "of_training": of_training(run, read_lines(train), corpus.longest),
+        **({"of_training": of_training(run, read_lines(train), corpus.longest)} if split == "published" else {}),
         "evaluation": json.loads((out / "evaluation.json").read_text(encoding="utf-8")),
         "samples": read_lines(out / "samples.txt")[:40],
     }

@@ -45,8 +45,7 @@ def n_grams(corpus: Corpus, split: str) -> list[str]:
         cells = [spread([value(r["evaluation"]["scores"], n) for r in results]) for n in NGRAMS]
         nll = [spread([kept_nll(r) for r in results])]
         if split == "published":
-            told = [r["of_training"] for r in results if "of_training" in r]
-            nll += [spread([t[key] for t in told]) for key in LEARNT.values()]
+            nll += [spread([r.get("of_training", {}).get(key) for r in results]) for key in LEARNT.values()]
         lines.append(f"| {seeded(name, results)} | {' | '.join([*nll, *cells])} |")
     for name, (bleu, own, nll_gen) in corpus.published.items() if split == "published" else ():
         said = [nll_gen, *(bleu or [None] * 4), *(own or [None] * 4)]
